@@ -1,0 +1,113 @@
+/** A cluster as the router sees it: choose a host, count against the limits, borrow a connection, report the outcome. */
+import type { RequestHeaders } from '../codec/header-map.ts'
+import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
+import type { Metadata } from '../config/schema/generated/types.ts'
+import type { Counter, Gauge, Histogram, StatsScope } from '../observability/stats.ts'
+import type { StreamInfo } from '../observability/stream-info.ts'
+import type { PendingStream, PoolCallbacks, StreamOptions } from '../upstream/connection-pool.ts'
+import type { Host } from '../upstream/host.ts'
+
+/** Envoy's `RoutingPriority`. */
+export const Priority = { Default: 0, High: 1 } as const
+export type Priority = (typeof Priority)[keyof typeof Priority]
+
+/** One limit of a circuit breaker: how many are in use and how many may be. */
+export interface Resource {
+  readonly max: number
+  readonly inUse: number
+  /** True when one more fits. Taking it is another call, because Envoy checks and takes at different moments. */
+  canCreate(): boolean
+  take(): void
+  release(): void
+}
+
+/** The circuit breaker of one priority (`circuit_breakers.thresholds`). */
+export interface ResourceManager {
+  readonly connections: Resource
+  readonly pendingRequests: Resource
+  readonly requests: Resource
+  readonly retries: Resource
+}
+
+/** What a load balancer may look at when it chooses. */
+export interface LoadBalancerContext {
+  readonly headers: RequestHeaders | undefined
+  readonly info: StreamInfo | undefined
+  /** Hash of the request by the route's `hash_policy`, or undefined where none applies. */
+  readonly hash: bigint | undefined
+  /** Route's `metadata_match`, for subsets. */
+  readonly metadataMatch: unknown
+  /** On a retry: true for a host that should not be chosen again. Asked at most `hostSelectionMaxAttempts` times. */
+  shouldSelectAnotherHost(host: Host): boolean
+  readonly hostSelectionMaxAttempts: number
+}
+
+/** Stats the router charges (features.md §2.12); `responses` charges `upstream_rq_<code>` and `upstream_rq_<c>xx`. */
+export interface ClusterRequestStats {
+  readonly completed: Counter
+  readonly time: Histogram
+  readonly timeout: Counter
+  readonly perTryTimeout: Counter
+  readonly perTryIdleTimeout: Counter
+  readonly maxDurationReached: Counter
+  readonly retry: Counter
+  readonly retrySuccess: Counter
+  readonly retryOverflow: Counter
+  readonly retryLimitExceeded: Counter
+  readonly retryBackoffExponential: Counter
+  readonly retryBackoffRatelimited: Counter
+  readonly rxReset: Counter
+  readonly txReset: Counter
+  readonly cancelled: Counter
+  readonly maintenanceMode: Counter
+  readonly retryOrShadowAbandoned: Counter
+  readonly pendingFailureEject: Counter
+  readonly retryStateActive: Gauge
+  /** Charges the counters of one response. `scopeName` is '' or 'retry', 'canary', 'internal', 'external', 'zone…'. */
+  response(status: number, scopeName: string): void
+}
+
+/** What outlier detection is told about a host (Envoy: `DetectorHostMonitor`). */
+export interface OutlierReporter {
+  /** An answer of the host with this status came (the status an HTTP caller would see; gRPC is mapped). */
+  onResponse(host: Host, status: number): void
+  /** No answer: connect failure, timeout, reset. Counts as a 5xx unless local-origin errors are split. */
+  onLocalOriginFailure(host: Host, kind: 'connect_failed' | 'timeout' | 'reset'): void
+  onLocalOriginSuccess(host: Host): void
+}
+
+export interface Cluster {
+  readonly name: string
+  /** `alt_stat_name`, else the name. */
+  readonly statName: string
+  /** Service name for failure records, by the rules of failure-origin.md ("Name of a callee"), never ''. */
+  readonly serviceName: string
+  /** `filter_metadata.hopwise.external`: outside the mesh, its records are never believed. */
+  readonly external: boolean
+  readonly metadata: Metadata | undefined
+  readonly stats: StatsScope
+  readonly requestStats: ClusterRequestStats
+  readonly outlier: OutlierReporter
+  /** `per_connection_buffer_limit_bytes`. */
+  readonly bufferLimitBytes: number
+  readonly hosts: readonly Host[]
+  /** `maintenance_mode` runtime etc. is not kept; why there may be no host at all: 'dns' with details, or ''. */
+  readonly discoveryFailure: string
+  resources(priority: Priority): ResourceManager
+  /** The host for one attempt, or undefined when there is no healthy one. */
+  chooseHost(context: LoadBalancerContext): Host | undefined
+  /** Borrows a connection to `host`. The callbacks may run before this returns. */
+  newStream(
+    host: Host,
+    priority: Priority,
+    options: StreamOptions,
+    decoder: ResponseDecoder,
+    callbacks: PoolCallbacks,
+  ): PendingStream
+  /** Failures this cluster made itself, for messages: the last failure text of any host. */
+  lastFailure(): StreamFailure | undefined
+}
+
+export interface Clusters {
+  get(name: string): Cluster | undefined
+}

@@ -1,0 +1,51 @@
+/**
+ * A configuration as text gives it, before any type is known: mappings, lists and scalars, each with its offset.
+ *
+ * Scalars keep their text and whether they were quoted, because what `yes`, `017` or `1.5s` means depends on the field
+ * that receives it. An alias is the very node of its anchor, so the tree is a graph without cycles whose size is that of
+ * the file; whoever walks it must bound how much it visits.
+ */
+export type ConfigNode = ScalarNode | MapNode | ListNode
+
+export interface ScalarNode {
+  readonly kind: 'scalar'
+  readonly offset: number
+  readonly text: string
+  /** Quoted and block scalars are always strings to Envoy. */
+  readonly quoted: boolean
+}
+
+export interface MapEntry {
+  readonly key: string
+  readonly keyOffset: number
+  readonly value: ConfigNode
+}
+
+export interface MapNode {
+  readonly kind: 'map'
+  readonly offset: number
+  readonly entries: readonly MapEntry[]
+}
+
+export interface ListNode {
+  readonly kind: 'list'
+  readonly offset: number
+  readonly items: readonly ConfigNode[]
+}
+
+/** `~`, `null` and nothing at all: Envoy leaves the field unset. */
+export function isNull(node: ConfigNode): boolean {
+  return node.kind === 'scalar' && !node.quoted && /^(?:~|null|Null|NULL|)$/.test(node.text)
+}
+
+export function entryOf(node: ConfigNode | undefined, key: string): MapEntry | undefined {
+  return node?.kind === 'map' ? node.entries.find(entry => entry.key === key) : undefined
+}
+
+export function describeNode(node: ConfigNode): string {
+  if (node.kind === 'map') return 'a mapping'
+  if (node.kind === 'list') return 'a list'
+  if (isNull(node)) return 'nothing'
+  const text = node.text.length > 40 ? `${node.text.slice(0, 40)}…` : node.text
+  return JSON.stringify(text)
+}

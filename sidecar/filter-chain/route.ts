@@ -1,0 +1,45 @@
+/**
+ * What a stream and its filters know of the route that matched. The routes themselves are compiled and matched in
+ * `router/`; the chain sees this much of them.
+ */
+import type { Random } from '../base/random.ts'
+import type { RequestHeaders } from '../codec/header-map.ts'
+import type { StreamInfo } from '../observability/stream-info.ts'
+
+/** A route that matched one request, with what was decided by lot (the weighted cluster) already decided. */
+export interface MatchedRoute {
+  readonly routeName: string
+  readonly virtualHostName: string
+  /** Cluster requests go to; '' for redirects, direct responses, and routes that name none that exists. */
+  readonly clusterName: string
+  /** Most specific per-filter configuration by filter name. */
+  filterConfig(filterName: string): unknown
+  /** Least specific first: virtual host, route, weighted cluster. */
+  filterConfigs(filterName: string): readonly unknown[]
+  /** Whether the filter is switched off here (`FilterConfig.disabled`), or on where it is off by default. */
+  filterDisabled(filterName: string): boolean | undefined
+  /** `decorator.operation`, '' when there is none, and whether it is propagated. */
+  readonly operation: string
+  readonly propagateOperation: boolean
+  /** Tracing overrides of the route, undefined where the connection manager's hold. */
+  readonly tracing: RouteTracing | undefined
+  /** Overrides the connection manager's `stream_idle_timeout`; undefined where the route says nothing, 0 for none. */
+  readonly idleTimeoutMs: number | undefined
+  /** `max_stream_duration`, resolved for this request; undefined where the connection manager's holds, 0 for none. */
+  readonly maxStreamDurationMs: number | undefined
+  /** Upgrade types the route switches on or off, in lower case. */
+  upgradeEnabled(type: string): boolean | undefined
+}
+
+export interface RouteTracing {
+  readonly clientSampling: number
+  readonly randomSampling: number
+  readonly overallSampling: number
+}
+
+/** An immutable, compiled route configuration. */
+export interface RouteMatcher {
+  readonly name: string
+  /** The first route that matches, in Envoy's order; undefined when none does. */
+  match(headers: RequestHeaders, info: StreamInfo, random: Random): MatchedRoute | undefined
+}

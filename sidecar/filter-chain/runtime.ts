@@ -1,0 +1,20 @@
+/**
+ * Runtime settings (Envoy: `layered_runtime`): values that configuration names by key and operators may change while the
+ * proxy runs.
+ */
+import type { Random } from '../base/random.ts'
+
+/** A `FractionalPercent` that a runtime key may override: `numerator` of `denominator`. */
+export interface RuntimeFraction {
+  readonly key: string
+  readonly numerator: number
+  readonly denominator: 100 | 10_000 | 1_000_000
+}
+
+export interface Runtime {
+  /** The value of `key`, or `fallback` where no layer has it or it is not a number. */
+  number(key: string, fallback: number): number
+  boolean(key: string, fallback: boolean): boolean
+  /** Decides by lot: true in the given fraction of calls. */
+  enabled(fraction: RuntimeFraction, random: Random): boolean
+}
