@@ -15,7 +15,9 @@ function step(title: string, command: string, args: string[]): void {
   const started = performance.now()
   process.stdout.write(`${title} … `)
   const done = spawnSync(command, args, { cwd: root, encoding: 'utf8' })
-  process.stdout.write(`${done.status === 0 ? 'ok' : 'FAILED'} (${((performance.now() - started) / 1000).toFixed(1)} s)\n`)
+  process.stdout.write(
+    `${done.status === 0 ? 'ok' : 'FAILED'} (${((performance.now() - started) / 1000).toFixed(1)} s)\n`,
+  )
   if (done.status === 0) return
   process.stdout.write(done.stdout + done.stderr)
   process.exit(1)
@@ -32,8 +34,6 @@ const run = spawnSync(
   process.execPath,
   [
     '--test',
-    '--test-reporter=dot',
-    '--test-reporter-destination=stdout',
     '--test-reporter=./test/summary-reporter.ts',
     '--test-reporter-destination=stdout',
     '--experimental-test-coverage',

@@ -1,46 +1,19 @@
 /** A cluster as the router sees it: choose a host, count against the limits, borrow a connection, report the outcome. */
-import type { RequestHeaders } from '../codec/header-map.ts'
 import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
 import type { Metadata } from '../config/schema/generated/types.ts'
+import type { LoadBalancerContext } from '../load-balancer/policy.ts'
 import type { Counter, Gauge, Histogram, StatsScope } from '../observability/stats.ts'
-import type { StreamInfo } from '../observability/stream-info.ts'
 import type { PendingStream, PoolCallbacks, StreamOptions } from '../upstream/connection-pool.ts'
 import type { Host } from '../upstream/host.ts'
+import type { ResourceManager } from '../upstream/resource.ts'
+
+// Declared in the rooms below, which need them too; whoever sees clusters finds them here.
+export type { LoadBalancerContext } from '../load-balancer/policy.ts'
+export type { Resource, ResourceManager } from '../upstream/resource.ts'
 
 /** Envoy's `RoutingPriority`. */
 export const Priority = { Default: 0, High: 1 } as const
 export type Priority = (typeof Priority)[keyof typeof Priority]
-
-/** One limit of a circuit breaker: how many are in use and how many may be. */
-export interface Resource {
-  readonly max: number
-  readonly inUse: number
-  /** True when one more fits. Taking it is another call, because Envoy checks and takes at different moments. */
-  canCreate(): boolean
-  take(): void
-  release(): void
-}
-
-/** The circuit breaker of one priority (`circuit_breakers.thresholds`). */
-export interface ResourceManager {
-  readonly connections: Resource
-  readonly pendingRequests: Resource
-  readonly requests: Resource
-  readonly retries: Resource
-}
-
-/** What a load balancer may look at when it chooses. */
-export interface LoadBalancerContext {
-  readonly headers: RequestHeaders | undefined
-  readonly info: StreamInfo | undefined
-  /** Hash of the request by the route's `hash_policy`, or undefined where none applies. */
-  readonly hash: bigint | undefined
-  /** Route's `metadata_match`, for subsets. */
-  readonly metadataMatch: unknown
-  /** On a retry: true for a host that should not be chosen again. Asked at most `hostSelectionMaxAttempts` times. */
-  shouldSelectAnotherHost(host: Host): boolean
-  readonly hostSelectionMaxAttempts: number
-}
 
 /** Stats the router charges (features.md §2.12); `responses` charges `upstream_rq_<code>` and `upstream_rq_<c>xx`. */
 export interface ClusterRequestStats {
@@ -65,6 +38,8 @@ export interface ClusterRequestStats {
   readonly retryStateActive: Gauge
   /** Charges the counters of one response. `scopeName` is '' or 'retry', 'canary', 'internal', 'external', 'zone…'. */
   response(status: number, scopeName: string): void
+  /** Records `<scopeName>.upstream_rq_time`; scope '' is {@link time}. */
+  responseTime(ms: number, scopeName: string): void
 }
 
 /** What outlier detection is told about a host (Envoy: `DetectorHostMonitor`). */

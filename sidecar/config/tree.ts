@@ -5,6 +5,8 @@
  * that receives it. An alias is the very node of its anchor, so the tree is a graph without cycles whose size is that of
  * the file; whoever walks it must bound how much it visits.
  */
+import type { JsonValue } from './schema/generated/types.ts'
+
 export type ConfigNode = ScalarNode | MapNode | ListNode
 
 export interface ScalarNode {
@@ -48,4 +50,14 @@ export function describeNode(node: ConfigNode): string {
   if (isNull(node)) return 'nothing'
   const text = node.text.length > 40 ? `${node.text.slice(0, 40)}…` : node.text
   return JSON.stringify(text)
+}
+
+/** JSON that did not come as text (a TypedStruct in protobuf) in the form that decoders take. */
+export function nodeOfJson(json: JsonValue): ConfigNode {
+  if (Array.isArray(json)) return { kind: 'list', offset: 0, items: (json as readonly JsonValue[]).map(nodeOfJson) }
+  if (typeof json === 'object' && json !== null) {
+    const entries = Object.entries(json).map(([key, value]) => ({ key, keyOffset: 0, value: nodeOfJson(value) }))
+    return { kind: 'map', offset: 0, entries }
+  }
+  return { kind: 'scalar', offset: 0, text: String(json), quoted: typeof json === 'string' }
 }

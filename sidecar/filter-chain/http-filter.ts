@@ -14,10 +14,12 @@ import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk, StreamFailure } from '../codec/stream.ts'
+import type { StreamFailures } from '../failure-origin/contract.ts'
 import type { StatsScope } from '../observability/stats.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
 import type { MatchedRoute } from './route.ts'
 import type { Runtime } from './runtime.ts'
+import type { UpstreamSpans } from './upstream-spans.ts'
 
 export const FilterStatus = { Continue: 0, Stop: 1 } as const
 export type FilterStatus = (typeof FilterStatus)[keyof typeof FilterStatus]
@@ -126,6 +128,10 @@ export interface HttpStream {
 
   // For the terminal filter.
 
+  /** This stream's part in failure location; undefined where it takes none (admin). */
+  readonly failures: StreamFailures | undefined
+  /** This stream's part in its trace; undefined where tracing is off. */
+  readonly upstreamSpans: UpstreamSpans | undefined
   /** Stops reading the request's body (the upstream is slow), counted. */
   pauseRequest(): void
   resumeRequest(): void

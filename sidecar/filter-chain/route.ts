@@ -12,6 +12,8 @@ export interface MatchedRoute {
   readonly virtualHostName: string
   /** Cluster requests go to; '' for redirects, direct responses, and routes that name none that exists. */
   readonly clusterName: string
+  /** Whether the route has any per-filter configuration at all; nearly none has, and then nobody asks further. */
+  readonly hasFilterConfigs: boolean
   /** Most specific per-filter configuration by filter name. */
   filterConfig(filterName: string): unknown
   /** Least specific first: virtual host, route, weighted cluster. */

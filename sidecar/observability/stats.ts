@@ -22,20 +22,40 @@ export class Counter {
 export class Gauge {
   readonly name: string
   value = 0
+  /** Written since start, be it with 0: what `usedonly` asks. A counter needs no such mark, its value tells. */
+  used = false
   constructor(name: string) {
     this.name = name
   }
   inc(): void {
     this.value++
+    this.used = true
   }
   dec(): void {
     this.value--
+    this.used = true
   }
   add(n: number): void {
     this.value += n
+    this.used = true
   }
   set(value: number): void {
     this.value = value
+    this.used = true
+  }
+}
+
+/** A stat whose value is a text (Envoy's text readouts: versions of configuration, names of control planes). */
+export class TextReadout {
+  readonly name: string
+  value = ''
+  used = false
+  constructor(name: string) {
+    this.name = name
+  }
+  set(value: string): void {
+    this.value = value
+    this.used = true
   }
 }
 
@@ -43,6 +63,8 @@ export class Gauge {
 export interface Histogram {
   readonly name: string
   record(value: number): void
+  /** Records, and keeps `traceId` as the example of its bucket (OpenMetrics exemplar) unless it is ''. */
+  recordWithExemplar(value: number, traceId: string): void
 }
 
 /**

@@ -8,7 +8,7 @@ import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
 import { createHash } from 'node:crypto'
 import { FieldFlag, type PackedEnum, type PackedField, type PackedMessage, type PackedTable } from '../table.ts'
 import { omitted, roots } from './roots.ts'
-import { type Rules, rulesOf } from './rules.ts'
+import { type Rules, type RuleValue, rulesOf } from './rules.ts'
 
 export interface Reduced {
   readonly messages: readonly DescMessage[]
@@ -71,7 +71,7 @@ export function reduce(descriptorSet: Uint8Array, source: string): Reduced {
       typeOf(field.message, enumeration),
       flags,
       field.oneof ? field.parent.oneofs.indexOf(field.oneof) + 1 : 0,
-      internRules(options.rules(field)),
+      internRules(withEnumNames(options.rules(field), enumeration)),
       isMap ? field.mapKey : 0,
     ]
     while (packed.at(-1) === 0) packed.pop()
@@ -133,6 +133,23 @@ function mapValueKind(field: DescField & { fieldKind: 'map' }): number {
   if (field.mapKind === 'message') return 11
   if (field.mapKind === 'enum') return 14
   return field.scalar
+}
+
+/** Decoded enums are names, so rules about them name values too; that a value must be defined needs no rule then. */
+function withEnumNames(rules: Rules | undefined, enumeration: DescEnum | undefined): Rules | undefined {
+  if (!rules || !enumeration) return rules
+  const nameOf = (number: unknown) => enumeration.value[number as number]?.name ?? String(number)
+  const named: Record<string, RuleValue> = {}
+  for (const [name, value] of Object.entries(rules)) {
+    if (name === 'defined_only') continue
+    if (name === 'items') {
+      const items = withEnumNames(value as Rules, enumeration)
+      if (items) named[name] = items
+    } else if (name === 'in' || name === 'not_in') named[name] = (value as readonly number[]).map(nameOf)
+    else if (name === 'const') named[name] = nameOf(value)
+    else named[name] = value
+  }
+  return Object.keys(named).length ? named : undefined
 }
 
 /** Options that Envoy's protos attach to fields, read through the extensions that the descriptors themselves declare. */

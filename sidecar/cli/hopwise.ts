@@ -1,0 +1,85 @@
+/**
+ * `hopwise VERB …`: finds the verb and runs it. Each verb is a file of its own, imported only when it is asked for, so
+ * that `hopwise run` starts without the others.
+ *
+ * Exit codes: 0 done; 1 the input was wrong (configuration, failed check); 2 the command line was wrong; 130 interrupted.
+ */
+import { nearest } from '../config/suggest.ts'
+import type { CliIo, Verb } from './verb.ts'
+
+interface VerbEntry {
+  readonly summary: string
+  readonly load: () => Promise<Verb>
+}
+
+const VERBS: Readonly<Record<string, VerbEntry>> = {
+  run: {
+    summary: 'run the proxy: hopwise run -c envoy.yaml',
+    load: async () => (await import('../main.ts')).run,
+  },
+  validate: {
+    summary: 'check configuration files, every mistake with its line: hopwise validate envoy.yaml',
+    load: async () => (await import('./validate.ts')).validate,
+  },
+  explain: {
+    summary: 'say which route and cluster would serve a request, and why: hopwise explain -c envoy.yaml GET http://b/x',
+    load: async () => (await import('./explain.ts')).explain,
+  },
+  failures: {
+    summary: 'list the failures a running sidecar has located: hopwise failures --admin 127.0.0.1:9901',
+    load: async () => (await import('./failures.ts')).failures,
+  },
+  schema: {
+    summary: 'print the JSON schema of the configuration, for editors: hopwise schema > envoy.schema.json',
+    load: async () => (await import('./schema.ts')).schema,
+  },
+}
+
+const io: CliIo = {
+  out: text => process.stdout.write(text),
+  error: text => process.stderr.write(text),
+  stdin: async () => {
+    const parts: Buffer[] = []
+    for await (const part of process.stdin) parts.push(part as Buffer)
+    return Buffer.concat(parts).toString('utf8')
+  },
+  isTerminal: process.stdout.isTTY === true,
+}
+
+function help(): string {
+  const width = Math.max(...Object.keys(VERBS).map(name => name.length))
+  const lines = Object.entries(VERBS).map(([name, verb]) => `  ${name.padEnd(width)}  ${verb.summary}`)
+  return `hopwise: a service-mesh sidecar that runs Envoy configurations and names the hop that failed.
+
+Usage: hopwise VERB [ARGUMENT …]
+
+${lines.join('\n')}
+
+'hopwise VERB --help' tells the verb's arguments. Without a verb, Envoy's own flags mean 'run'.
+`
+}
+
+const [first, ...rest] = process.argv.slice(2)
+
+async function main(): Promise<number> {
+  if (first === undefined || first === 'help' || first === '--help' || first === '-h') {
+    io.out(help())
+    return first === undefined ? 2 : 0
+  }
+  if (first === '--version' || first === 'version') {
+    const { VERSION } = await import('../base/version.ts')
+    io.out(`hopwise ${VERSION} (Node ${process.versions.node})\n`)
+    return 0
+  }
+  // `hopwise -c envoy.yaml`, as an Envoy image would be started.
+  if (first.startsWith('-')) return (await VERBS['run']!.load())([first, ...rest], io)
+  const verb = Object.hasOwn(VERBS, first) ? VERBS[first] : undefined
+  if (verb === undefined) {
+    const guess = nearest(first, Object.keys(VERBS))
+    io.error(`hopwise: no verb '${first}'${guess === undefined ? '' : `, did you mean '${guess}'?`}\n\n${help()}`)
+    return 2
+  }
+  return (await verb.load())(rest, io)
+}
+
+process.exitCode = await main()

@@ -1,0 +1,148 @@
+/**
+ * From a file, or text, to a checked bootstrap: parse, recognise what is no bootstrap, decode, check references. All
+ * errors and warnings come together, in the order of the file.
+ */
+import { readFileSync } from 'node:fs'
+import { TreeDecoder } from './decode.ts'
+import { type ExtensionNames, knownExtensionNames } from './extension-points.ts'
+import { checkFragment } from './fragments.ts'
+import { isIstioResource, reportIstioResource } from './istio-hints.ts'
+import { type ConfigProblem, Problems } from './problems.ts'
+import { checkFragmentReferences, checkReferences } from './references.ts'
+import type { Bootstrap, JsonValue, MessageTypes } from './schema/generated/types.ts'
+import { type MessageDescriptor, schema } from './schema/table.ts'
+import { SourceDocument } from './source.ts'
+import { everythingSupported, hopwiseSupport, type Support } from './support.ts'
+import { type ConfigNode, isNull, nodeOfJson } from './tree.ts'
+import { parseText } from './yaml.ts'
+import { BinaryDecoder } from './binary-decode.ts'
+
+export interface LoadOptions {
+  /** Read when `text` is not given; named in every message. */
+  readonly file?: string | undefined
+  readonly text?: string | undefined
+  /** Default: by the file's ending, else YAML, of which JSON is nearly a part. */
+  readonly format?: 'yaml' | 'json' | undefined
+  /** What Envoy refuses for its form only is an error too. */
+  readonly strict?: boolean | undefined
+  readonly extensionNames?: ExtensionNames | undefined
+  /** What counts as supported; for tools that only look at a file, `everythingSupported`. */
+  readonly support?: Support | undefined
+}
+
+export interface LoadedBootstrap {
+  /** Undefined if there is any error. */
+  readonly bootstrap: Bootstrap | undefined
+  readonly errors: readonly ConfigProblem[]
+  readonly warnings: readonly ConfigProblem[]
+}
+
+/** Never throws for what is wrong with the configuration, an unreadable file included. */
+export function loadBootstrap(options: LoadOptions): LoadedBootstrap {
+  const problems = new Problems(options.strict)
+  const file = options.file ?? '<config>'
+  let text = options.text
+  if (text === undefined) {
+    try {
+      text = readFileSync(file, 'utf8')
+    } catch (error) {
+      problems.error({ document: new SourceDocument(file), offset: 0, path: '' }, 'syntax', unreadable(error))
+      return resultOf(undefined, problems)
+    }
+  }
+  const { document, root } = parseText(file, text, problems)
+  if (!root) return resultOf(undefined, problems)
+  if (isNull(root)) {
+    problems.error({ document, offset: 0, path: '' }, 'syntax', 'the file is empty; a bootstrap has static_resources')
+    return resultOf(undefined, problems)
+  }
+  if (isIstioResource(root)) {
+    reportIstioResource(root, document, problems)
+    return resultOf(undefined, problems)
+  }
+  const decoder = new TreeDecoder({
+    schema: schema(),
+    document,
+    problems,
+    support: options.support ?? hopwiseSupport,
+    extensionNames: options.extensionNames ?? knownExtensionNames,
+    isJson: options.format === 'json' || (options.format === undefined && file.endsWith('.json')),
+  })
+  const { root: whole, fragments } = checkFragment(root, document, problems)
+  const bootstrap = decoder.message(schema().message(bootstrapType)!, whole, '') as Bootstrap | undefined
+  for (const { owner, entry } of fragments) {
+    checkFragmentReferences(decoder.loneField(schema().message(owner)!, entry), entry.key, problems)
+  }
+  if (bootstrap && fragments.length === 0) checkReferences(bootstrap, problems)
+  return resultOf(bootstrap, problems)
+}
+
+const bootstrapType = 'envoy.config.bootstrap.v3.Bootstrap'
+
+function resultOf(bootstrap: Bootstrap | undefined, problems: Problems): LoadedBootstrap {
+  const { errors, warnings } = problems
+  return { bootstrap: errors.length === 0 ? bootstrap : undefined, errors, warnings }
+}
+
+function unreadable(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  if (code === 'ENOENT') return 'no such file'
+  if (code === 'EISDIR') return 'is a directory, not a file'
+  if (code === 'EACCES') return 'may not be read (permission denied)'
+  return `cannot be read: ${message}`
+}
+
+export interface DecodeResourceOptions {
+  /** How messages name the resource: `xds:cluster/b`, or a file. */
+  readonly source: string
+  readonly strict?: boolean | undefined
+  readonly extensionNames?: ExtensionNames | undefined
+  /** `everythingSupported` for messages of services, which are not configuration. */
+  readonly support?: Support | undefined
+}
+
+export interface DecodedResource<T> {
+  /** Undefined if there is any error. */
+  readonly value: T | undefined
+  readonly errors: readonly ConfigProblem[]
+  readonly warnings: readonly ConfigProblem[]
+}
+
+/** Decodes one resource: protobuf bytes as xDS delivers them, or YAML or JSON text. Cross-references are not checked. */
+export function decodeResource<Name extends keyof MessageTypes>(
+  typeName: Name,
+  content: Uint8Array | string | ConfigNode,
+  options: DecodeResourceOptions,
+): DecodedResource<MessageTypes[Name]> {
+  const problems = new Problems(options.strict)
+  const descriptor = schema().message(typeName)
+  if (!descriptor) throw new Error(`the schema has no message ${typeName}`)
+  const support = options.support ?? hopwiseSupport
+  let value: object | undefined
+  const contextOf = (document: SourceDocument, isJson: boolean) => ({
+    schema: schema(),
+    document,
+    problems,
+    support,
+    extensionNames: options.extensionNames ?? knownExtensionNames,
+    isJson,
+  })
+  if (content instanceof Uint8Array) {
+    const document = new SourceDocument(options.source)
+    const jsonDecoder = new TreeDecoder(contextOf(document, true))
+    const decodeJson = (inner: MessageDescriptor, json: JsonValue, path: string) =>
+      jsonDecoder.message(inner, nodeOfJson(json), path)
+    value = new BinaryDecoder({ ...contextOf(document, true), decodeJson }).message(descriptor, content, '')
+  } else {
+    const parsed =
+      typeof content === 'string'
+        ? parseText(options.source, content, problems)
+        : { document: new SourceDocument(options.source), root: content }
+    const context = contextOf(parsed.document, options.source.endsWith('.json'))
+    if (parsed.root) value = new TreeDecoder(context).message(descriptor, parsed.root, '')
+  }
+  const { errors, warnings } = problems
+  return { value: errors.length === 0 ? (value as MessageTypes[Name]) : undefined, errors, warnings }
+}
+
+export { everythingSupported, hopwiseSupport }

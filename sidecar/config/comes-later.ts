@@ -1,0 +1,76 @@
+/**
+ * What to add to "is not supported yet": when it comes, or what to write instead. By message, by field
+ * (`message.field`) or by enum value (`message.field=VALUE`).
+ */
+const tls = 'it comes with TLS support'
+const xds = 'it comes with xDS'
+const http2 = 'it comes with HTTP/2'
+const udp = 'it comes with UDP'
+const tcp = 'it comes with the TCP proxy'
+const healthChecks = 'it comes with active health checking'
+const http3 = 'Node has no QUIC'
+
+export const comesLater: Readonly<Record<string, string>> = {
+  'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext': tls,
+  'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext': tls,
+  'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector': tls,
+  'envoy.config.cluster.v3.Cluster.transport_socket_matches': tls,
+  'envoy.config.cluster.v3.Cluster.transport_socket_matcher': tls,
+  'envoy.config.bootstrap.v3.Bootstrap.StaticResources.secrets': tls,
+
+  'envoy.config.bootstrap.v3.Bootstrap.dynamic_resources': xds,
+  'envoy.config.bootstrap.v3.Bootstrap.config_sources': xds,
+  'envoy.config.bootstrap.v3.Bootstrap.default_config_source': xds,
+  'envoy.config.bootstrap.v3.RuntimeLayer.rtds_layer': xds,
+  'envoy.config.cluster.v3.Cluster.eds_cluster_config': xds,
+  'envoy.config.cluster.v3.Cluster.type=EDS': xds,
+  'envoy.config.listener.v3.Filter.config_discovery': xds,
+  'envoy.config.listener.v3.ListenerFilter.config_discovery': xds,
+  'envoy.config.route.v3.RouteConfiguration.vhds': xds,
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.rds': xds,
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.scoped_routes': xds,
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter.config_discovery': xds,
+
+  'envoy.config.cluster.v3.Cluster.http2_protocol_options': http2,
+  'envoy.config.core.v3.GrpcService': http2,
+  'envoy.config.trace.v3.OpenTelemetryConfig.grpc_service': http2,
+  'envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig': http2,
+  'envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig': http2,
+  'envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig': http2,
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type=HTTP2': http2,
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.auto_config': tls,
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.use_downstream_protocol_config': http2,
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig.http2_protocol_options': http2,
+
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type=HTTP3': http3,
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.http3_protocol_options': http3,
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig.http3_protocol_options': http3,
+
+  'envoy.config.core.v3.SocketAddress.protocol=UDP': udp,
+  'envoy.config.listener.v3.Listener.udp_listener_config': udp,
+  'envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig': udp,
+  'envoy.extensions.filters.udp.dns_filter.v3.DnsFilterConfig': udp,
+  'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy': tcp,
+  'envoy.extensions.upstreams.tcp.v3.TcpProtocolOptions': tcp,
+  'envoy.config.core.v3.Address.pipe': 'it comes with unix sockets',
+  'envoy.config.core.v3.Address.envoy_internal_address': 'it comes with internal listeners',
+  'envoy.config.listener.v3.Listener.listener_filters': 'they come with TLS, the PROXY protocol and traffic capture',
+  'envoy.config.listener.v3.Listener.use_original_dst': 'it comes with traffic capture',
+  'envoy.config.listener.v3.Listener.transparent': 'it comes with traffic capture',
+  'envoy.config.listener.v3.FilterChain.use_proxy_proto':
+    'add the listener filter envoy.filters.listener.proxy_protocol instead, once it is there',
+  'envoy.config.cluster.v3.Cluster.type=ORIGINAL_DST': 'it comes with traffic capture',
+
+  'envoy.config.cluster.v3.Cluster.health_checks': healthChecks,
+  'envoy.config.cluster.v3.Cluster.lb_policy=RING_HASH': 'it comes with the consistent-hashing policies',
+  'envoy.config.cluster.v3.Cluster.lb_policy=MAGLEV': 'it comes with the consistent-hashing policies',
+  'envoy.config.cluster.v3.Cluster.lb_policy=CLUSTER_PROVIDED': 'it comes with traffic capture',
+  'envoy.config.bootstrap.v3.Bootstrap.overload_manager': 'it comes with overload protection',
+  'envoy.config.bootstrap.v3.Bootstrap.stats_sinks': 'scrape /stats/prometheus instead',
+  'envoy.config.bootstrap.v3.Bootstrap.tracing':
+    'put the provider into "tracing" of each http_connection_manager, where Envoy wants it since 1.14',
+  'envoy.config.route.v3.RouteAction.cors':
+    'give envoy.extensions.filters.http.cors.v3.CorsPolicy in typed_per_filter_config instead',
+  'envoy.config.route.v3.VirtualHost.cors':
+    'give envoy.extensions.filters.http.cors.v3.CorsPolicy in typed_per_filter_config instead',
+}

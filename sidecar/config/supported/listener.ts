@@ -1,0 +1,45 @@
+/** Listeners and filter chains. See `../supported.ts`. */
+import type { Supported } from '../supported.ts'
+
+export const listener: Supported = {
+  'envoy.config.listener.v3.Listener': [
+    'name',
+    'address',
+    'additional_addresses',
+    'stat_prefix',
+    'filter_chains',
+    'default_filter_chain',
+    'per_connection_buffer_limit_bytes',
+    'metadata',
+    'drain_type',
+    'listener_filters_timeout',
+    'continue_on_listener_filters_timeout',
+    'traffic_direction',
+    'enable_reuse_port',
+    'access_log',
+    'tcp_backlog_size',
+    'bind_to_port',
+    'tcp_keepalive',
+  ],
+  'envoy.config.listener.v3.AdditionalAddress': ['address', 'tcp_keepalive'],
+  'envoy.config.listener.v3.FilterChain': [
+    'filter_chain_match',
+    'filters',
+    'metadata',
+    'transport_socket',
+    'transport_socket_connect_timeout',
+    'name',
+  ],
+  'envoy.config.listener.v3.FilterChainMatch': [
+    'destination_port',
+    'prefix_ranges',
+    'direct_source_prefix_ranges',
+    'source_type',
+    'source_prefix_ranges',
+    'source_ports',
+    'server_names',
+    'transport_protocol',
+    'application_protocols',
+  ],
+  'envoy.config.listener.v3.Filter': ['name', 'typed_config'],
+}

@@ -1,0 +1,149 @@
+/**
+ * `envoy.filters.http.health_check`: answers health checks of a load balancer in place of the application, or lets them
+ * through and remembers the answer for `cache_time`.
+ *
+ * A request that matches `headers` is a health check: marked in the record (so that logs can leave it out) and not
+ * traced. Every other response says `x-envoy-immediate-health-check-fail` while the operator has failed this proxy
+ * (`/healthcheck/fail`, draining), so that callers stop sending at once.
+ *
+ * Answers come as soon as the head is here; Envoy waits for the body of a health check that has one.
+ */
+
+import type { Clock } from '../../base/clock.ts'
+import type { RequestHeaders, ResponseHeaders } from '../../codec/header-map.ts'
+import type { HttpHealthCheck } from '../../config/schema/generated/types.ts'
+import {
+  type ClusterView,
+  ConfigError,
+  type FilterContext,
+  FilterStatus,
+  type HttpFilter,
+  type HttpFilterFactory,
+  type HttpStream,
+} from '../../filter-chain/http-filter.ts'
+import { ResponseFlag } from '../../observability/response-flags.ts'
+import { type HeaderMatcher, headerMatchers } from '../../router/header-matcher.ts'
+
+interface HealthCheckConfig {
+  readonly passThrough: boolean
+  /** 0 for no cache. */
+  readonly cacheTimeMs: number
+  readonly minHealthyPercentages: readonly (readonly [cluster: string, percent: number])[]
+  readonly headers: readonly HeaderMatcher[]
+}
+
+export const healthCheck: HttpFilterFactory<HealthCheckConfig> = {
+  name: 'envoy.filters.http.health_check',
+  typeUrl: 'envoy.extensions.filters.http.health_check.v3.HealthCheck',
+  decodeConfig: decodeHealthCheck,
+  create(config, context) {
+    const shared = new HealthCheckState(config, context)
+    return () => new HealthCheck(shared)
+  },
+}
+
+function decodeHealthCheck(message: HttpHealthCheck): HealthCheckConfig {
+  const passThrough = message.passThroughMode
+  if (passThrough === undefined) throw new ConfigError('pass_through_mode', 'is required')
+  const cacheTimeMs = message.cacheTime ?? 0
+  if (!passThrough && cacheTimeMs > 0) {
+    throw new ConfigError('cache_time', 'needs pass_through_mode: there is nothing to cache without it')
+  }
+  if (passThrough && message.clusterMinHealthyPercentages.size > 0) {
+    throw new ConfigError('cluster_min_healthy_percentages', 'is for pass_through_mode: false')
+  }
+  return {
+    passThrough,
+    cacheTimeMs,
+    minHealthyPercentages: [...message.clusterMinHealthyPercentages].map(([name, { value }]) => [name, value]),
+    headers: headerMatchers(message.headers),
+  }
+}
+
+/** What is the same for all streams. */
+class HealthCheckState {
+  readonly config: HealthCheckConfig
+  readonly clusters: ClusterView
+  readonly context: FilterContext
+  readonly #clock: Clock
+  readonly #startMs: number
+  /** Number of the cache period the answer below belongs to, -1 for none. */
+  #cachedPeriod = -1
+  cachedStatus = 0
+  cachedDegraded = false
+
+  constructor(config: HealthCheckConfig, context: FilterContext) {
+    this.config = config
+    this.context = context
+    this.clusters = context.clusters
+    this.#clock = context.clock
+    this.#startMs = context.clock.now()
+  }
+
+  /** The cache is emptied at fixed moments, `cache_time` apart, as by Envoy's timer. */
+  get #period(): number {
+    return Math.floor((this.#clock.now() - this.#startMs) / this.config.cacheTimeMs)
+  }
+
+  get hasCachedResponse(): boolean {
+    return this.config.cacheTimeMs > 0 && this.#cachedPeriod === this.#period
+  }
+
+  cache(status: number, degraded: boolean): void {
+    if (this.config.cacheTimeMs === 0) return
+    this.#cachedPeriod = this.#period
+    this.cachedStatus = status
+    this.cachedDegraded = degraded
+  }
+}
+
+class HealthCheck implements HttpFilter {
+  readonly #state: HealthCheckState
+  #isHealthCheck = false
+
+  constructor(state: HealthCheckState) {
+    this.#state = state
+  }
+
+  onRequestHeaders(stream: HttpStream, headers: RequestHeaders): FilterStatus {
+    const { config, context, hasCachedResponse } = this.#state
+    if (!config.headers.every(matcher => matcher.matches(headers))) return FilterStatus.Continue
+    this.#isHealthCheck = true
+    stream.info.healthCheck = true
+    stream.info.sampled = false
+    if (context.health.failed) return this.#reply(stream, 503, 'health_check_failed')
+    if (!config.passThrough) return this.#answer(stream)
+    if (!hasCachedResponse) return FilterStatus.Continue
+    return this.#reply(stream, this.#state.cachedStatus, 'health_check_cached', this.#state.cachedDegraded)
+  }
+
+  onResponseHeaders(_stream: HttpStream, headers: ResponseHeaders): FilterStatus {
+    const { context } = this.#state
+    if (this.#isHealthCheck) {
+      this.#state.cache(headers.status, headers.has('x-envoy-degraded'))
+      headers.set('x-envoy-upstream-healthchecked-cluster', context.localCluster)
+    } else if (context.health.failed) headers.set('x-envoy-immediate-health-check-fail', 'true')
+    return FilterStatus.Continue
+  }
+
+  #answer(stream: HttpStream): FilterStatus {
+    const { config, clusters } = this.#state
+    let details = 'health_check_ok'
+    for (const [cluster, required] of config.minHealthyPercentages) {
+      const healthy = clusters.healthyPercentage(cluster)
+      if (healthy === undefined) return this.#reply(stream, 503, 'health_check_failed_no_cluster_found')
+      if (healthy < required) return this.#reply(stream, 503, 'health_check_failed_cluster_unhealthy')
+      details = 'health_check_ok_cluster_healthy'
+    }
+    return this.#reply(stream, 200, details)
+  }
+
+  #reply(stream: HttpStream, status: number, details: string, degraded = false): FilterStatus {
+    return stream.sendLocalReply({
+      status,
+      details,
+      flag: status >= 200 && status < 300 ? ResponseFlag.None : ResponseFlag.FailedLocalHealthCheck,
+      headers: degraded ? [['x-envoy-degraded', '']] : [],
+    })
+  }
+}

@@ -1,0 +1,531 @@
+/**
+ * One request and its response: the record that filters work on, from the request's head to the end of the stream.
+ *
+ *   head arrives ─▶ checked, headers mutated ─▶ route ─▶ filters ─▶ terminal filter (router)
+ *                                                                        │
+ *   downstream  ◀─ headers mutated ◀─ filters in reverse ◀─ response, or a local reply from anywhere
+ *
+ * The end comes once, in {@link ActiveStream.#finish}: when the response is written whole, when it cannot be, or when the
+ * peer is gone. There stats, span, failure record and access log read what the stream has noted.
+ */
+import { Timer } from '../base/timer-wheel.ts'
+import { type HeaderMap, type RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
+import type { BodyChunk, RequestDecoder, ResponseEncoder, StreamFailure } from '../codec/stream.ts'
+import type { StreamFailures } from '../failure-origin/contract.ts'
+import { FilterManager } from '../filter-chain/filter-manager.ts'
+import { FilterStatus, type HttpStream, type LocalReply } from '../filter-chain/http-filter.ts'
+import type { MatchedRoute } from '../filter-chain/route.ts'
+import type { UpstreamSpans } from '../filter-chain/upstream-spans.ts'
+import { ResponseFlag } from '../observability/response-flags.ts'
+import { type DownstreamConnectionInfo, type Protocol, StreamInfo } from '../observability/stream-info.ts'
+import type { ConnectionManager } from './connection-manager.ts'
+import { makeLocalReply } from './local-reply.ts'
+import { normalizeRequestPath } from './path-normalization.ts'
+import { mutateRequestHeaders } from './request-headers.ts'
+import { httpDate, mutateResponseHeaders } from './response-headers.ts'
+import type { StreamObservation } from './stream-observation.ts'
+
+/** What a stream needs of the connection it came on. */
+export interface DownstreamConnection {
+  readonly info: DownstreamConnectionInfo
+  /** One exchange at a time: a response that ends before its request has to close the connection. */
+  readonly multiplexed: boolean
+  /** The request asked for the connection to be closed after the response, or the connection is to be closed anyway. */
+  readonly closing: boolean
+  /** From now on the connection takes no more requests and is closed after this response. */
+  beginClosing(): void
+  /** The stream is over and may be forgotten. */
+  onStreamEnd(stream: ActiveStream): void
+  /** Makes another stream for the same exchange and starts it with these headers (internal redirect). */
+  recreate(headers: RequestHeaders, previous: StreamInfo): void
+}
+
+export class ActiveStream extends FilterManager implements HttpStream, RequestDecoder {
+  readonly info: StreamInfo
+  readonly #manager: ConnectionManager
+  readonly #connection: DownstreamConnection
+  readonly #encoder: ResponseEncoder
+  #headers: RequestHeaders | undefined = undefined
+  #responseHeaders: ResponseHeaders | undefined = undefined
+  #route: MatchedRoute | undefined = undefined
+  #routeKnown = false
+  #disabled: readonly boolean[] | undefined = undefined
+  #responseStarted = false
+  #responseEnded = false
+  #ended = false
+  #upgrade = ''
+  /** The filters have seen the request; before that an answer has nobody to walk past. */
+  #chainEntered = false
+  /** Deadlines on the monotonic clock; Infinity for none. One timer serves them all. */
+  #idleTimeoutMs: number
+  #lastActivityMs: number
+  #requestDeadline = Number.POSITIVE_INFINITY
+  #durationDeadline = Number.POSITIVE_INFINITY
+  readonly #timer: Timer
+  #observation: StreamObservation | undefined = undefined
+
+  constructor(
+    manager: ConnectionManager,
+    connection: DownstreamConnection,
+    encoder: ResponseEncoder,
+    protocol: Protocol,
+    startMs: number,
+  ) {
+    super(manager.filterChain)
+    this.#manager = manager
+    this.#connection = connection
+    this.#encoder = encoder
+    this.info = new StreamInfo(connection.info, protocol, startMs, manager.clock.wall())
+    this.#idleTimeoutMs = manager.config.streamIdleTimeoutMs
+    this.#lastActivityMs = startMs
+    this.#timer = new Timer(() => this.#onTimer())
+    manager.stats.named.downstream_rq_total.inc()
+    manager.stats.gauges.downstream_rq_active.inc()
+    if (protocol === 'HTTP/2') manager.stats.named.downstream_rq_http2_total.inc()
+    else manager.stats.named.downstream_rq_http1_total.inc()
+  }
+
+  // What filters see.
+
+  get requestHeaders(): RequestHeaders {
+    return this.#headers!
+  }
+  get responseHeaders(): ResponseHeaders | undefined {
+    return this.#responseHeaders
+  }
+  get responseStarted(): boolean {
+    return this.#responseStarted
+  }
+  get ended(): boolean {
+    return this.#ended
+  }
+  get upgrade(): string {
+    return this.#upgrade
+  }
+  get failures(): StreamFailures | undefined {
+    return this.#observation?.failures
+  }
+  get upstreamSpans(): UpstreamSpans | undefined {
+    return this.#observation?.spans
+  }
+
+  get route(): MatchedRoute | undefined {
+    if (!this.#routeKnown) this.#matchRoute()
+    return this.#route
+  }
+
+  clearRouteCache(): void {
+    this.#routeKnown = false
+    this.#route = undefined
+  }
+
+  routeConfig<T>(filterName: string): T | undefined {
+    return this.route?.filterConfig(filterName) as T | undefined
+  }
+
+  routeConfigs<T>(filterName: string): readonly T[] {
+    return (this.route?.filterConfigs(filterName) ?? []) as readonly T[]
+  }
+
+  #matchRoute(): void {
+    this.#routeKnown = true
+    const manager = this.#manager
+    const route = manager.routes?.match(this.#headers!, this.info, manager.random)
+    this.#route = route
+    this.#disabled = manager.disabledFilters(route)
+    if (route === undefined) return
+    this.info.routeName = route.routeName
+    this.info.virtualHostName = route.virtualHostName
+    this.info.clusterName = route.clusterName
+  }
+
+  // Events of the codec.
+
+  onRequestHeaders(headers: RequestHeaders, endStream: boolean): void {
+    const { config, clock, stats } = this.#manager
+    const info = this.info
+    this.#headers = headers
+    info.requestHeaderBytes = headers.byteSize()
+    if (endStream) info.lastRequestByteMs = clock.now()
+    if (config.requestTimeoutMs > 0 && !endStream) this.#requestDeadline = info.startMs + config.requestTimeoutMs
+
+    const connectionHeader = headers.get('upgrade')
+    this.#upgrade = connectionHeader !== undefined && isUpgradeRequest(headers) ? connectionHeader.toLowerCase() : ''
+    if (headers.method === 'CONNECT') this.#upgrade = 'connect'
+    if (this.#manager.overloaded) {
+      stats.named.downstream_rq_overload_close.inc()
+      this.sendLocalReply({
+        status: 503,
+        details: 'overload',
+        body: 'envoy overloaded',
+        flag: ResponseFlag.OverloadManager,
+        headers: [['x-envoy-local-overloaded', 'true']],
+      })
+      return
+    }
+    if (!config.proxy100Continue && headers.get('expect')?.toLowerCase() === '100-continue') {
+      // Answered here: the body is wanted whatever the upstream will say (Envoy's default).
+      headers.delete('expect')
+      this.#encoder.encodeInformational(new ResponseHeaders(100))
+    }
+    if (headers.path === '' && headers.method !== 'CONNECT') {
+      this.sendLocalReply({ status: 404, details: 'missing_path_rejected' })
+      return
+    }
+    if (headers.path !== '' && headers.path[0] !== '/' && !(headers.path === '*' && headers.method === 'OPTIONS')) {
+      stats.named.downstream_rq_non_relative_path.inc()
+      this.sendLocalReply({ status: 404, details: 'absolute_path_rejected' })
+      return
+    }
+    const normalized = normalizeRequestPath(headers, config.pathNormalization)
+    if (normalized !== undefined) {
+      stats.named.downstream_rq_failed_path_normalization.inc()
+      this.sendLocalReply(normalized)
+      return
+    }
+    config.stripHostPort?.(headers)
+
+    const origin = mutateRequestHeaders(
+      headers,
+      config.requestHeaders,
+      info.downstream.directRemote,
+      info.downstream.tls !== undefined,
+      this.#upgrade !== '',
+      this.#manager.random,
+    )
+    info.remote = origin.remote
+    info.requestId = headers.get('x-request-id') ?? ''
+    this.#enterChain(headers, endStream)
+  }
+
+  /** Answers a request whose head could not be accepted; no filter sees it, because there is nothing to look at. */
+  refuse(reply: LocalReply): void {
+    this.sendLocalReply({ ...reply, close: true })
+  }
+
+  /** Starts a stream for a request that has been through the manager before: an internal redirect. */
+  startRecreated(headers: RequestHeaders, previous: StreamInfo): void {
+    this.#headers = headers
+    this.info.remote = previous.remote
+    this.info.requestId = previous.requestId
+    this.info.lastRequestByteMs = previous.lastRequestByteMs
+    this.#enterChain(headers, true)
+  }
+
+  #enterChain(headers: RequestHeaders, endStream: boolean): void {
+    const stats = this.#manager.stats
+    this.#chainEntered = true
+    this.#matchRoute()
+    this.#observation = this.#manager.observer?.start(this, headers)
+    this.#armTimers()
+    if (this.#upgrade !== '' && !this.#upgradeAllowed()) {
+      stats.named.downstream_rq_ws_on_non_ws_route.inc()
+      this.sendLocalReply({ status: 403, details: 'upgrade_failed' })
+      return
+    }
+    if (this.#upgrade !== '') {
+      stats.named.downstream_cx_upgrades_total.inc()
+      stats.gauges.downstream_cx_upgrades_active.inc()
+    }
+    this.decodeHeaders(headers, endStream)
+  }
+
+  onRequestData(data: BodyChunk, endStream: boolean): void {
+    if (this.#ended) return
+    this.info.bytesReceived += data.length
+    this.#touch(endStream)
+    this.decodeData(data, endStream)
+  }
+
+  onRequestTrailers(trailers: HeaderMap): void {
+    if (this.#ended) return
+    this.#touch(true)
+    this.decodeTrailers(trailers)
+  }
+
+  /** The peer is gone, or broke the protocol after its head was accepted. */
+  onReset(failure: StreamFailure): void {
+    if (this.#ended) return
+    const stats = this.#manager.stats.named
+    if (failure.kind === 'protocol_error' || failure.kind === 'payload_too_large') {
+      this.info.responseFlags |= failure.flag
+      if (!this.#responseStarted) {
+        this.info.responseCodeDetails = failure.details
+        this.sendLocalReply({ status: 400, details: failure.details, body: 'Bad Request', close: true })
+        return
+      }
+    } else {
+      stats.downstream_rq_rx_reset.inc()
+      this.info.responseFlags |= failure.flag
+    }
+    if (this.info.responseCodeDetails === '' || !this.#responseEnded) this.info.responseCodeDetails = failure.details
+    this.#finish()
+  }
+
+  onResponseBackpressure(above: boolean): void {
+    if (!this.#ended) this.responseBackpressure(above)
+  }
+
+  #touch(requestEnded: boolean): void {
+    const now = this.#manager.clock.now()
+    this.#lastActivityMs = now
+    if (!requestEnded) return
+    this.info.lastRequestByteMs = now
+    this.#requestDeadline = Number.POSITIVE_INFINITY
+  }
+
+  #upgradeAllowed(): boolean {
+    return this.#route?.upgradeEnabled(this.#upgrade) ?? this.#manager.config.upgrades.has(this.#upgrade)
+  }
+
+  // Timers.
+
+  #armTimers(): void {
+    const route = this.#route
+    if (route?.idleTimeoutMs !== undefined) this.#idleTimeoutMs = route.idleTimeoutMs
+    const duration = route?.maxStreamDurationMs ?? this.#manager.config.maxStreamDurationMs
+    if (duration > 0) this.#durationDeadline = this.info.startMs + duration
+    this.#startTimer()
+  }
+
+  #startTimer(): void {
+    const idle = this.#idleTimeoutMs > 0 ? this.#lastActivityMs + this.#idleTimeoutMs : Number.POSITIVE_INFINITY
+    const next = Math.min(idle, this.#requestDeadline, this.#durationDeadline)
+    if (next === Number.POSITIVE_INFINITY) return
+    this.#manager.timers.start(this.#timer, next - this.#manager.clock.now())
+  }
+
+  #onTimer(): void {
+    if (this.#ended) return
+    const now = this.#manager.clock.now()
+    const stats = this.#manager.stats.named
+    // An answer to a request that has not arrived whole blames the requester (Envoy: maybeRequestTimeoutCode).
+    const status = this.requestComplete ? 504 : 408
+    if (now >= this.#durationDeadline) {
+      stats.downstream_rq_max_duration_reached.inc()
+      if (this.#responseStarted) this.#cutResponse('max_duration_timeout')
+      else {
+        this.sendLocalReply({
+          status,
+          details: 'max_duration_timeout',
+          body: 'downstream duration timeout',
+          grpcStatus: 4,
+        })
+      }
+    } else if (now >= this.#requestDeadline) {
+      stats.downstream_rq_timeout.inc()
+      this.sendLocalReply({ status: 408, details: 'request_overall_timeout', body: 'request timeout' })
+    } else if (this.#idleTimeoutMs > 0 && now >= this.#lastActivityMs + this.#idleTimeoutMs) {
+      stats.downstream_rq_idle_timeout.inc()
+      this.info.responseFlags |= ResponseFlag.StreamIdleTimeout
+      if (this.#responseStarted) this.#cutResponse('stream_idle_timeout')
+      else this.sendLocalReply({ status, details: 'stream_idle_timeout', body: 'stream timeout' })
+    } else this.#startTimer()
+  }
+
+  #cutResponse(details: string): void {
+    this.info.responseCodeDetails = details
+    this.#manager.stats.named.downstream_rq_tx_reset.inc()
+    this.#encoder.reset()
+    this.#finish()
+  }
+
+  // Responses.
+
+  sendLocalReply(reply: LocalReply): typeof FilterStatus.Stop {
+    if (this.#ended || this.#responseEnded) return FilterStatus.Stop
+    const info = this.info
+    if (reply.flag !== undefined) info.responseFlags |= reply.flag
+    if (this.#responseStarted) {
+      this.#cutResponse(reply.details)
+      return FilterStatus.Stop
+    }
+    info.localReply = true
+    info.responseCodeDetails = reply.details
+    this.dropRequest()
+    if (reply.close === true) this.#connection.beginClosing()
+    const finished = makeLocalReply(reply, this.#headers, info, this.#manager.config.localReplyRewriter)
+    const body = this.#observation?.onLocalReply(finished.headers, finished.body) ?? finished.body
+    this.#responseHeaders = finished.headers
+    if (!this.#chainEntered) {
+      this.headersOut(finished.headers, body === '')
+      if (body !== '' && !this.#ended) this.dataOut(Buffer.from(body), true)
+      return FilterStatus.Stop
+    }
+    this.encodeHeaders(finished.headers, body === '')
+    if (body !== '' && !this.#ended) this.encodeData(Buffer.from(body), true)
+    return FilterStatus.Stop
+  }
+
+  respondInformational(headers: ResponseHeaders): void {
+    if (this.#ended || this.#responseStarted) return
+    this.encodeInformational(headers)
+  }
+
+  respondHeaders(headers: ResponseHeaders, endStream: boolean): void {
+    if (this.#ended) return
+    this.#responseHeaders = headers
+    this.#lastActivityMs = this.#manager.clock.now()
+    this.encodeHeaders(headers, endStream)
+  }
+
+  respondData(data: BodyChunk, endStream: boolean): void {
+    if (this.#ended) return
+    this.#lastActivityMs = this.#manager.clock.now()
+    this.encodeData(data, endStream)
+  }
+
+  respondTrailers(trailers: HeaderMap): void {
+    if (this.#ended) return
+    this.encodeTrailers(trailers)
+  }
+
+  resetResponse(failure: StreamFailure): void {
+    if (this.#ended) return
+    this.info.responseFlags |= failure.flag
+    this.#cutResponse(failure.details)
+  }
+
+  recreate(): boolean {
+    // Only a request whose body has not been consumed can be run again.
+    if (this.#ended || this.#responseStarted || !this.requestComplete || this.info.bytesReceived > 0) return false
+    const headers = this.#headers!
+    this.#responseEnded = true
+    this.#finish(false)
+    this.#connection.recreate(headers, this.info)
+    return true
+  }
+
+  pauseRequest(): void {
+    this.#manager.stats.named.downstream_flow_control_paused_reading_total.inc()
+    this.#encoder.pauseRequest()
+  }
+
+  resumeRequest(): void {
+    this.#manager.stats.named.downstream_flow_control_resumed_reading_total.inc()
+    this.#encoder.resumeRequest()
+  }
+
+  // What the filter manager asks of its stream.
+
+  protected get stream(): HttpStream {
+    return this
+  }
+  protected get bufferLimitBytes(): number {
+    return this.#manager.config.bufferLimitBytes
+  }
+  protected get disabledFilters(): readonly boolean[] | undefined {
+    return this.#disabled
+  }
+  protected get currentRequestHeaders(): RequestHeaders {
+    return this.#headers!
+  }
+  protected get currentResponseHeaders(): ResponseHeaders {
+    return this.#responseHeaders!
+  }
+
+  protected informationalOut(headers: ResponseHeaders): void {
+    this.#encoder.encodeInformational(headers)
+  }
+
+  protected headersOut(headers: ResponseHeaders, endStream: boolean): void {
+    const manager = this.#manager
+    const connection = this.#connection
+    const info = this.info
+    const upgraded =
+      this.#upgrade !== '' && (headers.status === 101 || (headers.status === 200 && this.#upgrade === 'connect'))
+    mutateResponseHeaders(headers, manager.config.responseHeaders, upgraded, httpDate(manager.clock.wall()))
+    if (manager.config.alwaysSetRequestIdInResponse && info.requestId !== '')
+      headers.set('x-request-id', info.requestId)
+    this.#observation?.onResponseHeaders(headers)
+    info.responseCode = headers.status
+    if (manager.draining && !connection.closing && !connection.multiplexed) {
+      manager.stats.named.downstream_cx_drain_close.inc()
+      connection.beginClosing()
+    }
+    if (!this.requestComplete && !connection.multiplexed && !upgraded) {
+      // The rest of the request would have to be read just to find the next one.
+      manager.stats.named.downstream_rq_response_before_rq_complete.inc()
+      connection.beginClosing()
+    }
+    if (connection.closing && !connection.multiplexed && !upgraded) headers.set('connection', 'close')
+    this.#responseStarted = true
+    info.firstDownstreamTxByteMs = manager.clock.now()
+    info.responseHeaderBytes = headers.byteSize()
+    manager.stats.codes.charge(headers.status)
+    manager.stats.listenerCodes.charge(headers.status)
+    if (endStream) this.#responseEnded = true
+    this.#encoder.encodeHeaders(headers, endStream)
+    if (endStream) this.#complete()
+  }
+
+  protected dataOut(data: BodyChunk, endStream: boolean): void {
+    this.info.bytesSent += data.length
+    if (endStream) this.#responseEnded = true
+    this.#encoder.encodeData(data, endStream)
+    if (endStream) this.#complete()
+  }
+
+  protected trailersOut(trailers: HeaderMap): void {
+    this.#responseEnded = true
+    this.#observation?.onResponseTrailers(trailers)
+    this.#encoder.encodeTrailers(trailers)
+    this.#complete()
+  }
+
+  protected onRequestTooLarge(): void {
+    this.#manager.stats.named.downstream_rq_too_large.inc()
+    this.sendLocalReply({ status: 413, details: 'request_payload_too_large', body: 'Payload Too Large' })
+  }
+
+  protected onResponseTooLarge(): void {
+    this.#manager.stats.named.rs_too_large.inc()
+    if (this.#responseStarted) this.#cutResponse('response_payload_too_large')
+    else this.sendLocalReply({ status: 500, details: 'response_payload_too_large', body: 'Internal Server Error' })
+  }
+
+  protected holdRequestSource(hold: boolean): void {
+    if (hold) this.pauseRequest()
+    else this.resumeRequest()
+  }
+
+  /** A filter holds the response: the terminal filter is asked to slow the upstream down, as if the client were slow. */
+  protected holdResponseSource(hold: boolean): void {
+    this.responseBackpressure(hold)
+  }
+
+  #complete(): void {
+    if (this.#ended) return
+    this.info.lastDownstreamTxByteMs = this.#manager.clock.now()
+    this.#finish()
+  }
+
+  #finish(release = true): void {
+    if (this.#ended) return
+    this.#ended = true
+    const manager = this.#manager
+    const info = this.info
+    manager.timers.stop(this.#timer)
+    info.endMs =
+      info.lastDownstreamTxByteMs > 0 && this.#responseEnded ? info.lastDownstreamTxByteMs : manager.clock.now()
+    this.destroyFilters()
+    manager.stats.gauges.downstream_rq_active.dec()
+    if (this.#upgrade !== '' && info.responseCodeDetails !== 'upgrade_failed')
+      manager.stats.gauges.downstream_cx_upgrades_active.dec()
+    if (!info.healthCheck) manager.stats.rqTime.record(info.endMs - info.startMs)
+    this.#observation?.end(this.#responseEnded)
+    manager.log(this)
+    if (release) this.#connection.onStreamEnd(this)
+  }
+}
+
+function isUpgradeRequest(headers: RequestHeaders): boolean {
+  const connection = headers.get('connection')
+  return (
+    connection !== undefined &&
+    connection
+      .toLowerCase()
+      .split(',')
+      .some(token => token.trim() === 'upgrade')
+  )
+}

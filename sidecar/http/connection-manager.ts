@@ -1,0 +1,132 @@
+/**
+ * The HTTP connection manager of one filter chain: what all its connections and streams share.
+ *
+ * `ConnectionManagerConfig` is what a configuration update made of the message, immutable; a stream keeps the manager it
+ * started with, so an update never changes a request in flight.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Random } from '../base/random.ts'
+import type { Timers } from '../base/timer-wheel.ts'
+import type { RequestHeaders } from '../codec/header-map.ts'
+import type { FilterChain } from '../filter-chain/filter-manager.ts'
+import type { MatchedRoute, RouteMatcher } from '../filter-chain/route.ts'
+import type { ActiveStream } from './active-stream.ts'
+import type { LocalReplyRewriter } from './local-reply.ts'
+import type { PathNormalization } from './path-normalization.ts'
+import type { RequestHeaderPolicy } from './request-headers.ts'
+import type { ResponseHeaderPolicy } from './response-headers.ts'
+import type { ConnectionManagerStats } from './stats.ts'
+import type { StreamObserver } from './stream-observation.ts'
+
+export interface ConnectionManagerConfig {
+  readonly statPrefix: string
+  readonly codecType: 'AUTO' | 'HTTP1' | 'HTTP2' | 'HTTP3'
+  readonly requestHeaders: RequestHeaderPolicy
+  readonly responseHeaders: ResponseHeaderPolicy
+  readonly pathNormalization: PathNormalization
+  /** `strip_matching_host_port`, `strip_any_host_port`, `strip_trailing_host_dot`; undefined when none is on. */
+  readonly stripHostPort: ((headers: RequestHeaders) => void) | undefined
+  readonly localReplyRewriter: LocalReplyRewriter | undefined
+  /** Upgrade types allowed where a route does not say otherwise, in lower case. */
+  readonly upgrades: ReadonlySet<string>
+  readonly alwaysSetRequestIdInResponse: boolean
+  readonly proxy100Continue: boolean
+  readonly underscoresInHeaders: 'ALLOW' | 'REJECT_REQUEST' | 'DROP_HEADER'
+  readonly maxRequestHeadBytes: number
+  readonly maxRequestHeaders: number
+  readonly acceptHttp10: boolean
+  readonly defaultHostForHttp10: string
+  readonly allowAbsoluteUrl: boolean
+  readonly enableTrailers: boolean
+  readonly bufferLimitBytes: number
+  /** Timeouts in milliseconds; 0 is off. */
+  readonly streamIdleTimeoutMs: number
+  readonly requestTimeoutMs: number
+  readonly requestHeadersTimeoutMs: number
+  readonly maxStreamDurationMs: number
+  readonly connectionIdleTimeoutMs: number
+  readonly maxConnectionDurationMs: number
+  readonly maxRequestsPerConnection: number
+  readonly drainTimeoutMs: number
+  readonly delayedCloseTimeoutMs: number
+}
+
+/** What the server tells all managers: whether to drain, whether to take more. */
+export interface ServerCondition {
+  /** Connections are to be closed after their next response. */
+  readonly draining: boolean
+  readonly overloaded: boolean
+}
+
+/** Writes the access log entry of a finished stream. */
+export interface StreamLogger {
+  log(stream: ActiveStream): void
+}
+
+export class ConnectionManager {
+  readonly config: ConnectionManagerConfig
+  readonly filterChain: FilterChain
+  readonly stats: ConnectionManagerStats
+  readonly clock: Clock
+  readonly timers: Timers
+  readonly random: Random
+  readonly observer: StreamObserver | undefined
+  readonly #condition: ServerCondition
+  readonly #loggers: readonly StreamLogger[]
+  /** Filters switched off unless a route switches them on, by index; undefined where there is none. */
+  readonly #disabledByDefault: readonly boolean[] | undefined
+  /** The routes of new streams; replaced whole when they change. */
+  routes: RouteMatcher | undefined
+
+  constructor(parts: {
+    config: ConnectionManagerConfig
+    filterChain: FilterChain
+    disabledByDefault: readonly boolean[]
+    routes: RouteMatcher | undefined
+    stats: ConnectionManagerStats
+    clock: Clock
+    timers: Timers
+    random: Random
+    observer: StreamObserver | undefined
+    condition: ServerCondition
+    loggers: readonly StreamLogger[]
+  }) {
+    this.config = parts.config
+    this.filterChain = parts.filterChain
+    this.stats = parts.stats
+    this.clock = parts.clock
+    this.timers = parts.timers
+    this.random = parts.random
+    this.observer = parts.observer
+    this.routes = parts.routes
+    this.#condition = parts.condition
+    this.#loggers = parts.loggers
+    this.#disabledByDefault = parts.disabledByDefault.includes(true) ? parts.disabledByDefault : undefined
+  }
+
+  get draining(): boolean {
+    return this.#condition.draining
+  }
+
+  get overloaded(): boolean {
+    return this.#condition.overloaded
+  }
+
+  log(stream: ActiveStream): void {
+    for (const logger of this.#loggers) logger.log(stream)
+  }
+
+  /** Which filters a route switches off, by index; undefined where all run. */
+  disabledFilters(route: MatchedRoute | undefined): readonly boolean[] | undefined {
+    if (route === undefined || !route.hasFilterConfigs) return this.#disabledByDefault
+    const names = this.filterChain.names
+    let disabled: boolean[] | undefined
+    for (let i = 0; i < names.length; i++) {
+      const off = route.filterDisabled(names[i]!) ?? this.#disabledByDefault?.[i] ?? false
+      if (!off) continue
+      disabled ??= new Array<boolean>(names.length).fill(false)
+      disabled[i] = true
+    }
+    return disabled
+  }
+}

@@ -1,0 +1,429 @@
+/**
+ * One downstream HTTP/1.1 connection: joins the byte stream, the parser and one request at a time.
+ *
+ *   IDLE ── head ──▶ EXCHANGE ── response and request complete ──▶ IDLE
+ *                       │
+ *                       └── closing, or the request was cut short ──▶ flush, FIN, linger, closed
+ *
+ * Pipelined requests wait, as bytes, until the response before them is out; while more than a little waits, reading is
+ * paused. A FIN from the peer counts as its going away (as in Envoy): what it still might read is not worth keeping the
+ * upstream busy for.
+ */
+import { Timer } from '../base/timer-wheel.ts'
+import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
+import type { Http1Error } from '../codec/http1/error.ts'
+import type { Http1Framing, Http1RequestEvents } from '../codec/http1/framing.ts'
+import { Http1RequestParser } from '../codec/http1/parser.ts'
+import {
+  CHUNK_END,
+  chunkHeader,
+  LAST_CHUNK,
+  reasonPhrase,
+  responseFraming,
+  WriteFraming,
+  writeResponseHead,
+  writeTrailers,
+} from '../codec/http1/writer.ts'
+import type { BodyChunk, ResponseEncoder } from '../codec/stream.ts'
+import { ResponseFlag } from '../observability/response-flags.ts'
+import type { DownstreamConnectionInfo, Protocol, StreamInfo } from '../observability/stream-info.ts'
+import type { CloseReason, Connection, ConnectionHandler } from '../transport/connection.ts'
+import { ActiveStream, type DownstreamConnection } from './active-stream.ts'
+import type { ConnectionManager } from './connection-manager.ts'
+
+const EMPTY = Buffer.alloc(0)
+
+export class Http1Connection implements ConnectionHandler, Http1RequestEvents, ResponseEncoder, DownstreamConnection {
+  readonly info: DownstreamConnectionInfo
+  readonly multiplexed = false
+  closing = false
+  readonly #manager: ConnectionManager
+  readonly #connection: Connection
+  readonly #parser: Http1RequestParser
+  readonly #onClosed: (connection: Http1Connection) => void
+  readonly #startMs: number
+  /** Armed for the earliest of idle timeout, head timeout and end of life; looks at the clock when it fires. */
+  readonly #timer: Timer
+  #stream: ActiveStream | undefined = undefined
+  #requestDone = true
+  #remaining = -1
+  /** Bytes behind the current request. */
+  #rest: Buffer | undefined = undefined
+  #feeding = false
+  #requestPauses = 0
+  #method = 'GET'
+  #version: 10 | 11 = 11
+  #framing: WriteFraming = WriteFraming.None
+  #requests = 0
+  #idleSinceMs: number
+  /** When the first byte of a head came that is not complete yet; 0 when none is under way. */
+  #headSinceMs = 0
+  #bytesReadBefore = 0
+  #bytesWrittenBefore = 0
+
+  constructor(
+    manager: ConnectionManager,
+    connection: Connection,
+    info: DownstreamConnectionInfo,
+    onClosed: (connection: Http1Connection) => void,
+  ) {
+    this.#manager = manager
+    this.#connection = connection
+    this.info = info
+    this.#onClosed = onClosed
+    this.#startMs = this.#idleSinceMs = manager.clock.now()
+    const { config, stats } = manager
+    this.#parser = new Http1RequestParser(
+      this,
+      { acceptHttp10: config.acceptHttp10, scheme: info.tls === undefined ? 'http' : 'https' },
+      { maxHeadBytes: config.maxRequestHeadBytes, maxHeaders: config.maxRequestHeaders },
+    )
+    this.#timer = new Timer(() => this.#onTimer())
+    stats.named.downstream_cx_total.inc()
+    stats.named.downstream_cx_http1_total.inc()
+    stats.gauges.downstream_cx_active.inc()
+    stats.gauges.downstream_cx_http1_active.inc()
+    this.#startTimer()
+  }
+
+  /** No request is under way. */
+  get idle(): boolean {
+    return this.#stream === undefined && this.#parser.idle
+  }
+
+  /** Takes no further request: closes now when idle, otherwise after the response under way. */
+  drain(closeIdle: boolean): void {
+    if (this.idle && closeIdle) this.#connection.closeAfterFlush(0)
+    else this.closing = true
+  }
+
+  destroy(): void {
+    this.#connection.close()
+  }
+
+  // Bytes in.
+
+  onConnected(): void {}
+
+  onData(chunk: Buffer): void {
+    if (this.#headSinceMs === 0 && this.#stream === undefined) this.#headSinceMs = this.#manager.clock.now()
+    if (this.#rest !== undefined) {
+      this.#rest = Buffer.concat([this.#rest, chunk])
+      return
+    }
+    this.#feed(chunk)
+  }
+
+  #feed(chunk: Buffer): void {
+    let offset = 0
+    this.#feeding = true
+    while (offset < chunk.length) {
+      if (this.#connection.closed || (this.closing && this.#stream === undefined)) break
+      if (this.#stream !== undefined && this.#requestDone) {
+        this.#rest = Buffer.from(chunk.subarray(offset))
+        this.#connection.pauseReading()
+        break
+      }
+      const consumed = this.#parser.execute(chunk, offset, chunk.length)
+      if (consumed === offset) break
+      offset = consumed
+    }
+    this.#feeding = false
+  }
+
+  onEnd(): void {
+    const stream = this.#stream
+    if (stream !== undefined) {
+      stream.onReset({
+        origin: 'downstream',
+        kind: 'terminated',
+        flag: ResponseFlag.DownstreamConnectionTermination,
+        details: 'downstream_remote_disconnect',
+      })
+    }
+    this.#connection.closeAfterFlush(0)
+  }
+
+  onBackpressure(above: boolean): void {
+    this.#stream?.onResponseBackpressure(above)
+  }
+
+  onClose(reason: CloseReason): void {
+    const { stats, timers, clock } = this.#manager
+    timers.stop(this.#timer)
+    const stream = this.#stream
+    stats.gauges.downstream_cx_active.dec()
+    stats.gauges.downstream_cx_http1_active.dec()
+    stats.named.downstream_cx_destroy.inc()
+    const remote = reason.kind !== 'local'
+    if (remote) stats.named.downstream_cx_destroy_remote.inc()
+    else stats.named.downstream_cx_destroy_local.inc()
+    if (stream !== undefined) {
+      stats.named.downstream_cx_destroy_active_rq.inc()
+      if (remote) stats.named.downstream_cx_destroy_remote_active_rq.inc()
+      else stats.named.downstream_cx_destroy_local_active_rq.inc()
+    }
+    this.#countBytes()
+    stats.cxLengthMs.record(clock.now() - this.#startMs)
+    stream?.onReset({
+      origin: 'downstream',
+      kind: 'terminated',
+      flag: ResponseFlag.DownstreamConnectionTermination,
+      details: 'downstream_remote_disconnect',
+    })
+    this.#onClosed(this)
+  }
+
+  // Parser events.
+
+  onHead(headers: RequestHeaders, framing: Http1Framing): void {
+    const { config, clock, stats } = this.#manager
+    this.#headSinceMs = 0
+    this.#requests++
+    this.#method = headers.method
+    this.#version = framing.version
+    this.#remaining = framing.bodyKind === 'length' ? framing.contentLength : -1
+    if (!framing.keepAlive) this.closing = true
+    if (config.maxRequestsPerConnection > 0 && this.#requests >= config.maxRequestsPerConnection) {
+      stats.named.downstream_cx_max_requests_reached.inc()
+      this.closing = true
+    }
+    const protocol: Protocol = framing.version === 10 ? 'HTTP/1.0' : 'HTTP/1.1'
+    const stream = new ActiveStream(this.#manager, this, this, protocol, clock.now())
+    this.#stream = stream
+    stream.info.downstreamWireBytesReceived = framing.rawHeadBytes
+    const endStream = framing.bodyKind === 'none' || this.#remaining === 0
+    this.#requestDone = endStream
+    if (headers.authority === '' && framing.version === 10) headers.authority = config.defaultHostForHttp10
+    if (config.underscoresInHeaders !== 'ALLOW' && !this.#checkUnderscores(headers, stream)) return
+    if (framing.upgrade !== '' && endStream) {
+      // What follows belongs to the other protocol, if the upstream agrees to it.
+      this.#parser.tunnel()
+      this.#requestDone = false
+      stream.onRequestHeaders(headers, false)
+      return
+    }
+    if (framing.bodyKind === 'tunnel') this.#requestDone = false
+    stream.onRequestHeaders(headers, endStream)
+  }
+
+  onBody(chunk: Buffer, start: number, end: number): void {
+    const stream = this.#stream
+    let last = false
+    if (this.#remaining > 0) {
+      this.#remaining -= end - start
+      last = this.#remaining === 0
+    }
+    if (last) this.#requestDone = true
+    if (stream === undefined) return
+    stream.info.downstreamWireBytesReceived += end - start
+    stream.onRequestData(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end), last)
+  }
+
+  onTrailers(trailers: HeaderMap): void {
+    this.#requestDone = true
+    if (this.#manager.config.enableTrailers) this.#stream?.onRequestTrailers(trailers)
+    else this.#stream?.onRequestData(EMPTY, true)
+  }
+
+  onMessageEnd(): void {
+    if (this.#requestDone) return
+    this.#requestDone = true
+    this.#stream?.onRequestData(EMPTY, true)
+  }
+
+  onError(error: Http1Error): void {
+    const { stats, clock } = this.#manager
+    this.closing = true
+    if (error.kind === 'ended_before_message') return
+    stats.named.downstream_cx_protocol_error.inc()
+    const stream = this.#stream
+    if (stream !== undefined && !this.#requestDone) {
+      stream.onReset({
+        origin: 'downstream',
+        kind: 'protocol_error',
+        flag: ResponseFlag.DownstreamProtocolError,
+        details: error.details,
+      })
+      if (this.#stream !== undefined) this.#connection.closeAfterFlush(this.#manager.config.delayedCloseTimeoutMs)
+      return
+    }
+    if (stream !== undefined) {
+      // A pipelined request is broken; the one before it is still to be answered. Then the connection closes.
+      return
+    }
+    this.#requestDone = false
+    this.#method = 'GET'
+    this.#version = error.kind === 'low_version' ? 10 : 11
+    const refused = new ActiveStream(
+      this.#manager,
+      this,
+      this,
+      this.#version === 10 ? 'HTTP/1.0' : 'HTTP/1.1',
+      clock.now(),
+    )
+    this.#stream = refused
+    const phrase = reasonPhrase(error.status)
+    refused.refuse({
+      status: error.status,
+      details: error.details,
+      flag: ResponseFlag.DownstreamProtocolError,
+      body: error.kind === 'low_version' ? `${phrase}: ${error.message}` : phrase,
+    })
+  }
+
+  #checkUnderscores(headers: RequestHeaders, stream: ActiveStream): boolean {
+    const reject = this.#manager.config.underscoresInHeaders === 'REJECT_REQUEST'
+    let found = false
+    headers.deleteWhere(name => {
+      if (!name.includes('_')) return false
+      found = true
+      return true
+    })
+    if (!found || !reject) return true
+    this.closing = true
+    stream.refuse({
+      status: 400,
+      details: 'http1.unexpected_underscore',
+      flag: ResponseFlag.DownstreamProtocolError,
+      body: 'Bad Request',
+    })
+    return false
+  }
+
+  // Response out.
+
+  encodeInformational(headers: ResponseHeaders): void {
+    this.#connection.write(writeResponseHead(headers, WriteFraming.None))
+  }
+
+  encodeHeaders(headers: ResponseHeaders, endStream: boolean): void {
+    this.#framing = responseFraming(headers, endStream, this.#method, this.#version)
+    if (this.#framing === WriteFraming.Raw) this.closing = true
+    this.#connection.write(writeResponseHead(headers, this.#framing, this.#version))
+  }
+
+  encodeData(data: BodyChunk, endStream: boolean): void {
+    if (this.#method === 'HEAD' && this.#framing !== WriteFraming.Raw) return
+    if (this.#framing === WriteFraming.Chunked) {
+      if (data.length > 0) {
+        this.#connection.write(chunkHeader(data.length))
+        this.#connection.write(data)
+        this.#connection.write(endStream ? CHUNK_END + LAST_CHUNK : CHUNK_END)
+      } else if (endStream) this.#connection.write(LAST_CHUNK)
+    } else if (data.length > 0) this.#connection.write(data)
+  }
+
+  encodeTrailers(trailers: HeaderMap): void {
+    if (this.#framing !== WriteFraming.Chunked) return
+    this.#connection.write(this.#manager.config.enableTrailers ? writeTrailers(trailers) : LAST_CHUNK)
+  }
+
+  reset(): void {
+    this.closing = true
+    // A close-delimited or chunked body would look complete after a FIN; RST cannot be mistaken.
+    this.#connection.close(this.#framing === WriteFraming.Raw ? 'reset' : 'fin')
+  }
+
+  pauseRequest(): void {
+    this.#requestPauses++
+    this.#connection.pauseReading()
+  }
+
+  resumeRequest(): void {
+    if (this.#requestPauses === 0) return
+    this.#requestPauses--
+    this.#connection.resumeReading()
+  }
+
+  // Streams.
+
+  beginClosing(): void {
+    this.closing = true
+  }
+
+  onStreamEnd(stream: ActiveStream): void {
+    if (stream !== this.#stream) return
+    this.#stream = undefined
+    this.#countBytes()
+    if (this.#connection.closed) return
+    this.#idleSinceMs = this.#manager.clock.now()
+    for (; this.#requestPauses > 0; this.#requestPauses--) this.#connection.resumeReading()
+    if (this.closing || !this.#requestDone) {
+      this.closing = true
+      this.#connection.closeAfterFlush(this.#manager.config.delayedCloseTimeoutMs)
+      return
+    }
+    if (!this.#feeding) this.#feedRest()
+  }
+
+  recreate(headers: RequestHeaders, previous: StreamInfo): void {
+    const stream = new ActiveStream(this.#manager, this, this, previous.protocol, this.#manager.clock.now())
+    this.#stream = stream
+    stream.startRecreated(headers, previous)
+  }
+
+  #feedRest(): void {
+    while (this.#rest !== undefined && this.#stream === undefined && !this.#connection.closed) {
+      const rest = this.#rest
+      this.#rest = undefined
+      this.#connection.resumeReading()
+      this.#feed(rest)
+    }
+  }
+
+  #countBytes(): void {
+    const { bytesRead, bytesWritten } = this.#connection
+    const { named } = this.#manager.stats
+    named.downstream_cx_rx_bytes_total.add(bytesRead - this.#bytesReadBefore)
+    named.downstream_cx_tx_bytes_total.add(bytesWritten - this.#bytesWrittenBefore)
+    this.#bytesReadBefore = bytesRead
+    this.#bytesWrittenBefore = bytesWritten
+  }
+
+  // Timers of the connection; those of a request are the stream's.
+
+  #startTimer(): void {
+    const { config, clock, timers } = this.#manager
+    const now = clock.now()
+    let next = Number.POSITIVE_INFINITY
+    if (config.maxConnectionDurationMs > 0) next = this.#startMs + config.maxConnectionDurationMs
+    if (config.connectionIdleTimeoutMs > 0) {
+      next = Math.min(next, (this.#stream === undefined ? this.#idleSinceMs : now) + config.connectionIdleTimeoutMs)
+    }
+    if (config.requestHeadersTimeoutMs > 0) {
+      next = Math.min(next, (this.#headSinceMs > 0 ? this.#headSinceMs : now) + config.requestHeadersTimeoutMs)
+    }
+    if (next !== Number.POSITIVE_INFINITY) timers.start(this.#timer, Math.max(next - now, 1))
+  }
+
+  #onTimer(): void {
+    const { config, clock, stats } = this.#manager
+    const now = clock.now()
+    if (config.maxConnectionDurationMs > 0 && now >= this.#startMs + config.maxConnectionDurationMs && !this.closing) {
+      stats.named.downstream_cx_max_duration_reached.inc()
+      this.drain(true)
+      return
+    }
+    const headOverdue =
+      config.requestHeadersTimeoutMs > 0 &&
+      this.#headSinceMs > 0 &&
+      now >= this.#headSinceMs + config.requestHeadersTimeoutMs
+    if (headOverdue && this.#stream === undefined && !this.#parser.idle) {
+      stats.named.downstream_rq_header_timeout.inc()
+      this.closing = true
+      this.#requestDone = false
+      const refused = new ActiveStream(this.#manager, this, this, 'HTTP/1.1', this.#headSinceMs)
+      this.#stream = refused
+      refused.refuse({ status: 408, details: 'request_header_timeout', body: 'request header timeout' })
+      return
+    }
+    const idle = this.#stream === undefined && config.connectionIdleTimeoutMs > 0
+    if (idle && now >= this.#idleSinceMs + config.connectionIdleTimeoutMs) {
+      stats.named.downstream_cx_idle_timeout.inc()
+      this.#connection.closeAfterFlush(0)
+      return
+    }
+    this.#startTimer()
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * What the connection manager does to a request's headers before any filter sees them: whose address is believed, which
+ * headers an outsider may not send, and the request id (Envoy: `ConnectionManagerUtility::mutateRequestHeaders`;
+ * features.md §2.9 has what real Envoy does).
+ */
+import type { Address } from '../base/address.ts'
+import type { CidrSet } from '../base/cidr.ts'
+import { type Random, uuid4 } from '../base/random.ts'
+import type { RequestHeaders } from '../codec/header-map.ts'
+
+export interface RequestHeaderPolicy {
+  readonly useRemoteAddress: boolean
+  readonly xffNumTrustedHops: number
+  readonly skipXffAppend: boolean
+  readonly appendXForwardedPort: boolean
+  /** CIDRs of `internal_address_config`; empty (the default since Envoy 1.33) means that nothing is internal. */
+  readonly internalAddresses: CidrSet
+  readonly internalUnixSockets: boolean
+  readonly via: string
+  readonly generateRequestId: boolean
+  readonly preserveExternalRequestId: boolean
+  /** `scheme_to_overwrite`, '' to keep. */
+  readonly schemeToOverwrite: string
+  readonly matchUpstreamScheme: boolean
+  /** `add_user_agent`: the node's cluster, '' when off. */
+  readonly userAgent: string
+  readonly nodeId: string
+  /** Headers of the route configuration's `internal_only_headers`. */
+  readonly internalOnlyHeaders: readonly string[]
+  readonly localAddress: Address
+}
+
+/** What was found out about the requester. */
+export interface RequestOrigin {
+  /** The client: the socket's peer or an address from a trusted `x-forwarded-for`. */
+  readonly remote: Address
+  readonly internal: boolean
+  readonly edge: boolean
+}
+
+/** Stripped from whoever is not internal: they steer retries, timeouts and tracing. */
+const NOT_FOR_OUTSIDERS = new Set([
+  'x-envoy-retriable-status-codes',
+  'x-envoy-retriable-header-names',
+  'x-envoy-retry-on',
+  'x-envoy-retry-grpc-on',
+  'x-envoy-max-retries',
+  'x-envoy-upstream-alt-stat-name',
+  'x-envoy-upstream-rq-timeout-ms',
+  'x-envoy-upstream-rq-per-try-timeout-ms',
+  'x-envoy-upstream-rq-timeout-alt-response',
+  'x-envoy-expected-rq-timeout-ms',
+  'x-envoy-force-trace',
+  'x-envoy-ip-tags',
+  'x-envoy-original-url',
+  'x-envoy-hedge-on-per-try-timeout',
+])
+
+/** Stripped at the edge as well. */
+const NOT_FROM_OUTSIDE = new Set([
+  'x-envoy-decorator-operation',
+  'x-envoy-downstream-service-cluster',
+  'x-envoy-downstream-service-node',
+  'x-envoy-original-path',
+  'x-envoy-original-host',
+])
+
+/** Always removed: they speak of one connection (RFC 9110 §7.6.1), or of what only we may say. */
+const HOP_BY_HOP = new Set(['keep-alive', 'proxy-connection', 'transfer-encoding', 'x-envoy-internal'])
+
+/**
+ * Changes `headers` in place and says who asked. `upgrade` keeps `connection` and `upgrade`, which then are part of the
+ * message; `tls` tells whether the peer came through TLS.
+ */
+export function mutateRequestHeaders(
+  headers: RequestHeaders,
+  policy: RequestHeaderPolicy,
+  peer: Address,
+  tls: boolean,
+  upgrade: boolean,
+  random: Random,
+): RequestOrigin {
+  const list = headers.list
+  // One pass removes what goes in any case and notes what the rest asks about: most requests have none of it.
+  let kept = 0
+  let envoyHeaders = false
+  let requestId: string | undefined
+  let forwardedFor: string | undefined
+  let forwardedProto: string | undefined
+  for (let i = 0; i < list.length; i += 2) {
+    const name = list[i]!
+    const value = list[i + 1]!
+    switch (name.charCodeAt(0)) {
+      case 0x63: // c
+        if (name === 'connection' && !upgrade) continue
+        break
+      case 0x75: // u
+        if (name === 'upgrade' && !upgrade) continue
+        break
+      case 0x6b: // k
+      case 0x70: // p
+        if (HOP_BY_HOP.has(name)) continue
+        break
+      case 0x74: // t
+        if (HOP_BY_HOP.has(name)) continue
+        if (name === 'te') {
+          // Only `trailers` may be passed on (RFC 9110 §10.1.4).
+          if (!value.toLowerCase().split(',').some(isTrailers)) continue
+          list[kept++] = name
+          list[kept++] = 'trailers'
+          continue
+        }
+        break
+      case 0x78: // x
+        if (name === 'x-request-id') requestId ??= value
+        else if (name === 'x-forwarded-for')
+          forwardedFor = forwardedFor === undefined ? value : `${forwardedFor},${value}`
+        else if (name === 'x-forwarded-proto') forwardedProto ??= value
+        else if (name.startsWith('x-envoy-')) {
+          if (HOP_BY_HOP.has(name)) continue
+          envoyHeaders = true
+        }
+        break
+    }
+    if (kept !== i) {
+      list[kept] = name
+      list[kept + 1] = value
+    }
+    kept += 2
+  }
+  list.length = kept
+
+  const ownProto = tls ? 'https' : 'http'
+  let remote: Address | undefined
+  let trustedPeerCheck = false
+  if (policy.useRemoteAddress) {
+    trustedPeerCheck = forwardedFor === undefined
+    if (policy.xffNumTrustedHops > 0) remote = addressFromXff(forwardedFor, policy.xffNumTrustedHops - 1)
+    remote ??= peer
+    if (!policy.skipXffAppend) {
+      const own = isLoopback(peer.ip) ? policy.localAddress.ip : peer.ip
+      headers.appendJoined('x-forwarded-for', own)
+    }
+    if (policy.xffNumTrustedHops === 0 || forwardedProto === undefined) {
+      headers.set('x-forwarded-proto', ownProto)
+      forwardedProto = ownProto
+    }
+    if (policy.appendXForwardedPort && (policy.xffNumTrustedHops === 0 || !headers.has('x-forwarded-port'))) {
+      headers.set('x-forwarded-port', String(policy.localAddress.port))
+    }
+  } else {
+    if (forwardedFor !== undefined) remote = addressFromXff(forwardedFor, policy.xffNumTrustedHops)
+    remote ??= peer
+    // Without `use_remote_address` a single address in the header counts as an internal caller's own.
+    trustedPeerCheck = forwardedFor !== undefined && !forwardedFor.includes(',')
+  }
+  if (forwardedProto === undefined) {
+    headers.add('x-forwarded-proto', ownProto)
+    forwardedProto = ownProto
+  }
+  if (policy.schemeToOverwrite !== '') headers.scheme = policy.schemeToOverwrite
+  else if (headers.scheme === '')
+    headers.scheme = forwardedProto === 'https' || forwardedProto === 'http' ? forwardedProto : ownProto
+
+  const internal = trustedPeerCheck && isInternal(remote, policy)
+  const edge = !internal && policy.useRemoteAddress
+  if (internal) headers.set('x-envoy-internal', 'true')
+  else if (envoyHeaders) {
+    headers.deleteWhere(name => NOT_FOR_OUTSIDERS.has(name) || (edge && NOT_FROM_OUTSIDE.has(name)))
+  }
+  if (!internal) for (const name of policy.internalOnlyHeaders) headers.delete(name)
+  if (policy.userAgent !== '') {
+    headers.set('x-envoy-downstream-service-cluster', policy.userAgent)
+    if (!headers.has('user-agent')) headers.add('user-agent', policy.userAgent)
+    if (policy.nodeId !== '') headers.set('x-envoy-downstream-service-node', policy.nodeId)
+  }
+  if (edge && !remote.ip.startsWith('/')) headers.set('x-envoy-external-address', remote.ip)
+  if (policy.generateRequestId) {
+    if (requestId === undefined) headers.add('x-request-id', uuid4(random))
+    else if (edge && !policy.preserveExternalRequestId) headers.set('x-request-id', uuid4(random))
+  }
+  if (policy.via !== '') headers.appendJoined('via', policy.via, ', ')
+  return { remote, internal, edge }
+}
+
+function isTrailers(token: string): boolean {
+  return token.split(';', 1)[0]!.trim() === 'trailers'
+}
+
+function isLoopback(ip: string): boolean {
+  return ip.startsWith('127.') || ip === '::1'
+}
+
+function isInternal(address: Address, policy: RequestHeaderPolicy): boolean {
+  if (address.ip.startsWith('/')) return policy.internalUnixSockets
+  return policy.internalAddresses.has(address.ip)
+}
+
+/** The address `hops` from the right of an `x-forwarded-for` list, or undefined when it is not there or no address. */
+export function addressFromXff(header: string | undefined, hops: number): Address | undefined {
+  if (header === undefined) return undefined
+  let end = header.length
+  for (let i = 0; i < hops; i++) {
+    end = header.lastIndexOf(',', end - 1)
+    if (end < 0) return undefined
+  }
+  const text = header.slice(header.lastIndexOf(',', end - 1) + 1, end).trim()
+  const match =
+    /^(?:(\d{1,3}(?:\.\d{1,3}){3})(?::(\d{1,5}))?|\[([0-9a-fA-F:.]+)\](?::(\d{1,5}))?|([0-9a-fA-F:]+:[0-9a-fA-F:.]*))$/.exec(
+      text,
+    )
+  if (match === null) return undefined
+  const ip = match[1] ?? match[3] ?? match[5]!
+  if (match[1] !== undefined && ip.split('.').some(part => Number(part) > 255)) return undefined
+  return { ip, port: Number(match[2] ?? match[4] ?? 0) }
+}

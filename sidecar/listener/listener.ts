@@ -1,0 +1,225 @@
+/**
+ * A listener: the socket it is bound to and the filter chains new connections are given to.
+ *
+ * The two have different lives. A socket stays open for as long as any configuration names its address, so that no update
+ * ever loses a connection in the accept queue; the chains behind it are replaced whole. Connections keep the chain they
+ * were accepted with and are drained when that chain is gone.
+ */
+import { type Address, addressText } from '../base/address.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Timers } from '../base/timer-wheel.ts'
+import type { Counter, Gauge, Histogram, StatsScope } from '../observability/stats.ts'
+import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
+import type { Connection, ConnectionHandler } from '../transport/connection.ts'
+import { listenPlaintext, type PlaintextListener } from '../transport/plaintext.ts'
+import type { FilterChainMatcher } from './filter-chain-match.ts'
+
+/** A connection that a chain has taken on. */
+export interface ServedConnection extends ConnectionHandler {
+  /** Take nothing new; close when what is under way is done, at once when nothing is and `closeIdle` says so. */
+  drain(closeIdle: boolean): void
+  destroy(): void
+}
+
+/** One filter chain, ready to serve. */
+export interface ServingChain {
+  readonly name: string
+  serve(connection: Connection, info: DownstreamConnectionInfo, onClosed: () => void): ServedConnection
+}
+
+export interface ListenerConfig {
+  readonly name: string
+  /** Addresses to bind, the first one naming the stats. */
+  readonly addresses: readonly Address[]
+  readonly statPrefix: string
+  readonly bindToPort: boolean
+  readonly reusePort: boolean
+  readonly backlog: number
+  readonly bufferLimitBytes: number
+  readonly chains: FilterChainMatcher<ServingChain>
+  /** Connections accepted beyond this are closed at once; 0 is no limit. */
+  readonly maxConnections: number
+}
+
+class ListenerStats {
+  readonly cxTotal: Counter
+  readonly cxActive: Gauge
+  readonly cxDestroy: Counter
+  readonly cxOverflow: Counter
+  readonly noFilterChainMatch: Counter
+  readonly cxLengthMs: Histogram
+  constructor(scope: StatsScope) {
+    this.cxTotal = scope.counter('downstream_cx_total')
+    this.cxActive = scope.gauge('downstream_cx_active')
+    this.cxDestroy = scope.counter('downstream_cx_destroy')
+    this.cxOverflow = scope.counter('downstream_cx_overflow')
+    this.noFilterChainMatch = scope.counter('no_filter_chain_match')
+    this.cxLengthMs = scope.histogram('downstream_cx_length_ms')
+    scope.counter('downstream_cx_overload_reject')
+    scope.counter('downstream_global_cx_overflow')
+    scope.counter('downstream_cx_transport_socket_connect_timeout')
+    scope.counter('downstream_listener_filter_error')
+    scope.counter('downstream_listener_filter_remote_close')
+    scope.counter('downstream_pre_cx_timeout')
+    scope.counter('connections_accepted_per_socket_event')
+    scope.counter('extension_config_missing')
+    scope.counter('network_extension_config_missing')
+    scope.gauge('downstream_pre_cx_active')
+  }
+}
+
+/** Stats are named after the address, with `_` for what separates names (Envoy: `listener.127.0.0.1_10000.`). */
+export function listenerStatName(config: { statPrefix: string; addresses: readonly Address[] }): string {
+  return config.statPrefix !== '' ? config.statPrefix : addressText(config.addresses[0]!).replaceAll(':', '_')
+}
+
+/** A bound socket whose owner may change. */
+interface BoundSocket {
+  readonly address: Address
+  readonly listener: PlaintextListener
+  owner: Listener | undefined
+}
+
+export class Listener {
+  readonly config: ListenerConfig
+  readonly #clock: Clock
+  readonly #stats: ListenerStats
+  readonly #scope: StatsScope
+  readonly #connections = new Map<Connection, ServedConnection>()
+  sockets: BoundSocket[] = []
+  draining = false
+
+  constructor(config: ListenerConfig, clock: Clock, rootStats: StatsScope) {
+    this.config = config
+    this.#clock = clock
+    this.#scope = rootStats.scope(`listener.${listenerStatName(config)}`)
+    this.#stats = new ListenerStats(this.#scope)
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size
+  }
+
+  accept(connection: Connection): ConnectionHandler | undefined {
+    const stats = this.#stats
+    const { maxConnections } = this.config
+    if (maxConnections > 0 && this.#connections.size >= maxConnections) {
+      stats.cxOverflow.inc()
+      return undefined
+    }
+    const chain = this.config.chains.find({
+      local: connection.local,
+      remote: connection.remote,
+      directRemote: connection.remote,
+      serverName: '',
+      transportProtocol: 'raw_buffer',
+      applicationProtocols: [],
+    })
+    stats.cxTotal.inc()
+    if (chain === undefined) {
+      stats.noFilterChainMatch.inc()
+      stats.cxDestroy.inc()
+      return undefined
+    }
+    stats.cxActive.inc()
+    const start = this.#clock.now()
+    const info: DownstreamConnectionInfo = {
+      id: connection.id,
+      directRemote: connection.remote,
+      local: connection.local,
+      listenerName: this.config.name,
+      filterChainName: chain.name,
+      tls: connection.tls,
+      requestedServerName: '',
+    }
+    const served = chain.serve(connection, info, () => {
+      stats.cxActive.dec()
+      stats.cxDestroy.inc()
+      stats.cxLengthMs.record(this.#clock.now() - start)
+      this.#connections.delete(connection)
+      if (this.draining && this.#connections.size === 0) this.#onDrained?.()
+    })
+    this.#connections.set(connection, served)
+    return served
+  }
+
+  #onDrained: (() => void) | undefined
+
+  /** Asks every connection to end; resolves when none is left. */
+  drain(closeIdle: boolean): Promise<void> {
+    this.draining = true
+    for (const served of [...this.#connections.values()]) served.drain(closeIdle)
+    if (this.#connections.size === 0) return Promise.resolve()
+    return new Promise(resolve => {
+      this.#onDrained = resolve
+    })
+  }
+
+  /** Ends every connection now. */
+  destroy(): void {
+    for (const served of [...this.#connections.values()]) served.destroy()
+    this.#scope.release()
+  }
+}
+
+/** Sockets by address, handed from one version of a listener to the next. */
+export class ListenerSockets {
+  readonly #bound = new Map<string, BoundSocket>()
+  readonly #timers: Timers
+
+  constructor(timers: Timers) {
+    this.#timers = timers
+  }
+
+  /**
+   * Gives `listener` its sockets: those that are bound already are taken over without a gap, the others are bound now.
+   * Rejects with the system's error when an address cannot be had; what was bound before is then unchanged.
+   */
+  async bind(listener: Listener): Promise<void> {
+    const { config } = listener
+    if (!config.bindToPort) return
+    const fresh: BoundSocket[] = []
+    try {
+      for (const address of config.addresses) {
+        if (address.port !== 0 && this.#bound.has(addressText(address))) continue
+        const socket: { value: BoundSocket | undefined } = { value: undefined }
+        const bound = await listenPlaintext(
+          {
+            address,
+            backlog: config.backlog,
+            reusePort: config.reusePort,
+            bufferLimitBytes: config.bufferLimitBytes,
+            accept: connection => (socket.value?.owner ?? listener).accept(connection),
+          },
+          this.#timers,
+        )
+        socket.value = { address: bound.address, listener: bound, owner: listener }
+        fresh.push(socket.value)
+      }
+    } catch (error) {
+      for (const socket of fresh) void socket.listener.close()
+      throw error
+    }
+    const sockets = fresh
+    for (const socket of fresh) this.#bound.set(addressText(socket.address), socket)
+    for (const address of config.addresses) {
+      const known = this.#bound.get(addressText(address))
+      if (known === undefined || fresh.includes(known)) continue
+      known.owner = listener
+      sockets.push(known)
+    }
+    listener.sockets = sockets
+  }
+
+  /** Stops accepting on the sockets that `listener` still owns. */
+  async close(listener: Listener): Promise<void> {
+    const closing: Promise<void>[] = []
+    for (const socket of listener.sockets) {
+      if (socket.owner !== listener) continue
+      this.#bound.delete(addressText(socket.address))
+      // Resolves when the connections are gone as well; nobody waits for that here.
+      void socket.listener.close()
+    }
+    await Promise.all(closing)
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * One attempt: waits for a connection, writes the request into it as it comes, and hands the response to the router.
+ * What arrives before there is a connection is kept; once the attempt is over nothing it is told matters any more.
+ */
+import { Timer } from '../base/timer-wheel.ts'
+import type { Cluster, Priority } from '../cluster/cluster.ts'
+import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
+import type { BodyChunk, RequestEncoder, ResponseDecoder, StreamFailure } from '../codec/stream.ts'
+import type { FilterContext } from '../filter-chain/http-filter.ts'
+import type { PendingStream, PoolCallbacks, UpstreamConnectionInfo } from '../upstream/connection-pool.ts'
+import type { Host } from '../upstream/host.ts'
+import type { RouterFilter } from './router-filter.ts'
+
+export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
+  readonly host: Host
+  readonly #router: RouterFilter
+  readonly #cluster: Cluster
+  readonly #context: FilterContext
+  #headers!: RequestHeaders
+  #headEndsStream = false
+  #pending: PendingStream | undefined = undefined
+  #encoder: RequestEncoder | undefined = undefined
+  #connection: UpstreamConnectionInfo | undefined = undefined
+  #held: Buffer[] | undefined = undefined
+  #heldEnd = false
+  #heldTrailers: HeaderMap | undefined = undefined
+  #responsePauses = 0
+  #perTryTimer: Timer | undefined = undefined
+  #over = false
+  headSent = false
+  /** The connection had served another request before this one. */
+  reused = false
+  /** Any part of a response has come. */
+  receivedBytes = false
+
+  constructor(router: RouterFilter, host: Host, cluster: Cluster, context: FilterContext) {
+    this.#router = router
+    this.host = host
+    this.#cluster = cluster
+    this.#context = context
+  }
+
+  start(headers: RequestHeaders, priority: Priority, endStream: boolean): void {
+    this.#headers = headers
+    this.#headEndsStream = endStream
+    const upgrade = headers.method === 'CONNECT' || headers.has('upgrade')
+    const pending = this.#cluster.newStream(this.host, priority, { method: headers.method, upgrade }, this, this)
+    if (this.#encoder === undefined && !this.#over) this.#pending = pending
+  }
+
+  sendData(data: BodyChunk, endStream: boolean): void {
+    if (this.#over) return
+    if (this.#encoder !== undefined) {
+      this.#router.info.lastUpstreamTxByteMs = this.#context.clock.now()
+      this.#encoder.encodeData(data, endStream)
+      return
+    }
+    this.#held ??= []
+    this.#held.push(Buffer.from(data))
+    this.#heldEnd ||= endStream
+  }
+
+  sendTrailers(trailers: HeaderMap): void {
+    if (this.#over) return
+    if (this.#encoder !== undefined) this.#encoder.encodeTrailers(trailers)
+    else this.#heldTrailers = trailers
+  }
+
+  startPerTryTimeout(timeoutMs: number): void {
+    this.#perTryTimer = new Timer(() => this.#router.onPerTryTimeout(this))
+    this.#context.timers.start(this.#perTryTimer, timeoutMs)
+  }
+
+  pauseResponse(): void {
+    this.#responsePauses++
+    this.#encoder?.pauseResponse()
+  }
+
+  resumeResponse(): void {
+    this.#responsePauses--
+    this.#encoder?.resumeResponse()
+  }
+
+  /** The response is complete: the connection has gone back to its pool. */
+  release(): void {
+    this.#end()
+  }
+
+  /** Gives the attempt up: the connection cannot be used again. */
+  abandon(): void {
+    if (this.#over) return
+    this.#end()
+    this.#pending?.cancel()
+    if (this.#encoder === undefined) return
+    this.#cluster.requestStats.txReset.inc()
+    this.#encoder.reset()
+  }
+
+  // Pool.
+
+  onPoolReady(encoder: RequestEncoder, _host: Host, connection: UpstreamConnectionInfo): void {
+    this.#pending = undefined
+    if (this.#over) {
+      encoder.reset()
+      return
+    }
+    this.#encoder = encoder
+    this.#connection = connection
+    this.reused = connection.reused
+    const info = this.#router.info
+    info.upstreamConnectionId = connection.id
+    info.upstreamLocal = connection.local
+    info.upstreamProtocol = connection.protocol
+    info.upstreamTls = connection.tls
+    info.firstUpstreamTxByteMs = this.#context.clock.now()
+    for (let i = 0; i < this.#responsePauses; i++) encoder.pauseResponse()
+    this.headSent = true
+    encoder.encodeHeaders(this.#headers, this.#headEndsStream)
+    const held = this.#held
+    if (held !== undefined) {
+      this.#held = undefined
+      for (let i = 0; i < held.length; i++) encoder.encodeData(held[i]!, this.#heldEnd && i === held.length - 1)
+    }
+    if (this.#heldTrailers !== undefined) encoder.encodeTrailers(this.#heldTrailers)
+    this.#router.onUpstreamReady(this)
+  }
+
+  onPoolFailure(failure: StreamFailure): void {
+    this.#pending = undefined
+    if (this.#over) return
+    this.#end()
+    this.#router.onUpstreamReset(this, failure)
+  }
+
+  // Response.
+
+  onInformational(headers: ResponseHeaders): void {
+    if (this.#over) return
+    this.receivedBytes = true
+    this.#router.onUpstreamInformational(headers)
+  }
+
+  onResponseHeaders(headers: ResponseHeaders, endStream: boolean): void {
+    if (this.#over) return
+    this.receivedBytes = true
+    if (this.#perTryTimer !== undefined) this.#context.timers.stop(this.#perTryTimer)
+    this.#router.onUpstreamHeaders(this, headers, endStream)
+  }
+
+  onResponseData(data: BodyChunk, endStream: boolean): void {
+    if (!this.#over) this.#router.onUpstreamData(data, endStream)
+  }
+
+  onResponseTrailers(trailers: HeaderMap): void {
+    if (!this.#over) this.#router.onUpstreamTrailers(trailers)
+  }
+
+  onReset(failure: StreamFailure): void {
+    if (this.#over) return
+    this.#end()
+    this.#router.onUpstreamReset(this, failure)
+  }
+
+  onRequestBackpressure(above: boolean): void {
+    if (!this.#over) this.#router.onUpstreamBackpressure(this, above)
+  }
+
+  #end(): void {
+    if (this.#over) return
+    this.#over = true
+    if (this.#perTryTimer !== undefined) this.#context.timers.stop(this.#perTryTimer)
+    const connection = this.#connection
+    if (connection === undefined) return
+    const info = this.#router.info
+    info.upstreamWireBytesReceived += connection.bytesRead()
+    info.upstreamWireBytesSent += connection.bytesWritten()
+  }
+}

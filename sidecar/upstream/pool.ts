@@ -1,0 +1,73 @@
+/**
+ * A pool of connections to one host for one priority: what the cluster asks of it, whichever protocol it speaks, and what
+ * it is given by the cluster. HTTP/1 lends a connection to one request at a time, HTTP/2 to many.
+ */
+import type { Address } from '../base/address.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Timers } from '../base/timer-wheel.ts'
+import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
+import type { Connection, ConnectionHandler } from '../transport/connection.ts'
+import type { PendingStream, PoolCallbacks, StreamOptions } from './connection-pool.ts'
+import type { ConnectionStats } from './connection-stats.ts'
+import type { Host } from './host.ts'
+import type { ResourceManager } from './resource.ts'
+
+export interface ConnectionPool {
+  newStream(options: StreamOptions, decoder: ResponseDecoder, callbacks: PoolCallbacks): PendingStream
+  /** Connections open or being opened. */
+  readonly size: number
+  /** No connection, no request, nothing waiting. */
+  readonly empty: boolean
+  /** Closes what is idle now and everything else as soon as its requests are done. New requests are still served. */
+  drain(): void
+  /** Closes everything now; requests in flight see a local reset. */
+  close(): void
+}
+
+export type PoolFactory = (host: Host, environment: PoolEnvironment, resources: ResourceManager) => ConnectionPool
+
+export interface ConnectOptions {
+  readonly connectTimeoutMs: number
+  readonly bufferLimitBytes: number
+  readonly bindAddress?: Address | undefined
+  readonly keepAlive?: { readonly idleMs: number } | undefined
+}
+
+/** Begins to connect. Each transport socket has one; `connectPlaintext` is the plainest. */
+export type Connect = (
+  address: Address,
+  options: ConnectOptions,
+  handler: ConnectionHandler,
+  timers: Timers,
+) => Connection
+
+/** What a connection is made and kept by; decoded once per configuration and never changed. */
+export interface ConnectionSettings extends ConnectOptions {
+  /** A connection without requests is closed after this time; 0 for never. Envoy: `idle_timeout`, 1 h. */
+  readonly idleTimeoutMs: number
+  /** A connection is closed once it is this old and has no request; 0 for never. */
+  readonly maxConnectionDurationMs: number
+  /** Requests after which a connection is closed; 0 for no limit. */
+  readonly maxRequestsPerConnection: number
+  readonly maxResponseHeadBytes: number
+  readonly maxResponseHeaders: number
+  /** HTTP/1: send request trailers (`enable_trailers`); they are dropped otherwise, as in Envoy. */
+  readonly sendTrailers: boolean
+  /** HTTP/1: accept a response with both Content-Length and chunked (`allow_chunked_length`). */
+  readonly allowChunkedLength: boolean
+  /** HTTP/1: write header names as `Content-Type` rather than `content-type`. */
+  readonly properCaseHeaders: boolean
+  readonly connect: Connect
+}
+
+/** What all pools of a cluster share. `settings` is replaced whole when the configuration changes. */
+export interface PoolEnvironment {
+  readonly settings: ConnectionSettings
+  readonly stats: ConnectionStats
+  readonly clock: Clock
+  readonly timers: Timers
+  /** Told of every exchange and connect that failed, for messages. */
+  onFailure(failure: StreamFailure): void
+  /** A pool that was told to drain has become empty. */
+  onPoolDrained(): void
+}

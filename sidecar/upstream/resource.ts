@@ -1,0 +1,22 @@
+/**
+ * What a circuit breaker counts (Envoy: `ResourceManager`). The limits and where the counts live are the cluster's
+ * business; a pool only asks, takes and gives back, so that the counts can lie in memory shared by worker threads.
+ */
+
+/** One limit of a circuit breaker: how many are in use and how many may be. */
+export interface Resource {
+  readonly max: number
+  readonly inUse: number
+  /** True when one more fits. Taking it is another call, because Envoy checks and takes at different moments. */
+  canCreate(): boolean
+  take(): void
+  release(): void
+}
+
+/** The circuit breaker of one priority (`circuit_breakers.thresholds`). */
+export interface ResourceManager {
+  readonly connections: Resource
+  readonly pendingRequests: Resource
+  readonly requests: Resource
+  readonly retries: Resource
+}

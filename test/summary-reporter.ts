@@ -1,0 +1,104 @@
+/**
+ * The reporter of `npm test`: a sign of life at most every two seconds, every failure in full as soon as it is known, and
+ * at the end the slowest tests, coverage in one line, and Node's own closing lines (`# tests N`, `# pass N`, …).
+ */
+
+import { relative } from 'node:path'
+import type { EventData } from 'node:test'
+import type { TestEvent } from 'node:test/reporters'
+import { inspect } from 'node:util'
+
+const PROGRESS_EVERY_MS = 2000
+const SLOWEST = 5
+/** Below this nobody wonders where the time went. */
+const SLOW_MS = 500
+
+export default async function* summaryReporter(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
+  const slow: { name: string; file: string; ms: number }[] = []
+  /** What a file's tests wrote, shown only when one of them fails. */
+  const written = new Map<string, string>()
+  const failedFiles = new Set<string>()
+  const closing: string[] = []
+  let passed = 0
+  let failed = 0
+  let coverage = ''
+  let lastProgress = performance.now()
+
+  for await (const event of source) {
+    switch (event.type) {
+      case 'test:pass': {
+        const { data } = event
+        if (data.details.type === 'suite' || data.skip !== undefined || data.todo !== undefined) break
+        passed++
+        if (data.nesting === 0) slow.push({ name: data.name, file: place(data), ms: data.details.duration_ms })
+        break
+      }
+      case 'test:fail': {
+        const { data } = event
+        const error = data.details.error as Error & { failureType?: string; cause?: unknown }
+        // A parent fails because of its children, which have been shown.
+        if (error.failureType === 'subtestsFailed') break
+        failed++
+        yield `\n✖ ${data.name}\n  at ${place(data)}\n${indent(errorText(error.cause ?? error))}\n`
+        if (data.file !== undefined) failedFiles.add(data.file)
+        break
+      }
+      case 'test:stdout':
+      case 'test:stderr': {
+        const file = event.data.file ?? ''
+        // Bounded: a test that floods its output must not fill the memory of the runner.
+        const text = written.get(file) ?? ''
+        if (text.length < 100_000) written.set(file, text + event.data.message)
+        break
+      }
+      case 'test:coverage': {
+        const { totals, files } = event.data.summary
+        const percent = (value: number) => `${value.toFixed(1)} %`
+        coverage = `# coverage ${percent(totals.coveredLinePercent)} of the lines of ${files.length} files (branches ${percent(totals.coveredBranchPercent)})\n`
+        break
+      }
+      case 'test:diagnostic':
+        // Node repeats its totals as diagnostics of the whole run; those of single tests are nested deeper.
+        if (
+          event.data.nesting === 0 &&
+          /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) /.test(event.data.message)
+        ) {
+          closing.push(`# ${event.data.message}\n`)
+        }
+        break
+      default:
+    }
+    if (performance.now() - lastProgress > PROGRESS_EVERY_MS) {
+      lastProgress = performance.now()
+      yield `… ${passed} passed${failed > 0 ? `, ${failed} failed` : ''}\n`
+    }
+  }
+
+  for (const file of failedFiles) {
+    const text = written.get(file)
+    if (text !== undefined) yield `\nWritten by ${relative(process.cwd(), file)}:\n${indent(text.slice(0, 10_000))}\n`
+  }
+  slow.sort((a, b) => b.ms - a.ms)
+  const slowest = slow.slice(0, SLOWEST).filter(test => test.ms > SLOW_MS)
+  if (slowest.length > 0) yield '\nslowest:\n'
+  for (const test of slowest) yield `  ${(test.ms / 1000).toFixed(1)} s  ${test.name} (${test.file})\n`
+  yield `\n${coverage}`
+  yield* closing
+}
+
+function place(data: EventData.TestPass | EventData.TestFail): string {
+  if (data.file === undefined) return '?'
+  return `${relative(process.cwd(), data.file)}${data.line === undefined ? '' : `:${data.line}`}`
+}
+
+/** Message and stack without the runner's own frames; an assertion's message already shows the difference. */
+function errorText(error: unknown): string {
+  if (!(error instanceof Error)) return inspect(error, { colors: false, depth: 8 })
+  const lines = String(error.stack).split('\n')
+  const text = lines.filter(line => !/^\s+at .*(node:internal|node:async_hooks)/.test(line)).join('\n')
+  return error.cause === undefined ? text : `${text}\ncaused by ${errorText(error.cause)}`
+}
+
+function indent(text: string): string {
+  return text.replace(/^(?=.)/gm, '  ').trimEnd()
+}
