@@ -16,7 +16,7 @@ export interface TokenBucketSettings {
 
 /** Shared state is kept in whole nanoseconds, because there is no atomic exchange of fractions. */
 const NANOSECONDS_PER_MS = 1e6
-/** What has not been touched yet: zeroed memory is a full bucket. */
+/** Zeroed memory is a bucket that has not been touched yet, and full; {@link cellOf} therefore never gives it. */
 const UNTOUCHED = 0n
 
 export class TokenBucket {
@@ -79,7 +79,7 @@ export class TokenBucket {
   #load(): number {
     if (this.#shared === undefined) return this.#emptyAtMs
     const cell = Atomics.load(this.#shared, 0)
-    return cell === UNTOUCHED ? -Infinity : Number(cell) / NANOSECONDS_PER_MS
+    return cell === UNTOUCHED ? -Infinity : Number(cell >> 1n) / NANOSECONDS_PER_MS
   }
 
   /** Makes `tokens` the contents, unless another thread has changed them since `before` was read. */
@@ -89,8 +89,12 @@ export class TokenBucket {
       this.#emptyAtMs = emptyAtMs
       return true
     }
-    const expected = before === -Infinity ? UNTOUCHED : BigInt(Math.round(before * NANOSECONDS_PER_MS))
-    const cell = BigInt(Math.round(emptyAtMs * NANOSECONDS_PER_MS))
-    return Atomics.compareExchange(this.#shared, 0, expected, cell === UNTOUCHED ? 1n : cell) === expected
+    const expected = before === -Infinity ? UNTOUCHED : cellOf(before)
+    return Atomics.compareExchange(this.#shared, 0, expected, cellOf(emptyAtMs)) === expected
   }
+}
+
+/** Odd, so that no moment looks like memory nobody has touched. */
+function cellOf(emptyAtMs: number): bigint {
+  return (BigInt(Math.round(emptyAtMs * NANOSECONDS_PER_MS)) << 1n) | 1n
 }

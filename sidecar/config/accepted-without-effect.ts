@@ -37,10 +37,6 @@ export const acceptedWithoutEffect: Readonly<Record<string, string>> = {
   [`${bootstrap}.Admin.ignore_global_conn_limit`]: 'the admin listener is never limited',
   [`${bootstrap}.ClusterManager.local_cluster_name`]: 'it serves zone-aware routing, which is not done yet',
   [`${bootstrap}.ClusterManager.enable_deferred_cluster_creation`]: 'clusters are small until they are used',
-  'envoy.config.metrics.v3.StatsConfig.stats_tags': "labels are Envoy's default ones",
-  'envoy.config.metrics.v3.StatsConfig.stats_matcher': 'all stats are kept; they cost little',
-  'envoy.config.metrics.v3.StatsConfig.histogram_bucket_settings': "histograms have Envoy's default buckets",
-  'envoy.config.metrics.v3.StatsConfig.allow_default_tag_overrides': "labels are Envoy's default ones",
   'envoy.extensions.network.dns_resolver.apple.v3.AppleDnsResolverConfig': 'names are resolved by c-ares',
   'envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig.num_resolver_threads': hotPath,
   'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig.filter_unroutable_families':

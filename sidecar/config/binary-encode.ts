@@ -24,7 +24,11 @@ export function encodeMessage(descriptor: MessageDescriptor, value: unknown): Ui
   return writer.finish()
 }
 
-function writeFields(descriptor: MessageDescriptor, message: Readonly<Record<string, unknown>>, writer: WireWriter): void {
+function writeFields(
+  descriptor: MessageDescriptor,
+  message: Readonly<Record<string, unknown>>,
+  writer: WireWriter,
+): void {
   for (const field of descriptor.fields) {
     const value = message[field.property]
     if (value === undefined || value === null) continue

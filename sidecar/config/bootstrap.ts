@@ -3,19 +3,19 @@
  * errors and warnings come together, in the order of the file.
  */
 import { readFileSync } from 'node:fs'
+import { BinaryDecoder } from './binary-decode.ts'
 import { TreeDecoder } from './decode.ts'
 import { type ExtensionNames, knownExtensionNames } from './extension-points.ts'
 import { checkFragment } from './fragments.ts'
 import { isIstioResource, reportIstioResource } from './istio-hints.ts'
 import { type ConfigProblem, Problems } from './problems.ts'
-import { checkFragmentReferences, checkReferences } from './references.ts'
+import { checkFragmentReferences, checkReferences } from './references/bootstrap.ts'
 import type { Bootstrap, JsonValue, MessageTypes } from './schema/generated/types.ts'
 import { type MessageDescriptor, schema } from './schema/table.ts'
 import { SourceDocument } from './source.ts'
 import { everythingSupported, hopwiseSupport, type Support } from './support.ts'
 import { type ConfigNode, isNull, nodeOfJson } from './tree.ts'
 import { parseText } from './yaml.ts'
-import { BinaryDecoder } from './binary-decode.ts'
 
 export interface LoadOptions {
   /** Read when `text` is not given; named in every message. */

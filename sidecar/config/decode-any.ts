@@ -81,7 +81,8 @@ function unknownType(decoder: TreeDecoder, typeName: string): string {
   if (typeName === '') return 'must name a message'
   const hint = didYouMean(typeName, decoder.context.schema.typeNames)
   if (hint) return `unknown type "${typeName}"${hint}`
-  if (/\.v2(?:alpha\d*)?\./.test(typeName)) return `"${typeName}" is of Envoy's v2 API, which ended in 2021; use its v3 successor`
+  if (/\.v2(?:alpha\d*)?\./.test(typeName))
+    return `"${typeName}" is of Envoy's v2 API, which ended in 2021; use its v3 successor`
   if (typeName.startsWith('envoy.')) return `"${typeName}" is not supported yet by Hopwise`
   return `unknown type "${typeName}"`
 }
@@ -108,7 +109,8 @@ function decodeAs(
     return decodeNative(decoder, descriptor, inner, `${path}.value`)
   }
   const class_ = decoder.isQuiet ? undefined : decoder.context.support.message(typeName)
-  if (class_?.kind === 'refused') decoder.error(typeOffset, path, 'unsupported', `${shortName(typeName)} ${class_.reason}`)
+  if (class_?.kind === 'refused')
+    decoder.error(typeOffset, path, 'unsupported', `${shortName(typeName)} ${class_.reason}`)
   if (class_?.kind === 'accepted') {
     const text = `${shortName(typeName)} has no effect here: ${class_.reason}`
     decoder.context.problems.warnOnce(`no-effect ${typeName}`, decoder.place(typeOffset, path), 'no-effect', text)
@@ -141,7 +143,12 @@ function decodeNamed(
     // Without a category the name may be a label for something that needs no configuration.
     if (category === undefined) return undefined
     const cure = didYouMean(name, namesInCategory(category))
-    decoder.error(offset, path, 'extension', `needs a typed_config, since "${name}" is not a name that says what it is${cure}`)
+    decoder.error(
+      offset,
+      path,
+      'extension',
+      `needs a typed_config, since "${name}" is not a name that says what it is${cure}`,
+    )
     return undefined
   }
   const { problems } = decoder.context

@@ -1,6 +1,13 @@
 /** Messages that are not written as messages: wrappers, durations, timestamps, free-form JSON, field masks. */
 import type { TreeDecoder } from './decode.ts'
-import { decodeDuration, decodeJsonScalar, decodeScalar, decodeTimestamp, Mismatch, maxDurationSeconds } from './scalars.ts'
+import {
+  decodeDuration,
+  decodeJsonScalar,
+  decodeScalar,
+  decodeTimestamp,
+  Mismatch,
+  maxDurationSeconds,
+} from './scalars.ts'
 import type { JsonValue } from './schema/generated/types.ts'
 import { Kind, type MessageDescriptor } from './schema/table.ts'
 import { type ConfigNode, describeNode, entryOf, isNull, type MapNode } from './tree.ts'
@@ -17,9 +24,11 @@ function decode(decoder: TreeDecoder, type: MessageDescriptor, node: ConfigNode,
   switch (type.native) {
     case 'wrapper': {
       // `5`, and `{value: 5}` as well.
+      const field = type.fields[0]!
+      if (node.kind === 'map' && node.entries.length === 0) return field.zero
       const inner = node.kind === 'map' ? (entryOf(node, 'value')?.value ?? node) : node
-      if (type.fields[0]!.kind === Kind.String) decoder.checkMisread(inner, path)
-      return decodeScalar(type.fields[0]!.kind, inner)
+      if (field.kind === Kind.String) decoder.checkMisread(inner, path)
+      return decodeScalar(field.kind, inner)
     }
     case 'duration':
       if (node.kind === 'scalar') return decodeDuration(node)
@@ -51,7 +60,8 @@ function secondsAndNanos(node: MapNode): number | Mismatch {
     const number = decodeScalar(Kind.Int64, value)
     if (number instanceof Mismatch) return new Mismatch(`${key} ${number.message}`)
     const amount = number as number
-    if (key === 'seconds' && Math.abs(amount) > maxDurationSeconds) return new Mismatch(`seconds must be at most ${maxDurationSeconds}`)
+    if (key === 'seconds' && Math.abs(amount) > maxDurationSeconds)
+      return new Mismatch(`seconds must be at most ${maxDurationSeconds}`)
     if (key === 'nanos' && Math.abs(amount) > 999_999_999) return new Mismatch('nanos must be less than 1000000000')
     ms += key === 'seconds' ? amount * 1000 : amount / 1e6
   }

@@ -57,7 +57,8 @@ export class TreeDecoder {
     this.#ancestors.push({ descriptor, path })
     const message = descriptor.create()
     const failed = this.#fields(descriptor, node, path, category, message)
-    if (category !== undefined || descriptor.field('typed_config')) this.#byName(descriptor, node, path, category, message)
+    if (category !== undefined || descriptor.field('typed_config'))
+      this.#byName(descriptor, node, path, category, message)
     this.#checkRules(descriptor, node, path, message, failed)
     this.#ancestors.pop()
     recordSource(message, { document: this.context.document, path, node })
@@ -218,7 +219,11 @@ export class TreeDecoder {
     for (const entry of node.entries) {
       const entryPath = `${path}["${entry.key}"]`
       if (map.has(entry.key)) {
-        this.context.problems.warning(this.place(entry.keyOffset, entryPath), 'duplicate', 'given twice; this one counts')
+        this.context.problems.warning(
+          this.place(entry.keyOffset, entryPath),
+          'duplicate',
+          'given twice; this one counts',
+        )
       }
       const empty = isNull(entry.value) && field.message !== undefined && field.message.native !== 'value'
       const value = empty
@@ -262,7 +267,11 @@ export class TreeDecoder {
   checkMisread(node: ConfigNode, path: string): void {
     const { problems, isJson } = this.context
     if (problems.strict && !isJson && isMisreadString(node)) {
-      problems.error(this.place(node.offset, path), 'pedantry', `Envoy reads ${describeNode(node)} as no string; put it in quotes`)
+      problems.error(
+        this.place(node.offset, path),
+        'pedantry',
+        `Envoy reads ${describeNode(node)} as no string; put it in quotes`,
+      )
     }
   }
 
@@ -277,7 +286,11 @@ export class TreeDecoder {
     const field = descriptor.field('typed_config')
     const name = message['name']
     if (!field || typeof name !== 'string' || name === '' || message['typedConfig'] !== undefined) return
-    if (message['configDiscovery'] !== undefined || node.entries.some(({ key, value }) => key === 'typed_config' && !isNull(value))) return
+    if (
+      message['configDiscovery'] !== undefined ||
+      node.entries.some(({ key, value }) => key === 'typed_config' && !isNull(value))
+    )
+      return
     const category = categoryOf(descriptor, field, inherited)
     const typeUrl = this.context.extensionNames(name, category)
     const nameOffset = node.entries.find(entry => entry.key === 'name')?.value.offset ?? node.offset
@@ -316,7 +329,8 @@ export class TreeDecoder {
     const below = descriptor.fields.find(field => field.message && !field.message.native && field.message.field(key))
     const above = this.#ancestors.slice(0, -1).findLast(({ descriptor: ancestor }) => ancestor.field(key))
     if (close !== undefined && !below && !above) return `, did you mean "${close}"?`
-    if (above) return `; it belongs under "${above.path === '' ? 'the top level' : lastName(above.path)}", so check the indentation`
+    if (above)
+      return `; it belongs under "${above.path === '' ? 'the top level' : lastName(above.path)}", so check the indentation`
     if (below) return `; it belongs under "${below.name}"`
     if (close !== undefined) return `, did you mean "${close}"?`
     return names.length > 0 && names.length <= 10 ? `; the fields here are ${names.join(', ')}` : ''
@@ -343,6 +357,12 @@ function isDefault(field: FieldDescriptor, value: unknown): boolean {
 }
 
 /** The category of extensions for what a field holds: its own, or the one handed down to a message's `typed_config`. */
-function categoryOf(descriptor: MessageDescriptor, field: FieldDescriptor, inherited: string | undefined): string | undefined {
-  return extensionPoints[`${descriptor.typeName}.${field.name}`] ?? (field.name === 'typed_config' ? inherited : undefined)
+function categoryOf(
+  descriptor: MessageDescriptor,
+  field: FieldDescriptor,
+  inherited: string | undefined,
+): string | undefined {
+  return (
+    extensionPoints[`${descriptor.typeName}.${field.name}`] ?? (field.name === 'typed_config' ? inherited : undefined)
+  )
 }

@@ -318,7 +318,7 @@ export const extensionCategories: Readonly<Record<string, Readonly<Record<string
     'envoy.matching.inputs.status_code_input': ['envoy.type.matcher.v3.HttpResponseStatusCodeMatchInput'],
     'envoy.matching.inputs.subject': ['envoy.extensions.matching.common_inputs.ssl.v3.SubjectInput'],
     'envoy.matching.inputs.uri_san': ['envoy.extensions.matching.common_inputs.ssl.v3.UriSanInput'],
-    'query_params': ['envoy.type.matcher.v3.HttpRequestQueryParamMatchInput'],
+    query_params: ['envoy.type.matcher.v3.HttpRequestQueryParamMatchInput'],
   },
   'envoy.matching.input_matchers': {
     'envoy.matching.matchers.cel_matcher': ['xds.type.matcher.v3.CelMatcher'],

@@ -39,7 +39,8 @@ export const extensionPoints: Readonly<Record<string, string>> = {
   'envoy.extensions.filters.http.stateful_session.v3.StatefulSession.session_state': 'envoy.http.stateful_session',
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.early_header_mutation_extensions':
     'envoy.http.early_header_mutation',
-  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.http_filters': 'envoy.filters.http',
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.http_filters':
+    'envoy.filters.http',
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.original_ip_detection_extensions':
     'envoy.http.original_ip_detection',
   'envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension.typed_config': 'envoy.request_id',

@@ -107,7 +107,10 @@ export function checkHopwiseSettings(
   report: (name: string, message: string) => void,
 ): void {
   if (settings === undefined) return
-  if (!isObject(settings)) return report('', 'must be a mapping of settings')
+  if (!isObject(settings)) {
+    report('', 'must be a mapping of settings')
+    return
+  }
   for (const [name, value] of Object.entries(settings)) {
     const setting = hopwiseSettings[name]
     if (!setting) {

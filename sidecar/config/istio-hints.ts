@@ -42,7 +42,9 @@ class IstioHints {
   visit(node: ConfigNode, path: string): void {
     // Aliases can repeat a part of the file without end.
     if (++this.#visits > 100_000) return
-    if (node.kind === 'list') node.items.forEach((item, index) => this.visit(item, `${path}[${index}]`))
+    if (node.kind === 'list') {
+      for (const [index, item] of node.items.entries()) this.visit(item, `${path}[${index}]`)
+    }
     if (node.kind !== 'map') return
     for (const entry of node.entries) {
       const entryPath = path === '' ? entry.key : `${path}.${entry.key}`

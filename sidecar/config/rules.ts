@@ -19,15 +19,20 @@ export function checkRules(
     if (field.rules && !skip?.has(field)) checkField(field, field.rules, message[field.property], report)
   }
   for (const oneof of descriptor.oneofs) {
-    if (!oneof.required || oneof.fields.some(field => skip?.has(field) || message[field.property] !== undefined)) continue
+    if (!oneof.required || oneof.fields.some(field => skip?.has(field) || message[field.property] !== undefined))
+      continue
     const names = oneof.fields.map(field => field.name)
     report(undefined, names.length === 1 ? `"${names[0]}" is required` : `one of ${listOf(names)} is required`)
   }
 }
 
 function checkField(field: FieldDescriptor, rules: FieldRules, value: unknown, report: ReportRule): void {
-  if (field.isMap) return checkMap(field, rules, value as ReadonlyMap<string, unknown>, report)
-  if (field.repeated) return checkList(field, rules, value as readonly unknown[], report)
+  if (field.isMap) checkMap(field, rules, value as ReadonlyMap<string, unknown>, report)
+  else if (field.repeated) checkList(field, rules, value as readonly unknown[], report)
+  else checkSingle(field, rules, value, report)
+}
+
+function checkSingle(field: FieldDescriptor, rules: FieldRules, value: unknown, report: ReportRule): void {
   if (value === undefined) {
     // A oneof's member is required only of a oneof that has chosen it, and then it is there.
     if (rules['required'] && field.oneof < 0) report(field, 'is required')
@@ -41,7 +46,8 @@ function checkList(field: FieldDescriptor, rules: FieldRules, list: readonly unk
   if (rules['ignore_empty'] && list.length === 0) return
   const least = rules['min_items'] as number | undefined
   const most = rules['max_items'] as number | undefined
-  if (least !== undefined && list.length < least) report(field, least === 1 ? 'must not be empty' : `needs at least ${least} items`)
+  if (least !== undefined && list.length < least)
+    report(field, least === 1 ? 'must not be empty' : `needs at least ${least} items`)
   if (most !== undefined && list.length > most) report(field, `must have at most ${most} items, not ${list.length}`)
   if (rules['unique'] && new Set(list).size < list.length) report(field, 'must not hold the same item twice')
   const items = rules['items'] as FieldRules | undefined
@@ -52,10 +58,16 @@ function checkList(field: FieldDescriptor, rules: FieldRules, list: readonly unk
   })
 }
 
-function checkMap(field: FieldDescriptor, rules: FieldRules, map: ReadonlyMap<string, unknown>, report: ReportRule): void {
+function checkMap(
+  field: FieldDescriptor,
+  rules: FieldRules,
+  map: ReadonlyMap<string, unknown>,
+  report: ReportRule,
+): void {
   const least = rules['min_pairs'] as number | undefined
   const most = rules['max_pairs'] as number | undefined
-  if (least !== undefined && map.size < least) report(field, least === 1 ? 'must not be empty' : `needs at least ${least} entries`)
+  if (least !== undefined && map.size < least)
+    report(field, least === 1 ? 'must not be empty' : `needs at least ${least} entries`)
   if (most !== undefined && map.size > most) report(field, `must have at most ${most} entries, not ${map.size}`)
   for (const [key, value] of map) {
     const keys = rules['keys'] as FieldRules | undefined
@@ -73,7 +85,8 @@ function checkValue(rules: FieldRules, value: unknown, kind: Kind): string | und
   // The generator has put names in place of numbers, and `defined_only` holds by decoding.
   if (typeof value === 'string') return kind === Kind.Enum ? checkMembership(rules, value) : checkString(rules, value)
   if (value instanceof Uint8Array) return checkLength(rules, value.length, 'bytes')
-  if (typeof value === 'boolean' && rules['const'] !== undefined && value !== rules['const']) return `must be ${rules['const']}`
+  if (typeof value === 'boolean' && rules['const'] !== undefined && value !== rules['const'])
+    return `must be ${rules['const']}`
   return undefined
 }
 

@@ -5,10 +5,11 @@
  *
  * Kinder than Envoy in one thing: an unquoted `n` or `123` in a string field is that string.
  */
+
+import type { JsonValue } from './schema/generated/types.ts'
 import { type EnumDescriptor, Kind } from './schema/table.ts'
 import { didYouMean } from './suggest.ts'
 import { type ConfigNode, describeNode, type ScalarNode } from './tree.ts'
-import type { JsonValue } from './schema/generated/types.ts'
 
 /** Why a scalar does not fit its field. */
 export class Mismatch {
@@ -127,11 +128,12 @@ function integerOf({ text, quoted }: ScalarNode): bigint | undefined {
   const plain = quoted ? undefined : plainValue(text)
   if (typeof plain === 'bigint') return plain
   if (plain !== undefined) return undefined
-  if (/^-?(?:0[xX][0-9a-fA-F]{1,16}|\d{1,20})$/.test(text)) {
-    return text.startsWith('-') ? -BigInt(text.slice(1)) : BigInt(text)
+  if (/^[+-]?(?:0[xX][0-9a-fA-F]{1,16}|\d{1,20})$/.test(text)) {
+    const digits = BigInt(text.replace(/^[+-]/, ''))
+    return text.startsWith('-') ? -digits : digits
   }
   // `5.0` and `1e3` are whole numbers too.
-  if (!/^-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?$/.test(text)) return undefined
+  if (!/^[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?$/.test(text)) return undefined
   const number = Number(text)
   return Number.isInteger(number) ? BigInt(number) : undefined
 }
@@ -152,7 +154,17 @@ export function decodeDuration(node: ScalarNode): number | Mismatch {
 /** 10,000 years; protobuf's own bound. */
 export const maxDurationSeconds = 315_576_000_000
 
-const unitSeconds: Readonly<Record<string, number>> = { ns: 1e-9, us: 1e-6, µs: 1e-6, ms: 1e-3, m: 60, h: 3600, d: 86400, '': 1, S: 1 }
+const unitSeconds: Readonly<Record<string, number>> = {
+  ns: 1e-9,
+  us: 1e-6,
+  µs: 1e-6,
+  ms: 1e-3,
+  m: 60,
+  h: 3600,
+  d: 86400,
+  '': 1,
+  S: 1,
+}
 
 function durationCure(text: string): string {
   const match = /^(\d+(?:\.\d+)?) ?(ns|us|µs|ms|m|h|d|S|)$/.exec(text)
@@ -165,7 +177,9 @@ function durationCure(text: string): string {
 export function decodeTimestamp(node: ScalarNode): number | Mismatch {
   const match = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/.exec(node.text)
   const ms = match ? Date.parse(node.text) : Number.NaN
-  return Number.isNaN(ms) ? new Mismatch(`must be a time such as "2026-01-31T12:00:00Z", not ${describeNode(node)}`) : ms
+  return Number.isNaN(ms)
+    ? new Mismatch(`must be a time such as "2026-01-31T12:00:00Z", not ${describeNode(node)}`)
+    : ms
 }
 
 /**

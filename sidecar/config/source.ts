@@ -83,7 +83,9 @@ export function placeOf(
   if (field === undefined) return { document, offset: node?.offset ?? 0, path }
   const name = snakeCase(field)
   const entry =
-    node?.kind === 'map' ? node.entries.find(({ key }) => key === name || key === field || snakeCase(key) === name) : undefined
+    node?.kind === 'map'
+      ? node.entries.find(({ key }) => key === name || key === field || snakeCase(key) === name)
+      : undefined
   return {
     document,
     offset: entry?.keyOffset ?? node?.offset ?? 0,

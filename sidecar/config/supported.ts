@@ -7,19 +7,19 @@
  * these lists nor `accepted-without-effect.ts` is refused with its place in the file.
  */
 import { clusters } from './supported/clusters.ts'
-import { common } from './supported/common.ts'
 import { httpConnectionManager } from './supported/http-connection-manager.ts'
 import { httpFilters } from './supported/http-filters.ts'
 import { listener } from './supported/listener.ts'
 import { observability } from './supported/observability.ts'
 import { process } from './supported/process.ts'
 import { routes } from './supported/routes.ts'
+import { sharedValues } from './supported/shared-values.ts'
 
 export type Supported = Readonly<Record<string, '*' | readonly string[]>>
 
 export const supported: Supported = {
   ...process,
-  ...common,
+  ...sharedValues,
   ...listener,
   ...httpConnectionManager,
   ...httpFilters,
@@ -31,7 +31,12 @@ export const supported: Supported = {
 /** For enum fields of which only some values are supported. */
 export const supportedValues: Readonly<Record<string, readonly string[]>> = {
   'envoy.config.cluster.v3.Cluster.type': ['STATIC', 'STRICT_DNS', 'LOGICAL_DNS'],
-  'envoy.config.cluster.v3.Cluster.lb_policy': ['ROUND_ROBIN', 'LEAST_REQUEST', 'RANDOM', 'LOAD_BALANCING_POLICY_CONFIG'],
+  'envoy.config.cluster.v3.Cluster.lb_policy': [
+    'ROUND_ROBIN',
+    'LEAST_REQUEST',
+    'RANDOM',
+    'LOAD_BALANCING_POLICY_CONFIG',
+  ],
   'envoy.config.core.v3.SocketAddress.protocol': ['TCP'],
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type': ['AUTO', 'HTTP1'],
 }

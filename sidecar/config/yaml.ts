@@ -7,11 +7,23 @@
  * Two slips of beginners are repaired before parsing, so that the rest of the file is checked too: dashes that a word
  * processor made long, and tabs. Both stay errors; Envoy refuses them without saying why.
  */
-import { type Document, isAlias, isCollection, isMap, isPair, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml'
+
 import type { Node, Pair, Scalar } from 'yaml'
+import {
+  type Document,
+  isAlias,
+  isCollection,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  visit,
+} from 'yaml'
 import type { Problems } from './problems.ts'
 import { SourceDocument } from './source.ts'
-import { type ConfigNode, type MapEntry, type ScalarNode } from './tree.ts'
+import type { ConfigNode, MapEntry, ScalarNode } from './tree.ts'
 
 export interface ParsedText {
   readonly document: SourceDocument
@@ -28,7 +40,8 @@ export function parseText(file: string, text: string, problems: Problems): Parse
   if (slips.length === 0) return convert(new SourceDocument(file, source), first, problems)
 
   const original = new SourceDocument(file, source)
-  for (const slip of slips) problems.error({ document: original, offset: slip.offset, path: '' }, 'syntax', slip.message)
+  for (const slip of slips)
+    problems.error({ document: original, offset: slip.offset, path: '' }, 'syntax', slip.message)
   const repaired = repair(source, slips)
   if (typeof repaired.parsed === 'string') return { document: original, root: undefined }
   return convert(new SourceDocument(file, source, repaired.originalOffset), repaired.parsed, problems)
@@ -119,9 +132,12 @@ function literalRanges(parsed: Document.Parsed): [number, number][] {
 function tabMatters(parsed: Document.Parsed, text: string, lineStart: number): boolean {
   const lineEnd = text.indexOf('\n', lineStart)
   return (
-    parsed.errors.length > 0 &&
-    parsed.errors.some(error => error.pos[0] <= (lineEnd < 0 ? text.length : lineEnd) && error.pos[1] >= lineStart - 1)
-  ) || parsed.errors.some(error => error.code === 'TAB_AS_INDENT')
+    (parsed.errors.length > 0 &&
+      parsed.errors.some(
+        error => error.pos[0] <= (lineEnd < 0 ? text.length : lineEnd) && error.pos[1] >= lineStart - 1,
+      )) ||
+    parsed.errors.some(error => error.code === 'TAB_AS_INDENT')
+  )
 }
 
 interface Repaired {
@@ -209,7 +225,10 @@ class Converter {
       // An anchor is known once its node is complete, so an alias to a node that contains it finds nothing.
       const target = this.#anchors.get(node.source)
       if (target) return target
-      this.#error(node.range?.[0] ?? fallbackOffset, `the alias *${node.source} has no anchor &${node.source} before it`)
+      this.#error(
+        node.range?.[0] ?? fallbackOffset,
+        `the alias *${node.source} has no anchor &${node.source} before it`,
+      )
       return emptyScalar(fallbackOffset)
     }
     const converted = this.#convert(node, fallbackOffset)

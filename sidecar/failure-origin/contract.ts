@@ -31,7 +31,7 @@
  *
  * `responseHead`, `responseTrailers` and `end` fill `info.failure` themselves; access log, span and stats read it there.
  */
-import type { FailureView, StreamInfo } from '../observability/stream-info.ts'
+import type { FailureView, StreamInfo, TlsInfo } from '../observability/stream-info.ts'
 import type { FailureRecord } from './record.ts'
 
 /** The part of a header map that is used here (`codec/` is above this room). Names are in lower case. */
@@ -74,9 +74,9 @@ export interface InboundRequest {
   readonly path: string
   /** {@link FailureOrigin.budgetMs} of the headers as they arrived, before Envoy's stripping for outsiders. */
   readonly budgetMs: number
-  /** Socket's peer and its URI SANs ([] on plaintext): decide whether the budget is believed. */
+  /** Socket's peer, and its TLS session (undefined on plaintext): decide whether the budget is believed. */
   readonly peerIp: string
-  readonly peerUriSans: readonly string[]
+  readonly tls: TlsInfo | undefined
   readonly edge: boolean
 }
 

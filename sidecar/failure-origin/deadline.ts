@@ -12,9 +12,9 @@
  * otherwise leave the last one nothing, where Envoy would have had an answer.
  */
 import { hash } from 'node:crypto'
+import type { MutableHeaders } from './contract.ts'
 import { letterFirst } from './record.ts'
 import type { FailureOriginSettings } from './settings.ts'
-import type { MutableHeaders } from './contract.ts'
 
 const LARGEST_SHARE = 0.25
 

@@ -2,7 +2,7 @@
  * The failure record: who began a failure, why, and how far the news has come. Made once, by the sidecar nearest to the
  * origin; every other sidecar passes it on with itself appended to the path and the confidence lowered to its own.
  */
-import { type Random, hex64 } from '../base/random.ts'
+import { hex64, type Random } from '../base/random.ts'
 
 /** Vocabulary of causes (features.md §7.3). */
 export const CAUSES = [

@@ -7,7 +7,7 @@ export interface FailureOriginSettings {
   readonly service: string
   /** CIDRs of plaintext mesh peers; `[]` believes none. */
   readonly trustedPeers: readonly string[]
-  /** SPIFFE trust domains of mesh peers over mutual TLS. */
+  /** SPIFFE trust domains of mesh peers over mutual TLS; empty: the domain of our own certificate. */
   readonly trustDomains: readonly string[]
   /** False for `deadlines: off`, which restores Envoy's timing. */
   readonly deadlines: boolean
@@ -38,7 +38,7 @@ export const PRIVATE_RANGES: readonly string[] = [
 
 export const DEFAULT_SETTINGS: Omit<FailureOriginSettings, 'service'> = {
   trustedPeers: PRIVATE_RANGES,
-  trustDomains: ['cluster.local'],
+  trustDomains: [],
   deadlines: true,
   marginMinMs: 20,
   marginFraction: 0.02,

@@ -4,11 +4,15 @@
  * application: of these two the caller knows more than an address does, so it does not ask.
  */
 import { CidrSet, parseCidr } from '../base/cidr.ts'
+import type { TlsInfo } from '../observability/stream-info.ts'
 import { serviceOfSpiffe, trustDomainOf } from './names.ts'
 import type { FailureOriginSettings } from './settings.ts'
 
 /** Decisions kept by address: a sidecar has few peers, and a scan of addresses must not grow the map. */
 const MAX_KEPT = 1024
+
+/** The part of a TLS session that says who the peer, and who we, are. */
+export type PeerIdentity = Pick<TlsInfo, 'peerUriSans' | 'localUriSans'>
 
 export class Trust {
   readonly #ranges: CidrSet
@@ -23,9 +27,9 @@ export class Trust {
     this.#identity = identity
   }
 
-  /** `uriSans` of the verified peer certificate; undefined on plaintext. A TLS peer without a trusted id is a stranger. */
-  isMeshPeer(ip: string, uriSans: readonly string[] | undefined): boolean {
-    if (uriSans !== undefined && uriSans.length > 0) return uriSans.some(uri => this.#domains.has(trustDomainOf(uri)))
+  /** `tls` is undefined on plaintext. A TLS peer without an id of a trusted domain is a stranger, whatever its address. */
+  isMeshPeer(ip: string, tls: PeerIdentity | undefined): boolean {
+    if (tls !== undefined) return tls.peerUriSans.some(uri => this.#isTrustedDomain(uri, tls))
     const known = this.#byIp.get(ip)
     if (known !== undefined) return known
     const trusted = this.#ranges.has(ip)
@@ -34,13 +38,20 @@ export class Trust {
   }
 
   /** Service of an authenticated peer of our trust domains, '' for all others. */
-  serviceOf(uriSans: readonly string[] | undefined): string {
-    if (uriSans === undefined) return ''
-    for (const uri of uriSans) {
-      if (!this.#domains.has(trustDomainOf(uri))) continue
+  serviceOf(tls: PeerIdentity | undefined): string {
+    if (tls === undefined) return ''
+    for (const uri of tls.peerUriSans) {
+      if (!this.#isTrustedDomain(uri, tls)) continue
       const name = this.#identity(uri)
       if (name !== '') return name
     }
     return ''
+  }
+
+  #isTrustedDomain(uri: string, tls: PeerIdentity): boolean {
+    const domain = trustDomainOf(uri)
+    if (domain === '') return false
+    if (this.#domains.size > 0) return this.#domains.has(domain)
+    return tls.localUriSans.some(own => trustDomainOf(own) === domain)
   }
 }

@@ -38,6 +38,8 @@ export interface ConnectionManagerConfig {
   readonly defaultHostForHttp10: string
   readonly allowAbsoluteUrl: boolean
   readonly enableTrailers: boolean
+  readonly allowChunkedLength: boolean
+  readonly allowCustomMethods: boolean
   readonly bufferLimitBytes: number
   /** Timeouts in milliseconds; 0 is off. */
   readonly streamIdleTimeoutMs: number

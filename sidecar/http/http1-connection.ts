@@ -75,7 +75,12 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     const { config, stats } = manager
     this.#parser = new Http1RequestParser(
       this,
-      { acceptHttp10: config.acceptHttp10, scheme: info.tls === undefined ? 'http' : 'https' },
+      {
+        acceptHttp10: config.acceptHttp10,
+        allowCustomMethods: config.allowCustomMethods,
+        allowChunkedLength: config.allowChunkedLength,
+        scheme: info.tls === undefined ? 'http' : 'https',
+      },
       { maxHeadBytes: config.maxRequestHeadBytes, maxHeaders: config.maxRequestHeaders },
     )
     this.#timer = new Timer(() => this.#onTimer())

@@ -7,7 +7,7 @@
  */
 import type { Random } from '../base/random.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'
-import type { Cluster as ClusterMessage, Cluster_LbPolicy } from '../config/schema/generated/types.ts'
+import type { Cluster_LbPolicy, Cluster as ClusterMessage } from '../config/schema/generated/types.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
 import type { Host } from '../upstream/host.ts'
 

@@ -267,7 +267,8 @@ export class LogLinearHistogram implements Histogram {
       const capped = value < LARGEST ? value : LARGEST
       decade = 0
       while (decade < DECADES - 1 && capped >= SCALE[decade + 1]!) decade++
-      digits = (capped / SCALE[decade]!) * 10
+      // A hair more, so that 0.3 (29.999999999999996 hundredths) is in the bin that begins with it.
+      digits = (capped / SCALE[decade]!) * (10 + 1e-11)
     }
     // Division may round up to the next decade's first digit.
     let bin = (digits | 0) - 10

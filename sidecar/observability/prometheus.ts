@@ -198,8 +198,8 @@ function familyText(family: LabelledFamily<Counter>, options: ScrapeOptions, ope
   }
   if (lines === '') return ''
   const shownType = type === 'histogram' && options.summary ? 'summary' : type
-  const family0 = open && type === 'counter' && name.endsWith('_total') ? name.slice(0, -6) : name
-  return `# HELP ${family0} ${escapeHelp(help)}\n# TYPE ${family0} ${shownType}\n${lines}`
+  const declaredName = open && type === 'counter' && name.endsWith('_total') ? name.slice(0, -6) : name
+  return `# HELP ${declaredName} ${escapeHelp(help)}\n# TYPE ${declaredName} ${shownType}\n${lines}`
 }
 
 function histogramLines(metric: string, labels: string, histogram: LogLinearHistogram, open: boolean): string {

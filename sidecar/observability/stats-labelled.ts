@@ -44,8 +44,6 @@ export class LabelledFamily<T extends Counter | Gauge | LogLinearHistogram> {
   readonly series = new Map<string, Series<T>>()
   /** Look-ups that were answered with `other` because a limit was reached. */
   dropped = 0
-  /** Rises whenever a series comes or goes, so that readers know when what they prepared is stale. */
-  generation = 0
   readonly #make: () => T
   readonly #maxValues: number
   readonly #maxSeries: number
@@ -80,26 +78,24 @@ export class LabelledFamily<T extends Counter | Gauge | LogLinearHistogram> {
 
   /** Removes a series whose subject is gone (a cluster that was deleted). */
   remove(values: readonly string[]): void {
-    if (this.series.delete(values.join(SEPARATOR))) this.generation++
-  }
-
-  /** Removes every series. */
-  clear(): void {
-    this.series.clear()
-    for (const seen of this.#seen) seen.clear()
-    this.generation++
+    this.series.delete(values.join(SEPARATOR))
   }
 
   #create(wanted: readonly string[]): T {
-    let values = wanted.map((value, index) => (this.#admit(this.#seen[index]!, value) ? value : OTHER))
-    if (this.series.size >= this.#maxSeries) values = values.map(() => OTHER)
-    const key = values.join(SEPARATOR)
-    if (values.some((value, index) => value !== wanted[index])) this.dropped++
-    const known = this.series.get(key)
+    const values = wanted.map((value, index) => (this.#admit(this.#seen[index]!, value) ? value : OTHER))
+    const exact = values.every((value, index) => value === wanted[index])
+    const known = exact ? undefined : this.series.get(values.join(SEPARATOR))
+    if (exact && this.series.size < this.#maxSeries) return this.#add(values)
+    this.dropped++
     if (known !== undefined) return known.stat
+    if (this.series.size < this.#maxSeries) return this.#add(values)
+    const others = values.map(() => OTHER)
+    return this.series.get(others.join(SEPARATOR))?.stat ?? this.#add(others)
+  }
+
+  #add(values: readonly string[]): T {
     const series = { values, stat: this.#make(), wasUsed: false }
-    this.series.set(key, series)
-    this.generation++
+    this.series.set(values.join(SEPARATOR), series)
     return series.stat
   }
 

@@ -33,7 +33,8 @@ export class Pattern {
     } catch (error) {
       // re2js: "error parsing regexp: missing closing ): `(`"; RE2 itself: "missing ): (".
       const text = error instanceof Error ? error.message : String(error)
-      throw new PatternError(text.replace(/^error parsing regexp: /, '').replace('missing closing )', 'missing )'))
+      const bare = text.replace(/^error parsing regexp: /, '').replace('missing closing )', 'missing )')
+      throw new PatternError(bare.replace(/: `(.*)`$/s, ': $1'))
     }
   }
 

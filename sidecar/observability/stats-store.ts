@@ -71,11 +71,7 @@ export interface StatsSnapshot {
     readonly labels: readonly string[]
     readonly help: string
     readonly bounds: readonly number[]
-    readonly series: readonly (readonly [
-      values: readonly string[],
-      value: number | HistogramSnapshot,
-      used: boolean,
-    ])[]
+    readonly series: readonly (readonly [values: readonly string[], value: number | HistogramSnapshot, used: boolean])[]
   }[]
 }
 
@@ -157,7 +153,9 @@ export class StatsStore implements StatsScope {
   snapshot(): StatsSnapshot {
     const simple = (entry: StatEntry<Counter> | StatEntry<Gauge>, used: boolean) => {
       const { name, stat, explicit } = entry
-      return explicit === undefined ? ([name, stat.value, used] as const) : ([name, stat.value, used, explicit] as const)
+      return explicit === undefined
+        ? ([name, stat.value, used] as const)
+        : ([name, stat.value, used, explicit] as const)
     }
     return {
       counters: shown(this.counters).map(entry => simple(entry, counterUsed(entry))),
@@ -409,7 +407,11 @@ export class TrafficCounters {
     this.#max = max
     this.#overflowName = overflowName
     this.#overflowed = store
-      .labelled('hopwise_stats_overflow_total', ['limit'], 'Stats not made because a bound on their number was reached.')
+      .labelled(
+        'hopwise_stats_overflow_total',
+        ['limit'],
+        'Stats not made because a bound on their number was reached.',
+      )
       .counter(limit)
   }
 

@@ -49,7 +49,7 @@ interface Rule {
 }
 
 const ADDRESS = String.raw`(?:(?:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[[a-fA-F_\d]+\])_\d+)`
-const VALUE = String.raw`[^.]+`
+const VALUE = '[^.]+'
 const CIPHER = String.raw`[\w-]+`
 
 /**
@@ -62,8 +62,16 @@ type Default = readonly [tag: string, pattern: string | RegExp, needed?: string,
 const DEFAULTS: readonly Default[] = [
   ['envoy.response_code', /_rq(_(\d{3}))$/d, '_rq_'],
   ['envoy.response_code_class', /_rq_((\d))xx$/d, '_rq_'],
-  ['envoy.dynamo_partition_id', pattern('^http\\.V\\.dynamodb\\.table\\.V\\.capacity\\.V(\\.__partition_id=(\\w{7}))$'), '.dynamodb.'],
-  ['envoy.dynamo_operation', pattern('^http\\.V\\.dynamodb.(?:operation|table\\.V\\.capacity)(\\.(V))(?:\\.|$)'), '.dynamodb'],
+  [
+    'envoy.dynamo_partition_id',
+    pattern('^http\\.V\\.dynamodb\\.table\\.V\\.capacity\\.V(\\.__partition_id=(\\w{7}))$'),
+    '.dynamodb.',
+  ],
+  [
+    'envoy.dynamo_operation',
+    pattern('^http\\.V\\.dynamodb.(?:operation|table\\.V\\.capacity)(\\.(V))(?:\\.|$)'),
+    '.dynamodb',
+  ],
   ['envoy.mongo_callsite', 'mongo.*.collection.*.callsite.$.query.**'],
   ['envoy.dynamo_table', pattern('^http\\.V\\.dynamodb.(?:table|error)\\.((V)\\.)'), '.dynamodb'],
   ['envoy.mongo_collection', 'mongo.*.collection.$.**.query.*'],

@@ -19,6 +19,21 @@ export interface TlsInfo {
   readonly peerFingerprint256: string
   readonly peerSerial: string
   readonly localUriSans: readonly string[]
+  // Read by access-log operators only; absent where the transport did not look.
+  readonly localDnsSans?: readonly string[]
+  readonly localSubject?: string
+  readonly peerIpSans?: readonly string[]
+  readonly peerEmailSans?: readonly string[]
+  readonly peerFingerprint1?: string
+  readonly sessionId?: string
+  readonly group?: string
+  /** Validity of the peer's certificate, milliseconds since the epoch. */
+  readonly peerValidFromMs?: number
+  readonly peerValidToMs?: number
+  /** The peer's certificate as URL-encoded PEM; a function because hardly anyone asks. */
+  readonly peerCertificate?: () => string
+  /** Moment the handshake was done, on the monotonic clock. */
+  readonly handshakeEndMs?: number
 }
 
 /** What is the same for every request of one downstream connection. */
@@ -44,6 +59,11 @@ export class StreamInfo {
   /** Monotonic reading at the first byte of the request; the others are readings of the same clock. */
   startMs: number
   lastRequestByteMs = 0
+  upstreamConnectStartMs = 0
+  upstreamConnectEndMs = 0
+  upstreamTlsEndMs = 0
+  /** How long the request waited for a connection of the pool, -1 while it has none. */
+  upstreamPoolWaitMs = -1
   firstUpstreamTxByteMs = 0
   lastUpstreamTxByteMs = 0
   firstUpstreamRxByteMs = 0
@@ -68,9 +88,14 @@ export class StreamInfo {
   downstreamWireBytesSent = 0
   upstreamWireBytesReceived = 0
   upstreamWireBytesSent = 0
+  upstreamHeaderBytesReceived = 0
+  upstreamHeaderBytesSent = 0
   routeName = ''
   virtualHostName = ''
+  virtualClusterName = ''
   clusterName = ''
+  /** `alt_stat_name` of the cluster, '' when it has none: what Envoy prints as `%UPSTREAM_CLUSTER%`. */
+  clusterAltStatName = ''
   /** Host of the last attempt, with the name it was configured by. */
   upstreamHost: Address | undefined = undefined
   upstreamHostname = ''
@@ -78,6 +103,7 @@ export class StreamInfo {
   upstreamProtocol: Protocol | '' = ''
   upstreamTls: TlsInfo | undefined = undefined
   upstreamTransportFailure = ''
+  downstreamTransportFailure = ''
   upstreamConnectionId = 0
   /** Hosts of all attempts, in order, as text; empty while only one was tried. */
   upstreamHostsAttempted: string[] | undefined = undefined
@@ -88,6 +114,8 @@ export class StreamInfo {
   traceId = ''
   spanId = ''
   sampled = false
+  /** Why the request is traced or not (tracing/sampling.ts, `TraceReason`). */
+  traceReason = 0
   /** gRPC status of the response, -1 when it is not gRPC or has none. */
   grpcStatus = -1
   /** Answered by `sendLocalReply` rather than by the upstream. */

@@ -18,8 +18,10 @@ export interface ConnectionPool {
   readonly size: number
   /** No connection, no request, nothing waiting. */
   readonly empty: boolean
-  /** Closes what is idle now and everything else as soon as its requests are done. New requests are still served. */
+  /** Closes what is idle now and each other connection once its requests are done. New requests get new connections. */
   drain(): void
+  /** The host is gone: drains, and keeps no connection from now on. Who still waits is served. */
+  retire(): void
   /** Closes everything now; requests in flight see a local reset. */
   close(): void
 }
@@ -68,6 +70,6 @@ export interface PoolEnvironment {
   readonly timers: Timers
   /** Told of every exchange and connect that failed, for messages. */
   onFailure(failure: StreamFailure): void
-  /** A pool that was told to drain has become empty. */
-  onPoolDrained(): void
+  /** A retired pool has become empty. */
+  onPoolDrained(host: Host): void
 }

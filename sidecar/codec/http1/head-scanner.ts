@@ -133,7 +133,7 @@ export class HeadScanner {
       state = State.Method
       start = i
     }
-    let marks = sharedMarks
+    const marks = sharedMarks
     if (this.#savedMarks !== undefined) {
       marks.set(this.#savedMarks)
       this.#savedMarks = undefined
@@ -235,12 +235,12 @@ export class HeadScanner {
           this.done = true
           break scanning
         case State.Method: {
-          const max = Math.min(limit, MAX_METHOD_BYTES - delta + 1)
+          const max = Math.min(limit, MAX_METHOD_BYTES - delta)
           while (i < max && IS_TOKEN[chunk[i]!] === 1) i++
-          if (i === limit && i < max + 1 && i + delta <= MAX_METHOD_BYTES) break scanning
+          if (i === limit) break scanning
           const length = i + delta
-          if (chunk[i] !== SP || length === 0 || length > MAX_METHOD_BYTES) {
-            error = this.#badMethod(chunk, i, length)
+          if (chunk[i] !== SP || length === 0) {
+            error = badMethod(chunk[i]!, length)
             break scanning
           }
           this.methodEnd = length
@@ -366,8 +366,7 @@ export class HeadScanner {
     this.#state = state
     this.#hash = hash
     if (start < end) this.#gather(chunk, start, end)
-    marks = marks.slice(0, mark + MARKS)
-    this.#savedMarks = marks
+    this.#savedMarks = marks.slice(0, mark + MARKS)
     return end
   }
 
@@ -407,13 +406,6 @@ export class HeadScanner {
     this.#before = needed
   }
 
-  #badMethod(chunk: Buffer, i: number, length: number): Http1Error {
-    const byte = chunk[i]!
-    if (length === 0 && byte === TLS_HANDSHAKE) return Http1Errors.tlsClientHello
-    if (byte === LF) return Http1Errors.bareLf
-    return length > 0 && byte === CR ? Http1Errors.badRequestLine : Http1Errors.badMethod
-  }
-
   #badVersion(chunk: Buffer, start: number, i: number, matched: number): Http1Error {
     if (this.#kind === 'response') return Http1Errors.badStatusLine
     const byte = chunk[i]!
@@ -433,6 +425,12 @@ const NOTHING = Buffer.alloc(0)
 function startOf(kind: HeadKind): State {
   if (kind === 'request') return State.LeadingLines
   return kind === 'response' ? State.Version : State.LineStart
+}
+
+function badMethod(byte: number, length: number): Http1Error {
+  if (length === 0 && byte === TLS_HANDSHAKE) return Http1Errors.tlsClientHello
+  if (byte === LF) return Http1Errors.bareLf
+  return length > 0 && byte === CR ? Http1Errors.badRequestLine : Http1Errors.badMethod
 }
 
 function badLineStart(byte: number): Http1Error {

@@ -4,6 +4,7 @@
  * slice, lower case and map.
  */
 import { internHeaderName } from '../header-map.ts'
+import '../latin1.ts'
 import { TOKEN_LOWER } from './characters.ts'
 
 /** What the parser itself must understand. */

@@ -1,41 +1,140 @@
 /**
- * Writes HTTP/1.1 message heads and chunked framing as latin1 strings.
+ * Writes heads and chunked framing of HTTP/1.1 as latin1 strings, so that a head and a small body can go out as one.
+ *
+ * The codec alone says how a body is framed: whatever `transfer-encoding` the headers carry is left out, and a
+ * `content-length` where it would contradict. A name or value with CR, LF or NUL never leaves: it would end the head early
+ * and let whoever chose it write a message of his own (response splitting). Values off the wire cannot hold one, so this
+ * is our own bug and throws.
  */
+import { invariant } from '../../base/invariant.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../header-map.ts'
+import { reasonPhrase } from './reason-phrases.ts'
 
-/** How the writer frames a body, and which header says so. */
+export { reasonPhrase }
+
+/** How a body is framed, and which header says so. */
 export const WriteFraming = {
-  /** No body and no header about it: GET without body, 1xx, 204, 304 without length, CONNECT. */
+  /** No body and no header about it: GET without body, 1xx, 204, CONNECT. */
   None: 0,
   /** No body, said by an added `content-length: 0`. */
   Empty: 1,
-  /** The headers carry the content-length (also the answer to HEAD, which then has no body). */
+  /** The headers carry the content-length: a body of that length, or none in the answer to HEAD and with 304. */
   Length: 2,
-  /** `transfer-encoding: chunked` is added, a content-length left out. */
+  /** `transfer-encoding: chunked` is added and a content-length left out. */
   Chunked: 3,
-  /** Until the connection closes: a response to HTTP/1.0, or after an upgrade. */
+  /** Raw bytes until the connection ends: a body to an HTTP/1.0 downstream, or a tunnel. No header about it. */
   Raw: 4,
-  /** Answer to HEAD whose GET would be chunked: the header is there, the body is not. */
-  ChunkedWithoutBody: 5,
+  /** Answer to a HEAD whose GET would be chunked: the header without a body. */
+  ChunkedNoBody: 5,
 } as const
 export type WriteFraming = (typeof WriteFraming)[keyof typeof WriteFraming]
 
-/** Room for `proper_case_words` and preserved case: gives the name as it shall stand on the wire. */
+/** Names as they shall stand on the wire: room for `proper_case_words` and preserved case. */
 export interface HeaderCase {
   format(name: string): string
 }
 
-export declare function requestFraming(headers: RequestHeaders, endStream: boolean): WriteFraming
-export declare function responseFraming(headers: ResponseHeaders, endStream: boolean, requestMethod: string, version?: 10 | 11): WriteFraming
-/** latin1 text of the head with the empty line. Throws InvariantError when a name or value holds CR, LF or NUL. */
-export declare function writeRequestHead(headers: RequestHeaders, framing: WriteFraming, headerCase?: HeaderCase): string
-export declare function writeResponseHead(headers: ResponseHeaders, framing: WriteFraming, version?: 10 | 11, headerCase?: HeaderCase): string
-/** `HTTP/1.1 100 Continue\r\n\r\n` */
-export declare const CONTINUE: string
-/** `1f4\r\n` before, CHUNK_END after the bytes. */
-export declare function chunkHeader(bytes: number): string
-export declare const CHUNK_END: string
-export declare const LAST_CHUNK: string
-/** Last chunk with trailers: `0\r\n…\r\n`. */
-export declare function writeTrailers(trailers: HeaderMap, headerCase?: HeaderCase): string
-export declare function reasonPhrase(status: number): string
+/** As Envoy: methods for which no body needs no `content-length: 0`. */
+const BODILESS_METHODS = new Set(['GET', 'HEAD', 'DELETE', 'CONNECT', 'TRACE', 'OPTIONS'])
+
+/** How the body of this request goes to an HTTP/1.1 upstream; `endStream`: there is none. */
+export function requestFraming(headers: RequestHeaders, endStream: boolean): WriteFraming {
+  if (headers.method === 'CONNECT') return WriteFraming.Raw
+  if (headers.has('content-length')) return WriteFraming.Length
+  if (headers.protocol !== '') return WriteFraming.Raw
+  if (!endStream) return WriteFraming.Chunked
+  return BODILESS_METHODS.has(headers.method) ? WriteFraming.None : WriteFraming.Empty
+}
+
+/** How the body of this response goes to the downstream that sent `requestMethod` in `version`. */
+export function responseFraming(
+  headers: ResponseHeaders,
+  endStream: boolean,
+  requestMethod: string,
+  version: 10 | 11 = 11,
+): WriteFraming {
+  const { status } = headers
+  if (status === 101 || (requestMethod === 'CONNECT' && status >= 200 && status < 300)) return WriteFraming.Raw
+  if (status < 200 || status === 204) return WriteFraming.None
+  if (headers.has('content-length')) return WriteFraming.Length
+  if (requestMethod === 'HEAD') {
+    return endStream || version === 10 ? WriteFraming.None : WriteFraming.ChunkedNoBody
+  }
+  if (status === 304) return WriteFraming.None
+  if (endStream) return WriteFraming.Empty
+  return version === 10 ? WriteFraming.Raw : WriteFraming.Chunked
+}
+
+/** The head with its empty line. Throws InvariantError when a part holds CR, LF or NUL, or a target a space. */
+export function writeRequestHead(headers: RequestHeaders, framing: WriteFraming, headerCase?: HeaderCase): string {
+  const target = headers.method === 'CONNECT' ? headers.authority : headers.path
+  invariant(!SPLITS_REQUEST_LINE.test(headers.method) && !SPLITS_REQUEST_LINE.test(target), WHY)
+  invariant(!SPLITS_LINE.test(headers.authority), WHY)
+  const host = headerCase === undefined ? 'host' : headerCase.format('host')
+  const start = `${headers.method} ${target} HTTP/1.1\r\n${host}: ${headers.authority}\r\n`
+  return writeFields(start, headers.list, framing, headerCase)
+}
+
+/** The head with its empty line, of a final or an informational response. Throws as {@link writeRequestHead}. */
+export function writeResponseHead(
+  headers: ResponseHeaders,
+  framing: WriteFraming,
+  version: 10 | 11 = 11,
+  headerCase?: HeaderCase,
+): string {
+  const start = (version === 11 ? STATUS_LINES[headers.status] : undefined) ?? statusLine(headers.status, version)
+  return writeFields(start, headers.list, framing, headerCase)
+}
+
+/** What answers `Expect: 100-continue`. */
+export const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n'
+
+/** Goes before the data of a chunk of that many bytes, {@link CHUNK_END} after it. */
+export function chunkHeader(bytes: number): string {
+  invariant(bytes > 0, 'a chunk of size 0 would end the body')
+  return `${bytes.toString(16)}\r\n`
+}
+export const CHUNK_END = '\r\n'
+/** Ends a chunked body without trailers. */
+export const LAST_CHUNK = '0\r\n\r\n'
+
+/** Ends a chunked body with trailers. Throws as {@link writeRequestHead}. */
+export function writeTrailers(trailers: HeaderMap, headerCase?: HeaderCase): string {
+  return writeFields('0\r\n', trailers.list, WriteFraming.None, headerCase)
+}
+
+/** By status, made once: a status line costs an index. */
+const STATUS_LINES: readonly string[] = Array.from({ length: 600 }, (_, status) => statusLine(status, 11))
+
+function statusLine(status: number, version: 10 | 11): string {
+  invariant(Number.isInteger(status) && status >= 0 && status <= 999, 'a status has three digits')
+  return `HTTP/1.${version === 11 ? 1 : 0} ${String(status).padStart(3, '0')} ${reasonPhrase(status)}\r\n`
+}
+
+const WHY = 'no CR, LF or NUL can be in a header: a codec refuses them and filters make none'
+const SPLITS_LINE = /[\r\n\0]/
+const SPLITS_REQUEST_LINE = /[\r\n\0 ]/
+
+function writeFields(start: string, list: readonly string[], framing: WriteFraming, headerCase?: HeaderCase): string {
+  let out = start
+  for (let i = 0; i < list.length; i += 2) {
+    const name = list[i]!
+    const value = list[i + 1]!
+    if (name.charCodeAt(0) === 0x74 ? name === 'transfer-encoding' : name === 'content-length') {
+      if (framing !== WriteFraming.Length || name === 'transfer-encoding') continue
+    }
+    invariant(!SPLITS_LINE.test(value) && !SPLITS_LINE.test(name), WHY)
+    out += headerCase === undefined ? name : headerCase.format(name)
+    out += ': '
+    out += value
+    out += '\r\n'
+  }
+  if (framing === WriteFraming.Chunked || framing === WriteFraming.ChunkedNoBody) {
+    out += headerCase === undefined ? 'transfer-encoding' : headerCase.format('transfer-encoding')
+    out += ': chunked\r\n\r\n'
+  } else if (framing === WriteFraming.Empty) {
+    out += headerCase === undefined ? 'content-length' : headerCase.format('content-length')
+    out += ': 0\r\n\r\n'
+  } else out += '\r\n'
+  return out
+}

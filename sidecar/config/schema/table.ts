@@ -6,7 +6,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type NativeForm, camelCase, nativeForm } from './well-known.ts'
+import { camelCase, type NativeForm, nativeForm } from './well-known.ts'
 
 /** Bits of the flags column. */
 export const FieldFlag = {
@@ -227,7 +227,7 @@ export class Schema {
 
   constructor(table: PackedTable) {
     this.#table = table
-    table.messages.forEach(([name], index) => this.#indexes.set(name, index))
+    for (const [index, [name]] of table.messages.entries()) this.#indexes.set(name, index)
   }
 
   message(typeName: string): MessageDescriptor | undefined {

@@ -25,7 +25,11 @@ export const process: Supported = {
   'envoy.config.core.v3.Extension': '*',
   'envoy.config.core.v3.BuildVersion': '*',
   'envoy.config.core.v3.Locality': '*',
-  'envoy.config.metrics.v3.StatsConfig': ['use_all_default_tags'],
+  'envoy.config.metrics.v3.StatsConfig': '*',
+  'envoy.config.metrics.v3.HistogramBucketSettings': ['match', 'buckets'],
+  'envoy.config.metrics.v3.StatsMatcher': '*',
+  'envoy.config.metrics.v3.TagSpecifier': '*',
   'envoy.type.v3.SemanticVersion': '*',
+  'xds.core.v3.CidrRange': '*',
   'xds.core.v3.ContextParams': '*',
 }

@@ -22,7 +22,7 @@ import {
 import type { RuntimeFraction } from '../../filter-chain/runtime.ts'
 import { ResponseFlag } from '../../observability/response-flags.ts'
 import type { Counter, Gauge, StatsScope } from '../../observability/stats.ts'
-import { type HeaderMatcher, headerMatchers } from '../../router/header-matcher.ts'
+import { allMatch, type HeaderMatcher, headerMatchers } from '../../router/header-matcher.ts'
 import { fractionOfKey } from './runtime-fraction.ts'
 
 /** The header names a request may choose its fault by. */
@@ -175,12 +175,11 @@ class Fault implements HttpFilter {
   #active = false
   #limiter: ResponseRateLimiter | undefined = undefined
   #stream: HttpStream | undefined = undefined
-  readonly #timer: Timer
+  #timer: Timer | undefined = undefined
 
   constructor(state: FaultState) {
     this.#state = state
     this.#config = state.config
-    this.#timer = new Timer(() => this.#afterDelay())
   }
 
   onRequestHeaders(stream: HttpStream, headers: RequestHeaders): FilterStatus {
@@ -193,7 +192,7 @@ class Fault implements HttpFilter {
     if (config.downstreamNodes.size > 0 && !config.downstreamNodes.has(headers.get(DOWNSTREAM_NODE_HEADER) ?? '')) {
       return FilterStatus.Continue
     }
-    if (!config.headers.every(matcher => matcher.matches(headers))) return FilterStatus.Continue
+    if (!allMatch(config.headers, headers)) return FilterStatus.Continue
     this.#downstreamCluster = headers.get(DOWNSTREAM_CLUSTER_HEADER) ?? ''
     this.#stream = stream
 
@@ -203,6 +202,7 @@ class Fault implements HttpFilter {
       this.#count('delays_injected', this.#state.delaysInjected)
       this.#noteMetadata(stream)
       stream.info.responseFlags |= ResponseFlag.DelayInjected
+      this.#timer = new Timer(() => this.#afterDelay())
       this.#state.timers.start(this.#timer, delayMs)
       return FilterStatus.Stop
     }
@@ -214,7 +214,7 @@ class Fault implements HttpFilter {
   }
 
   onStreamEnd(): void {
-    this.#state.timers.stop(this.#timer)
+    if (this.#timer !== undefined) this.#state.timers.stop(this.#timer)
     this.#limiter?.stop()
     if (this.#active) this.#end()
   }

@@ -22,7 +22,8 @@ import {
   type HttpStream,
 } from '../../filter-chain/http-filter.ts'
 import { ResponseFlag } from '../../observability/response-flags.ts'
-import { type HeaderMatcher, headerMatchers } from '../../router/header-matcher.ts'
+import { allMatch, type HeaderMatcher, headerMatchers } from '../../router/header-matcher.ts'
+import { type ProxyState, proxyStateOf } from './proxy-state.ts'
 
 interface HealthCheckConfig {
   readonly passThrough: boolean
@@ -49,9 +50,6 @@ function decodeHealthCheck(message: HttpHealthCheck): HealthCheckConfig {
   if (!passThrough && cacheTimeMs > 0) {
     throw new ConfigError('cache_time', 'needs pass_through_mode: there is nothing to cache without it')
   }
-  if (passThrough && message.clusterMinHealthyPercentages.size > 0) {
-    throw new ConfigError('cluster_min_healthy_percentages', 'is for pass_through_mode: false')
-  }
   return {
     passThrough,
     cacheTimeMs,
@@ -64,7 +62,7 @@ function decodeHealthCheck(message: HttpHealthCheck): HealthCheckConfig {
 class HealthCheckState {
   readonly config: HealthCheckConfig
   readonly clusters: ClusterView
-  readonly context: FilterContext
+  readonly proxy: ProxyState
   readonly #clock: Clock
   readonly #startMs: number
   /** Number of the cache period the answer below belongs to, -1 for none. */
@@ -74,7 +72,7 @@ class HealthCheckState {
 
   constructor(config: HealthCheckConfig, context: FilterContext) {
     this.config = config
-    this.context = context
+    this.proxy = proxyStateOf(context)
     this.clusters = context.clusters
     this.#clock = context.clock
     this.#startMs = context.clock.now()
@@ -106,23 +104,24 @@ class HealthCheck implements HttpFilter {
   }
 
   onRequestHeaders(stream: HttpStream, headers: RequestHeaders): FilterStatus {
-    const { config, context, hasCachedResponse } = this.#state
-    if (!config.headers.every(matcher => matcher.matches(headers))) return FilterStatus.Continue
+    const { config, proxy, hasCachedResponse } = this.#state
+    if (!allMatch(config.headers, headers)) return FilterStatus.Continue
     this.#isHealthCheck = true
     stream.info.healthCheck = true
     stream.info.sampled = false
-    if (context.health.failed) return this.#reply(stream, 503, 'health_check_failed')
+    if (proxy.health.failed) return this.#reply(stream, 503, 'health_check_failed')
     if (!config.passThrough) return this.#answer(stream)
     if (!hasCachedResponse) return FilterStatus.Continue
     return this.#reply(stream, this.#state.cachedStatus, 'health_check_cached', this.#state.cachedDegraded)
   }
 
   onResponseHeaders(_stream: HttpStream, headers: ResponseHeaders): FilterStatus {
-    const { context } = this.#state
+    const { proxy } = this.#state
     if (this.#isHealthCheck) {
       this.#state.cache(headers.status, headers.has('x-envoy-degraded'))
-      headers.set('x-envoy-upstream-healthchecked-cluster', context.localCluster)
-    } else if (context.health.failed) headers.set('x-envoy-immediate-health-check-fail', 'true')
+      headers.set('x-envoy-upstream-healthchecked-cluster', proxy.localCluster)
+    }
+    if (proxy.health.failed) headers.set('x-envoy-immediate-health-check-fail', 'true')
     return FilterStatus.Continue
   }
 
@@ -132,6 +131,8 @@ class HealthCheck implements HttpFilter {
     for (const [cluster, required] of config.minHealthyPercentages) {
       const healthy = clusters.healthyPercentage(cluster)
       if (healthy === undefined) return this.#reply(stream, 503, 'health_check_failed_no_cluster_found')
+      // The view does not tell an empty cluster from one without a healthy host.
+      if (healthy === 0 && required > 0) return this.#reply(stream, 503, 'health_check_failed_cluster_empty')
       if (healthy < required) return this.#reply(stream, 503, 'health_check_failed_cluster_unhealthy')
       details = 'health_check_ok_cluster_healthy'
     }

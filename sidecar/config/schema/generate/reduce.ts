@@ -2,10 +2,11 @@
  * Descriptors in, table out: the messages that `roots.ts` names and all they reach, each field cut down to what
  * decoding, encoding, checking and the editors' schema need. `../table.ts` explains the layout and reads it.
  */
-import { createFileRegistry, type DescField, type DescMessage, fromBinary, getOption } from '@bufbuild/protobuf'
-import type { DescEnum, DescExtension, FileRegistry } from '@bufbuild/protobuf'
-import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
+
 import { createHash } from 'node:crypto'
+import type { DescEnum, DescExtension, FileRegistry } from '@bufbuild/protobuf'
+import { createFileRegistry, type DescField, type DescMessage, fromBinary, getOption } from '@bufbuild/protobuf'
+import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
 import { FieldFlag, type PackedEnum, type PackedField, type PackedMessage, type PackedTable } from '../table.ts'
 import { omitted, roots } from './roots.ts'
 import { type Rules, type RuleValue, rulesOf } from './rules.ts'

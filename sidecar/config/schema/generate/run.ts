@@ -9,8 +9,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { dumpDescriptors, envoyModule, envoyModuleVersion } from './descriptors.ts'
-import { reduce } from './reduce.ts'
 import { formatTable } from './format.ts'
+import { reduce } from './reduce.ts'
 import { emitTypes } from './types.ts'
 
 const { values } = parseArgs({ options: { descriptors: { type: 'string' }, check: { type: 'boolean' } } })

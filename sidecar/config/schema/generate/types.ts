@@ -9,8 +9,8 @@
  */
 import type { DescEnum, DescField, DescMessage } from '@bufbuild/protobuf'
 import { camelCase, nativeType } from '../well-known.ts'
-import { omitted } from './roots.ts'
 import type { Reduced } from './reduce.ts'
+import { omitted } from './roots.ts'
 
 export function emitTypes({ messages, enums, table }: Reduced): string {
   const names = shortNames([...messages.filter(message => !nativeType(message.typeName)), ...enums])
@@ -95,7 +95,7 @@ function shortNames(types: readonly (DescMessage | DescEnum)[]): Map<string, str
         if (clashes) chosen[i] = prefixedName(others[i]!, segments)
       })
     }
-    others.forEach((type, i) => names.set(type.typeName, chosen[i]!))
+    for (const [i, type] of others.entries()) names.set(type.typeName, chosen[i]!)
   }
   const nestedName = (type: DescMessage | DescEnum): string =>
     type.parent ? `${nestedName(type.parent)}_${type.name}` : (names.get(type.typeName) ?? type.name)
@@ -145,4 +145,3 @@ function wrapped(head: string, values: readonly string[]): string[] {
   const line = `${head} ${values.join(' | ')}`
   return line.length <= 120 ? [line] : [head, ...values.map(value => `  | ${value}`)]
 }
-

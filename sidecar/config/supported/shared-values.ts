@@ -1,7 +1,7 @@
 /** Values that many messages share. See `../supported.ts`. */
 import type { Supported } from '../supported.ts'
 
-export const common: Supported = {
+export const sharedValues: Supported = {
   'envoy.config.core.v3.Address': ['socket_address'],
   'envoy.config.core.v3.SocketAddress': ['protocol', 'address', 'port_value', 'ipv4_compat'],
   'envoy.config.core.v3.CidrRange': '*',

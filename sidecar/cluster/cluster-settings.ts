@@ -1,0 +1,203 @@
+/**
+ * What a cluster is configured to be: the decoded message with every default filled in, the deprecated fields folded into
+ * their successors, and frozen. The running cluster swaps the whole of it on a reload.
+ */
+
+import { hopwiseMetadata } from '../config/hopwise-metadata.ts'
+import type {
+  AnyMessage,
+  ClusterHttpProtocolOptions,
+  Cluster as ClusterMessage,
+  HttpProtocolOptions,
+  Metadata,
+  OutlierDetection,
+} from '../config/schema/generated/types.ts'
+import { ConfigError } from '../filter-chain/http-filter.ts'
+import type { HostPickerFactory, LoadBalancingPolicy } from '../load-balancer/policy.ts'
+import type { BalancerSettings } from '../load-balancer/priority-balancer.ts'
+import { Http1Pool } from '../upstream/http1-pool.ts'
+import type { Connect, ConnectionSettings, PoolFactory } from '../upstream/pool.ts'
+import { type Limits, limitsOf } from './circuit-breaker.ts'
+import { type DnsSettings, dnsSettings } from './dns-settings.ts'
+import { serviceNameOf } from './service-name.ts'
+
+const http1Pools: PoolFactory = (host, environment, resources) => new Http1Pool(host, environment, resources)
+
+/** Defaults of Envoy (features.md §2.4, §2.6). */
+const CONNECT_TIMEOUT_MS = 5000
+const BUFFER_LIMIT_BYTES = 1024 * 1024
+const IDLE_TIMEOUT_MS = 3_600_000
+const MAX_HEADERS = 100
+const MAX_RESPONSE_HEADERS_KB = 60
+const PANIC_THRESHOLD_PERCENT = 50
+const OVERPROVISIONING_FACTOR = 140
+const UPDATE_MERGE_WINDOW_MS = 1000
+
+const HTTP_PROTOCOL_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
+const DNS_CLUSTER = 'envoy.extensions.clusters.dns.v3.DnsCluster'
+
+export interface ClusterSettings {
+  readonly message: ClusterMessage
+  readonly name: string
+  readonly statName: string
+  readonly serviceName: string
+  readonly external: boolean
+  readonly metadata: Metadata | undefined
+  readonly discovery: DiscoveryKind
+  readonly dns: DnsSettings | undefined
+  readonly connection: ConnectionSettings
+  readonly createPool: PoolFactory
+  /** Limits by priority. */
+  readonly limits: readonly [normal: Limits, high: Limits]
+  readonly policy: HostPickerFactory
+  readonly balancer: BalancerSettings
+  /** Percent, 140 by default. */
+  readonly overprovisioningFactor: number
+  readonly updateMergeWindowMs: number
+  readonly closeConnectionsOnHostSetChange: boolean
+  readonly closeConnectionsOnHostHealthFailure: boolean
+  readonly outlierDetection: OutlierDetection | undefined
+  readonly perEndpointStats: boolean
+  readonly waitForWarmOnInit: boolean
+  /** Mistakes that Envoy refuses and that are understood here all the same. */
+  readonly warnings: readonly string[]
+}
+
+export type DiscoveryKind = 'STATIC' | 'STRICT_DNS' | 'LOGICAL_DNS'
+
+/** What the process gives to every cluster. */
+export interface ClusterContext {
+  readonly policies: readonly LoadBalancingPolicy[]
+  /** The transport of a cluster, by its `transport_socket`. */
+  readonly transport: (message: ClusterMessage) => Connect
+}
+
+/** Throws {@link ConfigError} for what cannot be run. */
+export function clusterSettings(message: ClusterMessage, context: ClusterContext): ClusterSettings {
+  const warnings: string[] = []
+  const discovery = discoveryKind(message, warnings)
+  const http = httpOptions(message)
+  return Object.freeze({
+    message,
+    name: message.name,
+    statName: message.altStatName === '' ? message.name : message.altStatName,
+    serviceName: serviceNameOf(message.name, message.metadata),
+    external: hopwiseMetadata(message.metadata).external ?? false,
+    metadata: message.metadata,
+    discovery,
+    dns: discovery === 'STATIC' ? undefined : dnsSettings(message),
+    connection: connectionSettings(message, http, context),
+    createPool: http1Pools,
+    limits: [limitsOf(message.circuitBreakers, 'DEFAULT'), limitsOf(message.circuitBreakers, 'HIGH')] as const,
+    policy: hostPolicy(message, context.policies),
+    balancer: {
+      panicThresholdPercent: message.commonLbConfig?.healthyPanicThreshold?.value ?? PANIC_THRESHOLD_PERCENT,
+      localityWeighted: localityWeighted(message),
+    },
+    overprovisioningFactor: message.loadAssignment?.policy?.overprovisioningFactor ?? OVERPROVISIONING_FACTOR,
+    updateMergeWindowMs: message.commonLbConfig?.updateMergeWindow ?? UPDATE_MERGE_WINDOW_MS,
+    closeConnectionsOnHostSetChange: message.commonLbConfig?.closeConnectionsOnHostSetChange ?? false,
+    closeConnectionsOnHostHealthFailure: message.closeConnectionsOnHostHealthFailure,
+    outlierDetection: message.outlierDetection,
+    perEndpointStats: message.trackClusterStats?.perEndpointStats ?? false,
+    waitForWarmOnInit: message.waitForWarmOnInit ?? true,
+    warnings,
+  })
+}
+
+/** The message inside an `Any`, when it is of that type. */
+export function unpack<T>(any: AnyMessage | undefined, typeName: string): T | undefined {
+  if (any === undefined || any.typeUrl.slice(any.typeUrl.lastIndexOf('/') + 1) !== typeName) return undefined
+  return any.value as T
+}
+
+function discoveryKind(message: ClusterMessage, warnings: string[]): DiscoveryKind {
+  const custom = message.clusterType
+  if (custom !== undefined) {
+    const dns = unpack(custom.typedConfig, DNS_CLUSTER)
+    if (dns === undefined) throw new ConfigError('cluster_type', `"${custom.name}" is not supported yet by Hopwise`)
+    return (dns as { allAddressesInSingleEndpoint: boolean }).allAddressesInSingleEndpoint
+      ? 'LOGICAL_DNS'
+      : 'STRICT_DNS'
+  }
+  const type = message.type ?? 'STATIC'
+  if (type !== 'STATIC' && type !== 'STRICT_DNS' && type !== 'LOGICAL_DNS') {
+    throw new ConfigError('type', `${type} is not supported yet by Hopwise`)
+  }
+  if (type !== 'LOGICAL_DNS') return type
+  const endpoints = message.loadAssignment?.endpoints ?? []
+  if (endpoints.length === 1 && endpoints[0]!.lbEndpoints.length === 1) return type
+  warnings.push(
+    `cluster "${message.name}": LOGICAL_DNS is for one name; with ${endpoints.flatMap(e => e.lbEndpoints).length} ` +
+      'endpoints it is run as STRICT_DNS: write "type: STRICT_DNS"',
+  )
+  return 'STRICT_DNS'
+}
+
+function httpOptions(message: ClusterMessage): ClusterHttpProtocolOptions | undefined {
+  for (const any of message.typedExtensionProtocolOptions.values()) {
+    const options = unpack<ClusterHttpProtocolOptions>(any, HTTP_PROTOCOL_OPTIONS)
+    if (options !== undefined) return options
+  }
+  return undefined
+}
+
+function connectionSettings(
+  message: ClusterMessage,
+  http: ClusterHttpProtocolOptions | undefined,
+  context: ClusterContext,
+): ConnectionSettings {
+  const common: HttpProtocolOptions | undefined = http?.commonHttpProtocolOptions ?? message.commonHttpProtocolOptions
+  const http1 =
+    http?.explicitHttpConfig?.httpProtocolOptions ??
+    http?.autoConfig?.httpProtocolOptions ??
+    http?.useDownstreamProtocolConfig?.httpProtocolOptions ??
+    message.httpProtocolOptions
+  const keepalive = message.upstreamConnectionOptions?.tcpKeepalive
+  return Object.freeze({
+    connectTimeoutMs: message.connectTimeout ?? CONNECT_TIMEOUT_MS,
+    bufferLimitBytes: message.perConnectionBufferLimitBytes ?? BUFFER_LIMIT_BYTES,
+    // Linux: two hours before the first probe. The interval between probes and their number cannot be set from Node.
+    ...(keepalive && { keepAlive: { idleMs: (keepalive.keepaliveTime ?? 7200) * 1000 } }),
+    idleTimeoutMs: common?.idleTimeout ?? IDLE_TIMEOUT_MS,
+    maxConnectionDurationMs: common?.maxConnectionDuration ?? 0,
+    maxRequestsPerConnection: common?.maxRequestsPerConnection ?? message.maxRequestsPerConnection ?? 0,
+    maxResponseHeadBytes: (common?.maxResponseHeadersKb ?? MAX_RESPONSE_HEADERS_KB) * 1024,
+    maxResponseHeaders: common?.maxHeadersCount ?? MAX_HEADERS,
+    sendTrailers: http1?.enableTrailers ?? false,
+    allowChunkedLength: http1?.allowChunkedLength ?? false,
+    properCaseHeaders: http1?.headerKeyFormat?.properCaseWords !== undefined,
+    connect: context.transport(message),
+  })
+}
+
+function hostPolicy(message: ClusterMessage, policies: readonly LoadBalancingPolicy[]): HostPickerFactory {
+  const listed = message.loadBalancingPolicy?.policies ?? []
+  if (message.loadBalancingPolicy !== undefined) {
+    // The first that is known here; the others are there for proxies that know more or less.
+    for (const entry of listed) {
+      const config = entry.typedExtensionConfig
+      for (const policy of policies) {
+        const typed = unpack<object>(config?.typedConfig, policy.typeUrl)
+        if (typed !== undefined) return policy.fromMessage(typed)
+      }
+    }
+    const names = listed.map(entry => `"${entry.typedExtensionConfig?.name ?? ''}"`).join(', ')
+    throw new ConfigError('load_balancing_policy', `none of its policies is supported yet by Hopwise: ${names}`)
+  }
+  const policy = policies.find(candidate => candidate.lbPolicy === message.lbPolicy)
+  if (policy === undefined) throw new ConfigError('lb_policy', `${message.lbPolicy} is not supported yet by Hopwise`)
+  return policy.fromCluster(message)
+}
+
+interface WithLocalityConfig {
+  readonly localityLbConfig?: { readonly localityWeightedLbConfig: object | undefined } | undefined
+}
+
+function localityWeighted(message: ClusterMessage): boolean {
+  if (message.commonLbConfig?.localityWeightedLbConfig !== undefined) return true
+  const typed = message.loadBalancingPolicy?.policies[0]?.typedExtensionConfig?.typedConfig?.value as
+    | WithLocalityConfig
+    | undefined
+  return typed?.localityLbConfig?.localityWeightedLbConfig !== undefined
+}

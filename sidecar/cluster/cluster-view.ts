@@ -1,0 +1,85 @@
+/** What the admin page shows of clusters: plain values, taken at one moment. */
+import type { RunningHost } from '../upstream/running-host.ts'
+import type { Limits } from './circuit-breaker.ts'
+import type { RunningCluster } from './running-cluster.ts'
+
+export interface ClusterView {
+  readonly name: string
+  readonly observabilityName: string
+  readonly addedViaApi: boolean
+  /** Limits of the two priorities of routes. */
+  readonly circuitBreakers: readonly [normal: Limits, high: Limits]
+  /** -1 where the algorithm is off or has had too few requests. */
+  readonly successRate: SuccessRateView
+  readonly localOriginSuccessRate: SuccessRateView
+  /** Why discovery found nothing, '' when it works. */
+  readonly discoveryFailure: string
+  readonly hosts: readonly HostView[]
+}
+
+export interface SuccessRateView {
+  readonly average: number
+  readonly ejectionThreshold: number
+}
+
+export interface HostView {
+  readonly address: string
+  readonly hostname: string
+  readonly weight: number
+  readonly priority: number
+  readonly region: string
+  readonly zone: string
+  readonly subZone: string
+  readonly canary: boolean
+  /** `HostHealth` bits. */
+  readonly health: number
+  readonly successRate: number
+  readonly localOriginSuccessRate: number
+  /** In the order and under the names of Envoy's `/clusters`. */
+  readonly counters: readonly (readonly [name: string, value: number])[]
+  readonly lastFailure: string
+  readonly lastFailureAtMs: number
+}
+
+export function viewOf(cluster: RunningCluster): ClusterView {
+  const { settings, outlier } = cluster
+  return {
+    name: cluster.name,
+    observabilityName: cluster.statName,
+    addedViaApi: false,
+    circuitBreakers: settings.limits,
+    successRate: outlier.successRate,
+    localOriginSuccessRate: outlier.localOriginSuccessRate,
+    discoveryFailure: cluster.discoveryFailure,
+    hosts: cluster.hosts.map(host => hostView(host, cluster)),
+  }
+}
+
+function hostView(host: RunningHost, { outlier }: RunningCluster): HostView {
+  const { stats, locality } = host
+  return {
+    address: host.addressText,
+    hostname: host.hostname,
+    weight: host.weight,
+    priority: host.priority,
+    region: locality.region,
+    zone: locality.zone,
+    subZone: locality.subZone,
+    canary: host.canary,
+    health: host.health,
+    successRate: outlier.successRateOf(host),
+    localOriginSuccessRate: outlier.localOriginSuccessRateOf(host),
+    counters: [
+      ['cx_active', stats.cxActive.value],
+      ['cx_connect_fail', stats.cxConnectFail.value],
+      ['cx_total', stats.cxTotal.value],
+      ['rq_active', stats.rqActive.value],
+      ['rq_error', stats.rqError.value],
+      ['rq_success', stats.rqSuccess.value],
+      ['rq_timeout', stats.rqTimeout.value],
+      ['rq_total', stats.rqTotal.value],
+    ],
+    lastFailure: host.lastFailure,
+    lastFailureAtMs: host.lastFailureAtMs,
+  }
+}

@@ -1,0 +1,321 @@
+/**
+ * A cluster as it runs: its hosts and their pools, its limits, its balancer, and what watches over its hosts.
+ *
+ * It lives as long as its name stays configured. A reload swaps its settings and lets discovery start anew; hosts whose
+ * address is still there keep their identity, and with it connections, counters and ejections. The list of hosts is never
+ * changed but replaced, so whoever iterates over it sees one state.
+ */
+import { addressText } from '../base/address.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Timers } from '../base/timer-wheel.ts'
+import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
+import type { Metadata } from '../config/schema/generated/types.ts'
+import type { LoadBalancerContext } from '../load-balancer/policy.ts'
+import { type HostSet, PriorityBalancer } from '../load-balancer/priority-balancer.ts'
+import type { StatsScope } from '../observability/stats.ts'
+import { StoreScope } from '../observability/stats-store.ts'
+import type { PendingStream, PoolCallbacks, StreamOptions } from '../upstream/connection-pool.ts'
+import { ConnectionStats } from '../upstream/connection-stats.ts'
+import type { Host } from '../upstream/host.ts'
+import type { ConnectionSettings, PoolEnvironment } from '../upstream/pool.ts'
+import type { ResourceManager } from '../upstream/resource.ts'
+import { type Endpoint, isDegraded, isHealthy, RunningHost } from '../upstream/running-host.ts'
+import { CircuitBreaker } from './circuit-breaker.ts'
+import type { Cluster, Priority } from './cluster.ts'
+import type { ClusterSettings } from './cluster-settings.ts'
+import { ClusterStats, RequestStats } from './cluster-stats.ts'
+import { createDiscovery, type Discovery, type DiscoveryContext, type DiscoveryTarget } from './discovery.ts'
+import { OutlierDetector } from './outlier-detection.ts'
+
+/** What every cluster of a process shares. */
+export interface ClusterEnvironment extends DiscoveryContext {
+  /** Hosts of a cluster, or their health, have changed. */
+  onMembershipChange(cluster: RunningCluster): void
+  /** A removed cluster has no connection and no request left. */
+  onClusterDrained(cluster: RunningCluster): void
+}
+
+export class RunningCluster implements Cluster, DiscoveryTarget {
+  readonly name: string
+  readonly statName: string
+  readonly stats: StatsScope
+  readonly requestStats: RequestStats
+  readonly clusterStats: ClusterStats
+  readonly outlier: OutlierDetector
+  readonly breakers: readonly [normal: CircuitBreaker, high: CircuitBreaker]
+  hosts: readonly RunningHost[] = []
+  discoveryFailure = ''
+  settings: ClusterSettings
+  readonly #environment: ClusterEnvironment
+  readonly #pools: ClusterPools
+  readonly #balancer: PriorityBalancer
+  #discovery: Discovery
+  #byIdentity = new Map<string, RunningHost>()
+  /** Hosts that have left and still have requests or connections. */
+  readonly #leaving = new Set<RunningHost>()
+  #removed = false
+
+  constructor(settings: ClusterSettings, rootStats: StatsScope, environment: ClusterEnvironment) {
+    this.name = settings.name
+    this.statName = settings.statName
+    this.settings = settings
+    this.#environment = environment
+    this.stats = rootStats.scope(`cluster.${statName(settings.statName)}`)
+    this.requestStats = new RequestStats(this.stats)
+    this.clusterStats = new ClusterStats(this.stats)
+    const breakers = this.stats.scope('circuit_breakers')
+    this.breakers = [
+      new CircuitBreaker(settings.limits[0], breakers.scope('default')),
+      new CircuitBreaker(settings.limits[1], breakers.scope('high')),
+    ]
+    this.#pools = new ClusterPools(this, new ConnectionStats(this.stats), environment)
+    this.#balancer = new PriorityBalancer(
+      settings.policy,
+      settings.balancer,
+      environment.random,
+      this.clusterStats.healthyPanic,
+    )
+    this.outlier = new OutlierDetector(settings, this.stats, environment, {
+      hosts: () => this.hosts,
+      onHealthChange: host => this.#onHealthChange(host),
+    })
+    this.#discovery = createDiscovery(settings, this, environment)
+  }
+
+  /** Begins discovery; resolves when the cluster is warm. */
+  start(): Promise<void> {
+    return this.#discovery.start()
+  }
+
+  /** Takes other settings in place of its own. Resolves when the new discovery has its first answer. */
+  update(settings: ClusterSettings): Promise<void> {
+    const before = this.settings
+    this.settings = settings
+    for (const i of [0, 1] as const) this.breakers[i].configure(settings.limits[i])
+    this.#balancer.configure(settings.policy, settings.balancer)
+    this.outlier.configure(settings)
+    // Connections that were made to another order are not used for new requests.
+    if (!sameConnections(before.connection, settings.connection)) for (const host of this.hosts) host.drainPools()
+    this.#updateBalancer()
+    this.#discovery.close()
+    this.#discovery = createDiscovery(settings, this, this.#environment)
+    return this.#discovery.start()
+  }
+
+  /** Leaves the configuration: running requests finish, idle connections close. */
+  remove(): void {
+    this.#removed = true
+    this.#discovery.close()
+    this.outlier.close()
+    for (const host of this.hosts) this.#retire(host)
+    this.#reportDrained()
+  }
+
+  close(): void {
+    this.#discovery.close()
+    this.outlier.close()
+    for (const host of [...this.hosts, ...this.#leaving]) host.closePools()
+  }
+
+  get serviceName(): string {
+    return this.settings.serviceName
+  }
+  get external(): boolean {
+    return this.settings.external
+  }
+  get metadata(): Metadata | undefined {
+    return this.settings.metadata
+  }
+  get bufferLimitBytes(): number {
+    return this.settings.connection.bufferLimitBytes
+  }
+
+  /** Percent of hosts that are healthy; 0 without hosts. */
+  get healthyPercentage(): number {
+    if (this.hosts.length === 0) return 0
+    return (100 * this.hosts.filter(isHealthy).length) / this.hosts.length
+  }
+
+  resources(priority: Priority): ResourceManager {
+    return this.breakers[priority]
+  }
+
+  chooseHost(context: LoadBalancerContext): Host | undefined {
+    return this.#balancer.chooseHost(context)
+  }
+
+  newStream(
+    host: Host,
+    priority: Priority,
+    options: StreamOptions,
+    decoder: ResponseDecoder,
+    callbacks: PoolCallbacks,
+  ): PendingStream {
+    const { pools } = host as RunningHost
+    const pool = (pools[priority] ??= this.#createPool(host as RunningHost, priority))
+    return pool.newStream(options, decoder, callbacks)
+  }
+
+  lastFailure(): StreamFailure | undefined {
+    return this.#pools.lastFailure
+  }
+
+  // Discovery.
+
+  setEndpoints(endpoints: readonly Endpoint[]): boolean {
+    const before = this.#byIdentity
+    const after = new Map<string, RunningHost>()
+    let added = false
+    let changed = false
+    for (const endpoint of endpoints) {
+      const identity = identityOf(endpoint, after)
+      const known = before.get(identity)
+      if (known === undefined) {
+        added = true
+        const host = new RunningHost(endpoint, this.#endpointScope(endpoint))
+        this.outlier.watch(host)
+        after.set(identity, host)
+      } else {
+        changed = known.update(endpoint) || changed
+        after.set(identity, known)
+      }
+    }
+    const gone = [...before].filter(([identity]) => !after.has(identity)).map(([, host]) => host)
+    if (!added && !changed && gone.length === 0) return false
+    this.#byIdentity = after
+    this.hosts = Object.freeze([...after.values()])
+    for (const host of gone) this.#retire(host)
+    if (added || gone.length > 0) {
+      this.clusterStats.membershipChange.inc()
+      if (this.settings.closeConnectionsOnHostSetChange) for (const host of this.hosts) host.drainPools()
+    }
+    this.#updateBalancer()
+    this.#environment.onMembershipChange(this)
+    return true
+  }
+
+  noteDiscoveryFailure(failure: string): void {
+    this.discoveryFailure = failure
+  }
+
+  // Pools.
+
+  /** Called by {@link ClusterPools} when the pools of a host that left are empty. */
+  onPoolDrained(host: RunningHost): void {
+    if (!this.#leaving.has(host) || !host.drained) return
+    this.#leaving.delete(host)
+    host.releaseStats()
+    this.#reportDrained()
+  }
+
+  #createPool(host: RunningHost, priority: Priority) {
+    const pool = this.settings.createPool(host, this.#pools, this.breakers[priority])
+    // A host may leave between being chosen and being used.
+    if (this.#removed || !this.hosts.includes(host)) {
+      this.#leaving.add(host)
+      pool.retire()
+    }
+    return pool
+  }
+
+  #retire(host: RunningHost): void {
+    this.outlier.forget(host)
+    this.#leaving.add(host)
+    host.retirePools()
+    this.onPoolDrained(host)
+  }
+
+  #reportDrained(): void {
+    if (!this.#removed || this.#leaving.size > 0) return
+    this.#environment.onClusterDrained(this)
+  }
+
+  #onHealthChange(host: RunningHost): void {
+    host.noteHealth()
+    if (host.unhealthy && this.settings.closeConnectionsOnHostHealthFailure) host.drainPools()
+    this.#updateBalancer()
+    this.#environment.onMembershipChange(this)
+  }
+
+  #updateBalancer(): void {
+    const { hosts, clusterStats, settings } = this
+    const byPriority: RunningHost[][] = [[]]
+    for (const host of hosts) {
+      while (byPriority.length <= host.priority) byPriority.push([])
+      byPriority[host.priority]!.push(host)
+    }
+    const { overprovisioningFactor } = settings
+    this.#balancer.update(byPriority.map((list): HostSet => ({ hosts: list, overprovisioningFactor })))
+    clusterStats.membershipTotal.set(hosts.length)
+    clusterStats.membershipHealthy.set(hosts.filter(isHealthy).length)
+    clusterStats.membershipDegraded.set(hosts.filter(isDegraded).length)
+  }
+
+  #endpointScope(endpoint: Endpoint): StatsScope | undefined {
+    if (!this.settings.perEndpointStats) return undefined
+    const address = statName(addressText(endpoint.address))
+    if (!(this.stats instanceof StoreScope)) return this.stats.scope(`endpoint.${address}`)
+    // The address has dots in it, so the label cannot be found by taking the name apart.
+    return this.stats.taggedScope(`endpoint.${address}`, 'cluster.endpoint', [
+      ['envoy.cluster_name', this.statName],
+      ['envoy.endpoint_address', address],
+    ])
+  }
+}
+
+/** What the pools of one cluster share; the settings are always those of the cluster now. */
+class ClusterPools implements PoolEnvironment {
+  readonly stats: ConnectionStats
+  readonly clock: Clock
+  readonly timers: Timers
+  lastFailure: StreamFailure | undefined = undefined
+  readonly #cluster: RunningCluster
+
+  constructor(cluster: RunningCluster, stats: ConnectionStats, environment: ClusterEnvironment) {
+    this.#cluster = cluster
+    this.stats = stats
+    this.clock = environment.clock
+    this.timers = environment.timers
+  }
+
+  get settings(): ConnectionSettings {
+    return this.#cluster.settings.connection
+  }
+
+  onFailure(failure: StreamFailure): void {
+    this.lastFailure = failure
+  }
+
+  onPoolDrained(host: Host): void {
+    this.#cluster.onPoolDrained(host as RunningHost)
+  }
+}
+
+/** One name may stand twice in a file, and then counts twice; the second is recognised as the second. */
+function identityOf(endpoint: Endpoint, taken: ReadonlyMap<string, unknown>): string {
+  const identity = endpoint.identity === '' ? addressText(endpoint.address) : endpoint.identity
+  if (!taken.has(identity)) return identity
+  for (let occurrence = 2; ; occurrence++)
+    if (!taken.has(`${identity}#${occurrence}`)) return `${identity}#${occurrence}`
+}
+
+/** Envoy puts underscores for colons into names of stats, because a colon ends a name in statsd. */
+function statName(name: string): string {
+  return name.replaceAll(':', '_')
+}
+
+function sameConnections(a: ConnectionSettings, b: ConnectionSettings): boolean {
+  return (
+    a.connect === b.connect &&
+    a.bufferLimitBytes === b.bufferLimitBytes &&
+    a.idleTimeoutMs === b.idleTimeoutMs &&
+    a.maxConnectionDurationMs === b.maxConnectionDurationMs &&
+    a.maxRequestsPerConnection === b.maxRequestsPerConnection &&
+    a.maxResponseHeadBytes === b.maxResponseHeadBytes &&
+    a.maxResponseHeaders === b.maxResponseHeaders &&
+    a.sendTrailers === b.sendTrailers &&
+    a.allowChunkedLength === b.allowChunkedLength &&
+    a.properCaseHeaders === b.properCaseHeaders &&
+    a.keepAlive?.idleMs === b.keepAlive?.idleMs
+  )
+}

@@ -1,0 +1,283 @@
+/**
+ * Why did this inbound request fail? Takes the failed egress calls of the ledger and decides which of them, if any, was
+ * the reason; and for those that were no reason, when that is certain, so that each failure ends somewhere:
+ *
+ *     call failed ─┬─ its request is known ──► held by the entry ─┬─ entry fails, call is the reason ─► claimed
+ *                  │                                               └─ entry ends otherwise ───────────► masked
+ *                  ├─ several may have sent it ► unclaimed ─┬─ one of them fails ────────────────────► claimed (likely)
+ *                  │                                         └─ all of them have ended, or too old ───► masked
+ *                  └─ nothing was in flight ─────────────────────────────────────────────────────────► background
+ *
+ * The rule is the specification's: the failed call that ended last before the failure, not followed by a success of the
+ * same callee. On top of it stands the judgement that an application's own error is not to be blamed on a failure which
+ * it handles (`handling.ts`, `aftermath.ts`).
+ */
+
+import { EventRate } from './aftermath.ts'
+import type { CalleeState } from './call-target.ts'
+import { BaseRate, type Handling } from './handling.ts'
+import type { EgressCall, InboundEntry, Ledger } from './ledger.ts'
+import { type Confidence, lowerConfidence } from './record.ts'
+
+export interface Claim {
+  /** Undefined: the application failed by itself. */
+  readonly call: EgressCall | undefined
+  readonly confidence: Confidence
+  readonly likelihood: number
+}
+
+/** Called once for each failed call that nobody will see. */
+export type Absorbed = (call: EgressCall, role: 'masked' | 'background', confidence: Confidence) => void
+
+const OWN: Claim = { call: undefined, confidence: 'exact', likelihood: 1 }
+/** Unclaimed failures looked at for one failing request. */
+const MAX_LOOKED_AT = 256
+/** Open calls looked at for one request that timed out. */
+const MAX_WAITING = 1024
+/** Above this the application's own failure is the better explanation, or at least a serious one. */
+const OWN_IS_LIKELIER = 0.5
+const OWN_IS_POSSIBLE = 0.2
+/** A call that a timed-out request waited for has been open for a good part of it; one just sent is chance. */
+const WAITING_SHARE = 0.25
+/** Calls with ids after which an application counts as one that copies them. */
+const COPIES_IDS_AFTER = 8
+
+export class Claims {
+  readonly #ledger: Ledger
+  readonly #absorbed: Absorbed
+  readonly #maxUnclaimed: number
+  readonly #maxAgeMs: number
+  /** By end; claimed ones are dropped when they come to the front. */
+  #unclaimed: EgressCall[] = []
+  #front = 0
+  readonly #baseRate = new BaseRate()
+  readonly #unexplained = new EventRate()
+  #matchedByIds = 0
+  /** Callees with a failure that no known request held; as many as there are clusters at most. */
+  readonly #suspects = new Set<CalleeState>()
+  overflowed = 0
+
+  constructor(ledger: Ledger, maxUnclaimed: number, maxAgeMs: number, absorbed: Absorbed) {
+    this.#ledger = ledger
+    this.#maxUnclaimed = maxUnclaimed
+    this.#maxAgeMs = maxAgeMs
+    this.#absorbed = absorbed
+  }
+
+  get unclaimed(): number {
+    return this.#unclaimed.length - this.#front
+  }
+
+  /** The call was sent; learns whether the application copies ids. */
+  callSent(call: EgressCall): void {
+    if (call.confidence === 'exact' || call.confidence === 'trace') {
+      if (this.#matchedByIds < COPIES_IDS_AFTER) this.#matchedByIds++
+      call.target?.countIds(true)
+    } else call.target?.countIds(call.ambiguousKey !== '')
+  }
+
+  /** The call failed; `call.record` says how and `call.endMs` when. Decides where the failure waits for a claim. */
+  callFailed(call: EgressCall, nowMs: number): void {
+    const entry = call.entry
+    if (entry !== undefined && this.#ledger.isMatched(call)) {
+      if (!entry.inFlight) {
+        if (!call.isAbandoned && !call.claimed) this.#absorb(call, 'masked', call.confidence)
+        return
+      }
+      if (call.isAbandoned) entry.abandoned = call
+      else {
+        entry.failedCalls ??= []
+        entry.failedCalls.push(call)
+      }
+      return
+    }
+    call.confidence = 'likely'
+    if (call.candidates === 0) {
+      if (!call.isAbandoned) this.#absorb(call, 'background', 'none')
+      return
+    }
+    if (call.claimed) {
+      if (!call.isAbandoned) this.#absorb(call, 'masked', 'likely')
+      return
+    }
+    if (!call.isAbandoned && call.target !== undefined) {
+      call.target.aftermath.failed(nowMs)
+      this.#suspects.add(call.target)
+    }
+    if (this.unclaimed >= this.#maxUnclaimed) {
+      this.overflowed++
+      this.#dropFront()
+    }
+    this.#unclaimed.push(call)
+  }
+
+  /** The call succeeded: failures of the same callee before it were put right. Nothing to do on most requests. */
+  callSucceeded(call: EgressCall): void {
+    const failed = call.entry?.failedCalls
+    if (failed === undefined || !this.#ledger.isMatched(call)) return
+    // Parallel calls put nothing right: only one that was sent after the failure was known.
+    for (const before of failed)
+      if (before.target === call.target && before.endMs <= call.startMs) before.repaired = true
+  }
+
+  /** The application's answer is a failure: what was the reason? */
+  claim(entry: InboundEntry, path: string, nowMs: number): Claim {
+    const held = this.#claimHeld(entry, path)
+    if (held !== undefined) return held
+    const claim = this.#claimUnclaimed(entry, nowMs)
+    if (claim.call === undefined && entry.abandoned !== undefined && !entry.abandoned.claimed) {
+      const call = entry.abandoned
+      call.claimed = true
+      return { call, confidence: lowerConfidence(call.confidence, 'link'), likelihood: 1 }
+    }
+    return claim
+  }
+
+  /** Whom a request that timed out waits for; undefined for nobody. A call older than the request never counts. */
+  waitingFor(entry: InboundEntry, nowMs: number, claim: boolean): Claim {
+    for (let call = entry.openHead; call !== undefined; call = call.openNext) {
+      if (call.startMs < entry.startMs || call.record !== undefined || !this.#ledger.isMatched(call)) continue
+      if (claim) call.claimed = true
+      return { call, confidence: lowerConfidence(call.confidence, 'link'), likelihood: 1 }
+    }
+    if (entry.copiesIds) return OWN
+    const leastAge = (nowMs - entry.startMs) * WAITING_SHARE
+    let first: EgressCall | undefined
+    let candidates = 0
+    let steps = 0
+    for (let call = this.#ledger.looseHead; call !== undefined && steps < MAX_WAITING; call = call.looseNext, steps++) {
+      if (call.startSeq < entry.seq || call.claimed || call.record !== undefined) continue
+      if (this.#copiesElsewhere(call)) continue
+      if (nowMs - call.startMs < leastAge) break
+      candidates++
+      first ??= call
+    }
+    if (first === undefined) return OWN
+    // First come, first served: requests that wait alike began to wait in the order in which they came.
+    if (claim) first.claimed = true
+    return { call: first, confidence: 'likely', likelihood: 1 / candidates }
+  }
+
+  /** An inbound request is over and out of the ledger. `failed`: by its application. */
+  inboundEnded(entry: InboundEntry, path: string, failed: boolean, cancelled: boolean): void {
+    const calls = entry.failedCalls
+    if (calls === undefined) {
+      if (!failed && !cancelled) this.#baseRate.add(false)
+    } else {
+      for (const call of calls) {
+        if (!failed && !cancelled && !call.repaired) handlingOf(call, path)?.observe(false, this.#baseRate)
+        if (!call.claimed) this.#absorb(call, 'masked', call.confidence)
+      }
+      entry.failedCalls = undefined
+    }
+    if (this.#unclaimed.length > 0) this.#expire()
+  }
+
+  sweep(nowMs: number): void {
+    while (this.unclaimed > 0) {
+      const call = this.#unclaimed[this.#front]!
+      if (!call.claimed && nowMs - call.endMs < this.#maxAgeMs) break
+      this.#dropFront()
+    }
+  }
+
+  #claimHeld(entry: InboundEntry, path: string): Claim | undefined {
+    const calls = entry.failedCalls
+    if (calls === undefined) return undefined
+    let last: EgressCall | undefined
+    for (const call of calls) {
+      if (call.claimed || call.repaired) continue
+      // Where the application copies ids, a call without them is hardly of this request.
+      if (last === undefined || isBetter(call, last)) last = call
+    }
+    if (last === undefined) return undefined
+    if (last.confidence === 'unique' && entry.copiesIds) return undefined
+    const handling = handlingOf(last, path)
+    const own = handling === undefined ? 0 : handling.ownFailure(this.#baseRate.value)
+    handling?.observe(true, this.#baseRate)
+    if (own > OWN_IS_LIKELIER) return { call: undefined, confidence: 'likely', likelihood: own }
+    last.claimed = true
+    if (own > OWN_IS_POSSIBLE) return { call: last, confidence: 'likely', likelihood: 1 - own }
+    return { call: last, confidence: last.confidence, likelihood: 1 }
+  }
+
+  #claimUnclaimed(entry: InboundEntry, nowMs: number): Claim {
+    let contested = false
+    let claimed: EgressCall | undefined
+    let looked = 0
+    const rate = this.#unexplained.perMs(nowMs)
+    for (let i = this.#unclaimed.length - 1; i >= this.#front && looked < MAX_LOOKED_AT; i--, looked++) {
+      const call = this.#unclaimed[i]!
+      // Sent before the request came: not its call, however long it took.
+      if (call.claimed || call.startSeq < entry.seq || !this.#couldBeOf(call, entry)) continue
+      const verdict = call.target?.aftermath.verdict(nowMs - call.endMs, nowMs, rate) ?? 'unknown'
+      if (verdict === 'not' || (verdict === 'unknown' && this.#copiesElsewhere(call))) {
+        contested = true
+        continue
+      }
+      claimed = call
+      break
+    }
+    this.#countUnexplained(nowMs)
+    if (claimed === undefined) {
+      this.#baseRate.add(true)
+      return contested ? { call: undefined, confidence: 'likely', likelihood: 0.5 } : OWN
+    }
+    claimed.claimed = true
+    const confidence = claimed.isAbandoned ? lowerConfidence('likely', 'link') : 'likely'
+    return { call: claimed, confidence, likelihood: 1 / Math.max(1, claimed.candidates) }
+  }
+
+  /** Every callee with failures not long ago hears of it: more of these than by chance make it a cause. */
+  #countUnexplained(nowMs: number): void {
+    this.#unexplained.add(nowMs)
+    for (const target of this.#suspects) target.aftermath.inboundFailed(nowMs)
+  }
+
+  /** A call with ids of several requests is of one of these; one without ids is of a request whose calls have none. */
+  #couldBeOf(call: EgressCall, entry: InboundEntry): boolean {
+    if (call.ambiguousKey === '') return !entry.copiesIds
+    return call.ambiguousKey === entry.traceId || call.ambiguousKey === entry.requestId
+  }
+
+  /** The application copies ids, but never to this callee: background work rather than this request's. */
+  #copiesElsewhere(call: EgressCall): boolean {
+    if (this.#matchedByIds < COPIES_IDS_AFTER || call.ambiguousKey !== '') return false
+    const target = call.target
+    return target === undefined || target.callsWithIds === 0 || target.callsWithIds > 9 * target.callsWithout
+  }
+
+  #expire(): void {
+    const oldest = this.#ledger.oldestSeq
+    while (this.unclaimed > 0) {
+      const call = this.#unclaimed[this.#front]!
+      // Whoever could have sent it had a number up to `startSeq`; all of these have ended.
+      if (!call.claimed && call.startSeq >= oldest) break
+      this.#dropFront()
+    }
+  }
+
+  #dropFront(): void {
+    const call = this.#unclaimed[this.#front]!
+    this.#front++
+    if (!call.claimed && !call.isAbandoned) this.#absorb(call, 'masked', 'likely')
+    if (this.#front < 64 || this.#front < this.#unclaimed.length / 2) return
+    this.#unclaimed = this.#unclaimed.slice(this.#front)
+    this.#front = 0
+  }
+
+  #absorb(call: EgressCall, role: 'masked' | 'background', confidence: Confidence): void {
+    call.claimed = true
+    this.#absorbed(call, role, confidence)
+  }
+}
+
+function isBetter(call: EgressCall, than: EgressCall): boolean {
+  if ((call.confidence === 'unique') === (than.confidence === 'unique')) return call.endMs >= than.endMs
+  return than.confidence === 'unique'
+}
+
+/** A call without ids may be background work, which has nothing to do with what the request is about. */
+function handlingOf(call: EgressCall, path: string): Handling | undefined {
+  return call.target?.handling(call.confidence === 'unique' ? '' : path)
+}

@@ -1,0 +1,297 @@
+/**
+ * One call of the application to another service, seen from its egress sidecar.
+ *
+ *     response fails ─┬─ a trusted record came along ─────────► propagated
+ *                     ├─ refused by this sidecar ─────────────► origin: this service
+ *                     └─ else ────────────────────────────────► origin: the callee, by what was seen of it
+ *     attempt fails and is tried again ───────────────────────► the same, and retried
+ *     cut after the head ─┬─ by a mesh peer ──────────────────► propagated, under the id both ends derive
+ *                         └─ by another upstream ─────────────► origin: the callee
+ *     application went away ──────────────────────────────────► cancelled
+ */
+import type { FailureView, StreamInfo } from '../observability/stream-info.ts'
+import type { CalleeState } from './call-target.ts'
+import { isFailure, isWaiting, type Verdict, verdictOfDetails, verdictOfFacts } from './cause.ts'
+import type {
+  AttemptFacts,
+  CallTarget,
+  EgressRequest,
+  MutableHeaders,
+  StreamFailures,
+  TraceContext,
+} from './contract.ts'
+import { deadlineMargin, derivedId } from './deadline.ts'
+import { type FailureContext, grpcStatusIn, isCallerGone, isCut, spanOf } from './failure-context.ts'
+import { EgressCall } from './ledger.ts'
+import {
+  appendProxyStatus,
+  FAILURE_ID,
+  type ForeignFailure,
+  PROXY_STATUS,
+  type ReceivedStatus,
+  takeProxyStatus,
+} from './proxy-status.ts'
+import { type Confidence, type FailureRecord, newFailureId, passedOn } from './record.ts'
+
+const MAX_CAUSES = 8
+
+export class EgressFailures extends EgressCall implements StreamFailures {
+  readonly direction = 'outbound'
+  readonly inferred: TraceContext | undefined
+  readonly #context: FailureContext
+  readonly #edge: boolean
+  #requestId = ''
+  #path = ''
+  #wireSpanId = ''
+  #facts: AttemptFacts | undefined = undefined
+  #received: FailureRecord | undefined = undefined
+  #foreign: ForeignFailure | undefined = undefined
+  #attempts = 1
+  /** Causes of attempts that were followed by another. */
+  #causes: string[] | undefined = undefined
+  #failed = false
+  #ended = false
+
+  constructor(context: FailureContext, request: EgressRequest) {
+    super(request.startMs)
+    this.#context = context
+    this.#edge = request.edge
+    const { ledger, metrics } = context
+    ledger.egressStart(this, request.traceId, request.parentSpanId, request.requestId)
+    this.inferred = undefined
+    if (request.traceId !== '' || ledger.inFlight === 0) return
+    metrics.traceContextMissing.inc()
+    const entry = this.entry
+    if (entry !== undefined && entry.traceId !== '' && entry.spanId !== '') {
+      this.inferred = { traceId: entry.traceId, spanId: entry.spanId, sampled: entry.sampled }
+    }
+  }
+
+  routed(target: CallTarget, requestId: string, path: string, wireSpanId: string): void {
+    this.target = target as CalleeState
+    this.#requestId = requestId
+    this.#path = path
+    this.#wireSpanId = wireSpanId
+    this.#context.claims.callSent(this)
+  }
+
+  retarget(target: CallTarget): void {
+    this.target = target as CalleeState
+  }
+
+  override linkId(): string {
+    return this.target === undefined
+      ? ''
+      : derivedId(this.target.serviceName, this.#requestId, this.#wireSpanId, this.#path)
+  }
+
+  limitTimeout(routeTimeoutMs: number, nowMs: number): number {
+    const { settings, ledger } = this.#context
+    const entry = this.entry
+    if (entry === undefined || !settings.deadlines || entry.deadlineMs === Number.POSITIVE_INFINITY)
+      return routeTimeoutMs
+    if (!entry.inFlight || !ledger.isMatched(this)) return routeTimeoutMs
+    const left = entry.deadlineMs - nowMs
+    if (left <= 1) return 0.5
+    const limit = left - deadlineMargin(left, settings)
+    return routeTimeoutMs === 0 ? limit : Math.min(routeTimeoutMs, limit)
+  }
+
+  timeoutFired(): number {
+    return 0
+  }
+
+  attemptHead(headers: MutableHeaders, status: number, info: StreamInfo): void {
+    this.#facts = undefined
+    this.#received = undefined
+    this.#foreign = undefined
+    this.#receive(headers, info)
+    if (status >= 500 && headers.get(FAILURE_ID) !== undefined && !this.#isPeer(info)) headers.delete(FAILURE_ID)
+  }
+
+  attemptTrailers(trailers: MutableHeaders, info: StreamInfo): void {
+    this.#receive(trailers, info)
+  }
+
+  attemptFailed(facts: AttemptFacts): void {
+    this.#facts = facts
+  }
+
+  mayRetry(): boolean {
+    const record = this.#received
+    if (record === undefined || this.#facts !== undefined) return true
+    // The callee is whoever sent the record on: by its own name, or by ours for it.
+    return record.origin === record.path.at(-1) || record.origin === this.target?.serviceName
+  }
+
+  attemptRetried(info: StreamInfo): void {
+    const { role, record, aliases } = this.#judge(info, false)
+    this.#attempts++
+    this.#causes ??= []
+    if (this.#causes.length < MAX_CAUSES && !this.#causes.includes(record.cause)) this.#causes.push(record.cause)
+    this.#context.write('outbound', role, record, aliases, info)
+    this.#context.write('outbound', 'retried', record, aliases, info)
+    this.#facts = undefined
+    this.#received = undefined
+    this.#foreign = undefined
+  }
+
+  responseHead(info: StreamInfo, headers: MutableHeaders): FailureView | undefined {
+    const grpcStatus = Math.max(info.grpcStatus, grpcStatusIn(headers.get('grpc-status')))
+    if (
+      isFailure(info.responseCode, grpcStatus, info.localReply, info.responseCodeDetails, false) &&
+      !info.healthCheck
+    ) {
+      this.#fail(info, false)
+    }
+    return this.#writeHeaders(info, headers)
+  }
+
+  responseTrailers(info: StreamInfo, trailers: MutableHeaders): FailureView | undefined {
+    if (this.#failed) return info.failure
+    const grpcStatus = Math.max(info.grpcStatus, grpcStatusIn(trailers.get('grpc-status')))
+    if (isFailure(200, grpcStatus, false, '', false)) this.#fail(info, false)
+    return this.#writeHeaders(info, trailers)
+  }
+
+  end(info: StreamInfo): FailureView | undefined {
+    if (this.#ended) return info.failure
+    this.#ended = true
+    const { ledger, claims } = this.#context
+    if (!this.#failed) {
+      if (isCallerGone(info)) this.#cancel(info)
+      else if (this.#facts !== undefined || isCut(info)) this.#fail(info, true)
+      else claims.callSucceeded(this)
+    }
+    ledger.egressEnd(this, info.endMs)
+    return info.failure
+  }
+
+  #receive(headers: MutableHeaders, info: StreamInfo): void {
+    if (headers.get(PROXY_STATUS) === undefined) return
+    const received: ReceivedStatus | undefined = takeProxyStatus(headers)
+    if (received === undefined || !this.#isPeer(info)) return
+    if (received.record !== undefined) this.#received = this.#corrected(received.record)
+    this.#foreign = received.foreign
+  }
+
+  /** `downstream` is what a callee calls us that cannot know our name. */
+  #corrected(record: FailureRecord): FailureRecord {
+    const { service } = this.#context.settings
+    if (record.origin !== 'downstream') return record
+    const path = record.path.map(name => (name === 'downstream' ? service : name))
+    return { ...record, origin: service, link: record.link.replace('downstream', service), path }
+  }
+
+  #fail(info: StreamInfo, cut: boolean): void {
+    this.#failed = true
+    const { role, record, aliases } = this.#judge(info, cut)
+    const now = this.#context.clock.now()
+    this.record = record
+    // A request that waited for this call has answered already and taken the call as its reason.
+    const known = this.claimed ? [...aliases, this.linkId()] : aliases
+    info.failure = this.#context.write('outbound', this.claimed ? 'propagated' : role, record, known, info)
+    this.endMs = now
+    this.#context.claims.callFailed(this, now)
+  }
+
+  #cancel(info: StreamInfo): void {
+    const verdict: Verdict = { cause: 'timeout', subCause: 'waiting_on', blame: 'callee' }
+    const record = this.#make(verdict, info, 'link', this.linkId())
+    info.failure = this.#context.write('outbound', 'cancelled', record, [], info)
+    const now = this.#context.clock.now()
+    this.record = record
+    this.isAbandoned = true
+    this.endMs = now
+    this.#context.claims.callFailed(this, now)
+  }
+
+  #judge(
+    info: StreamInfo,
+    cut: boolean,
+  ): { role: 'origin' | 'propagated'; record: FailureRecord; aliases: readonly string[] } {
+    const { service } = this.#context.settings
+    const facts = this.#facts
+    if (this.#received !== undefined && (facts === undefined || cut)) {
+      const record = { ...this.#received, at: this.#context.clock.wall() }
+      return { role: 'propagated', record: passedOn(record, service), aliases: [] }
+    }
+    if (cut) return this.#judgeCut(info)
+    if (this.#foreign !== undefined && facts === undefined) return this.#judgeForeign(info, this.#foreign)
+    let verdict: Verdict
+    if (facts !== undefined) verdict = verdictOfFacts(facts, false)
+    else if (info.localReply) {
+      verdict = verdictOfDetails(info.responseCodeDetails, info.responseFlags, info.responseCode, false)
+    } else verdict = { cause: 'app_error', subCause: '', blame: 'callee' }
+    const answered = verdict.cause === 'app_error'
+    const waited = isWaiting(verdict.cause) && verdict.blame === 'callee'
+    // Beyond a service of the mesh that tells nothing, there may be others.
+    const external = this.target?.external === true
+    const confidence = (answered || waited) && !external ? 'link' : 'exact'
+    if (waited) verdict = { ...verdict, subCause: 'waiting_on' }
+    return { role: 'origin', record: this.#make(verdict, info, confidence, waited ? this.linkId() : ''), aliases: [] }
+  }
+
+  #judgeCut(info: StreamInfo): { role: 'origin' | 'propagated'; record: FailureRecord; aliases: readonly string[] } {
+    const facts = this.#facts
+    const seen = facts === undefined ? undefined : verdictOfFacts(facts, false)
+    if (seen !== undefined && (isWaiting(seen.cause) || seen.cause === 'too_large' || seen.blame === 'self')) {
+      const verdict = isWaiting(seen.cause) ? { ...seen, subCause: 'waiting_on' } : seen
+      return { role: 'origin', record: this.#make(verdict, info, 'link', this.linkId()), aliases: [] }
+    }
+    const byPeer = this.#isPeer(info)
+    const verdict: Verdict = { cause: 'partial_body', subCause: byPeer ? 'cut_by_peer' : '', blame: 'callee' }
+    const record = this.#make(verdict, info, byPeer ? 'link' : 'exact', byPeer ? this.linkId() : '')
+    return { role: byPeer ? 'propagated' : 'origin', record, aliases: [] }
+  }
+
+  #judgeForeign(
+    info: StreamInfo,
+    foreign: ForeignFailure,
+  ): { role: 'origin'; record: FailureRecord; aliases: readonly string[] } {
+    const verdict: Verdict = { cause: foreign.cause, subCause: foreign.subCause, blame: 'callee' }
+    const record = this.#make(verdict, info, 'link', '')
+    return { role: 'origin', record: { ...record, details: `${foreign.proxy}: ${foreign.details}` }, aliases: [] }
+  }
+
+  #make(verdict: Verdict, info: StreamInfo, confidence: Confidence, id: string): FailureRecord {
+    const { settings, clock, random, trust } = this.#context
+    const own = settings.service
+    const callee = trust.serviceOf(info.upstreamTls) || this.target?.serviceName || own
+    const origin = verdict.blame === 'callee' ? callee : own
+    const facts = this.#facts
+    let details = facts?.lastFailure || facts?.details || info.responseCodeDetails
+    if (facts?.host !== undefined && facts.host !== '') details = `${facts.host}: ${details}`
+    if (this.#causes !== undefined)
+      details = `after ${this.#attempts} attempts (${this.#causes.join(', ')}): ${details}`
+    return {
+      id: id === '' ? newFailureId(random) : id,
+      origin,
+      cause: verdict.cause,
+      subCause: verdict.subCause,
+      by: own,
+      link: callee === own ? own : `${own}>${callee}`,
+      path: origin === own ? [own] : [origin, own],
+      confidence,
+      likelihood: 1,
+      span: spanOf(info),
+      at: clock.wall(),
+      attempts: this.#attempts,
+      details,
+    }
+  }
+
+  #isPeer(info: StreamInfo): boolean {
+    if (this.target === undefined || this.target.external || info.upstreamHost === undefined) return false
+    return this.#context.trust.isMeshPeer(info.upstreamHost.ip, info.upstreamTls)
+  }
+
+  #writeHeaders(info: StreamInfo, headers: MutableHeaders): FailureView | undefined {
+    const record = this.record
+    if (this.#edge) {
+      if (headers.get(PROXY_STATUS) !== undefined) headers.delete(PROXY_STATUS)
+      if (record !== undefined) headers.set(FAILURE_ID, record.id)
+    } else if (record !== undefined && this.#failed) appendProxyStatus(headers, record, this.#context.settings.service)
+    return info.failure
+  }
+}

@@ -1,0 +1,101 @@
+/** Puts failure location together; `contract.ts` says what it is for and how it is called. */
+import type { Clock } from '../base/clock.ts'
+import type { Random } from '../base/random.ts'
+import { CalleeState } from './call-target.ts'
+import { Claims } from './claim.ts'
+import type {
+  Callee,
+  CallTarget,
+  EgressRequest,
+  FailureOrigin,
+  InboundRequest,
+  MutableHeaders,
+  StreamFailures,
+} from './contract.ts'
+import { budgetOf } from './deadline.ts'
+import { EgressFailures } from './egress-failures.ts'
+import { FailureContext } from './failure-context.ts'
+import { FailureLog } from './failure-log.ts'
+import { InboundFailures } from './inbound-failures.ts'
+import { Ledger } from './ledger.ts'
+import { FailureMetrics, type LabelledStats } from './metrics.ts'
+import { safeServiceName } from './names.ts'
+import { FAILURE_ID, PROXY_STATUS } from './proxy-status.ts'
+import type { FailureOriginSettings } from './settings.ts'
+import { Trust } from './trust.ts'
+
+export interface FailureOriginParts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly stats: LabelledStats
+  /** From SPIFFE id to service name, where the mesh does not name as Istio does. */
+  readonly identity?: ((spiffeId: string) => string) | undefined
+}
+
+export class FailureLocator implements FailureOrigin {
+  readonly settings: FailureOriginSettings
+  readonly log: FailureLog
+  readonly #context: FailureContext
+  readonly #targets = new Map<string, CalleeState>()
+  #overflowed = 0
+  #unclaimedOverflowed = 0
+
+  constructor(settings: FailureOriginSettings, { clock, random, stats, identity }: FailureOriginParts) {
+    this.settings = settings
+    this.log = new FailureLog(settings.maxLogEntries)
+    const metrics = new FailureMetrics(stats, settings.service, settings.maxLabelNames)
+    const ledger = new Ledger(settings.maxInFlight)
+    const claims = new Claims(ledger, settings.maxUnclaimed, settings.maxUnclaimedAgeMs, (call, role, confidence) => {
+      if (call.record !== undefined) this.#context.write('outbound', role, call.record, [], undefined, confidence)
+    })
+    const trust = new Trust(settings, identity)
+    this.#context = new FailureContext(settings, clock, random, trust, ledger, claims, this.log, metrics)
+  }
+
+  target(callee: Callee): CallTarget {
+    const key = `${callee.clusterName}\n${callee.serviceName}\n${callee.external}`
+    let target = this.#targets.get(key)
+    if (target === undefined) {
+      const name = safeServiceName(callee.serviceName)
+      target = new CalleeState(callee, name, this.#context.metrics.blockedOn(name))
+      this.#targets.set(key, target)
+    }
+    return target
+  }
+
+  stripRequest(headers: MutableHeaders): void {
+    if (headers.get(PROXY_STATUS) !== undefined) headers.delete(PROXY_STATUS)
+    if (headers.get(FAILURE_ID) !== undefined) headers.delete(FAILURE_ID)
+  }
+
+  budgetMs(headers: MutableHeaders): number {
+    return budgetOf(headers)
+  }
+
+  inboundStart(request: InboundRequest): StreamFailures {
+    return new InboundFailures(this.#context, request)
+  }
+
+  egressStart(request: EgressRequest): StreamFailures {
+    return new EgressFailures(this.#context, request)
+  }
+
+  /** Inbound requests with an entry, and failures waiting for a request to claim them. */
+  get held(): { readonly inFlight: number; readonly unclaimed: number } {
+    return { inFlight: this.#context.ledger.inFlight, unclaimed: this.#context.claims.unclaimed }
+  }
+
+  sweep(): void {
+    const { ledger, claims, clock, metrics } = this.#context
+    claims.sweep(clock.now())
+    ledger.sweep()
+    if (ledger.overflowed > this.#overflowed) {
+      metrics.overflow('max_in_flight').add(ledger.overflowed - this.#overflowed)
+      this.#overflowed = ledger.overflowed
+    }
+    if (claims.overflowed > this.#unclaimedOverflowed) {
+      metrics.overflow('max_unclaimed').add(claims.overflowed - this.#unclaimedOverflowed)
+      this.#unclaimedOverflowed = claims.overflowed
+    }
+  }
+}

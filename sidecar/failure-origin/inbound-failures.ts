@@ -1,0 +1,278 @@
+/**
+ * One request to the application, seen from its ingress sidecar.
+ *
+ *     response fails ─┬─ refused by this sidecar (429, 413, 403, …) ───────────► origin: this service, or who sent it
+ *                     ├─ application does not accept connections ──────────────► origin: this service, app_down
+ *                     ├─ timer fired ─┬─ a call of this request is open ───────► origin: the callee, waiting_on
+ *                     │               └─ nothing is ───────────────────────────► origin: this service, app_timeout
+ *                     └─ application failed ─┬─ a failed call is the reason ───► propagated
+ *                                            └─ none is ───────────────────────► origin: this service, app_error
+ *     caller went away ──────────────────────────────────────────────────────► cancelled, with whom we waited for
+ *     all well ──────────────────────────────────────────────────────────────► failed calls were masked
+ */
+import type { FailureView, StreamInfo } from '../observability/stream-info.ts'
+import { isFailure, isWaiting, type Verdict, verdictOfDetails, verdictOfFacts } from './cause.ts'
+import type {
+  AttemptFacts,
+  CallTarget,
+  InboundRequest,
+  MutableHeaders,
+  StreamFailures,
+  TraceContext,
+} from './contract.ts'
+import { deadlineMargin, derivedId } from './deadline.ts'
+import { type FailureContext, grpcStatusIn, isCallerGone, isCut, spanOf } from './failure-context.ts'
+import type { EgressCall } from './ledger.ts'
+import { InboundEntry } from './ledger.ts'
+import { appendProxyStatus, FAILURE_ID, PROXY_STATUS, takeProxyStatus } from './proxy-status.ts'
+import { type FailureRecord, lowerConfidence, newFailureId, passedOn } from './record.ts'
+
+const DOWNSTREAM = 'downstream'
+
+export class InboundFailures extends InboundEntry implements StreamFailures {
+  readonly direction = 'inbound'
+  readonly inferred: TraceContext | undefined = undefined
+  readonly #context: FailureContext
+  readonly #request: InboundRequest
+  readonly #budgetMs: number
+  #facts: AttemptFacts | undefined = undefined
+  /** Extra time for calls of ours to answer first, once; 0 when the timer is the route's own. */
+  #patienceMs = 0
+  #record: FailureRecord | undefined = undefined
+  #failedByApplication = false
+  #ended = false
+
+  constructor(context: FailureContext, request: InboundRequest) {
+    super(request.startMs, request.traceId, request.spanId, request.requestId, request.sampled)
+    this.#context = context
+    this.#request = request
+    this.#budgetMs =
+      request.budgetMs > 0 && context.settings.deadlines && context.trust.isMeshPeer(request.peerIp, request.tls)
+        ? request.budgetMs
+        : 0
+    if (this.#budgetMs > 0) this.deadlineMs = request.startMs + this.#budgetMs
+    context.ledger.inboundStart(this)
+  }
+
+  get record(): FailureRecord | undefined {
+    return this.#record
+  }
+
+  routed(_target: CallTarget): void {}
+
+  retarget(_target: CallTarget): void {}
+
+  limitTimeout(routeTimeoutMs: number, nowMs: number): number {
+    const { settings } = this.#context
+    if (!settings.deadlines) return routeTimeoutMs
+    if (routeTimeoutMs > 0) this.deadlineMs = Math.min(this.deadlineMs, nowMs + routeTimeoutMs)
+    if (this.#budgetMs === 0) return routeTimeoutMs
+    const left = this.startMs + this.#budgetMs - nowMs
+    if (left <= 1) return 0.5
+    const margin = deadlineMargin(left, settings)
+    if (routeTimeoutMs > 0 && routeTimeoutMs <= left - margin) return routeTimeoutMs
+    this.#patienceMs = margin / 2
+    return left - margin
+  }
+
+  timeoutFired(nowMs: number): number {
+    const patience = this.#patienceMs
+    this.#patienceMs = 0
+    if (patience < 1 || this.#context.claims.waitingFor(this, nowMs, false).call === undefined) return 0
+    return patience
+  }
+
+  /** The application's word on failures is not taken: whatever stands in its headers goes. */
+  attemptHead(headers: MutableHeaders): void {
+    this.#facts = undefined
+    if (headers.get(PROXY_STATUS) !== undefined) takeProxyStatus(headers)
+    if (headers.get(FAILURE_ID) !== undefined) headers.delete(FAILURE_ID)
+  }
+
+  attemptTrailers(trailers: MutableHeaders): void {
+    if (trailers.get(PROXY_STATUS) !== undefined) takeProxyStatus(trailers)
+  }
+
+  attemptFailed(facts: AttemptFacts): void {
+    this.#facts = facts
+  }
+
+  mayRetry(): boolean {
+    return true
+  }
+
+  attemptRetried(info: StreamInfo): void {
+    const facts = this.#facts
+    const verdict: Verdict =
+      facts === undefined ? { cause: 'app_error', subCause: '', blame: 'application' } : verdictOfFacts(facts, true)
+    const record = this.#make(verdict, info, '')
+    this.#context.write('inbound', 'origin', record, [], info)
+    this.#context.write('inbound', 'retried', record, [], info)
+    this.#facts = undefined
+  }
+
+  responseHead(info: StreamInfo, headers: MutableHeaders): FailureView | undefined {
+    const grpcStatus = Math.max(info.grpcStatus, grpcStatusIn(headers.get('grpc-status')))
+    if (
+      isFailure(info.responseCode, grpcStatus, info.localReply, info.responseCodeDetails, false) &&
+      !info.healthCheck
+    ) {
+      this.#decide(info)
+    }
+    return this.#writeHeaders(info, headers)
+  }
+
+  responseTrailers(info: StreamInfo, trailers: MutableHeaders): FailureView | undefined {
+    if (this.#record !== undefined) return info.failure
+    const grpcStatus = Math.max(info.grpcStatus, grpcStatusIn(trailers.get('grpc-status')))
+    if (isFailure(200, grpcStatus, false, '', false)) this.#decide(info)
+    return this.#writeHeaders(info, trailers)
+  }
+
+  end(info: StreamInfo): FailureView | undefined {
+    if (this.#ended) return info.failure
+    this.#ended = true
+    let cancelled = false
+    if (this.#record === undefined) {
+      if (isCallerGone(info)) {
+        cancelled = true
+        this.#cancel(info)
+      } else if (this.#facts !== undefined || isCut(info)) this.#decideCut(info)
+    }
+    const { ledger, claims, metrics } = this.#context
+    ledger.inboundEnd(this, info.endMs)
+    const own = info.endMs - this.startMs - this.blockedMs
+    if (own > 0) metrics.ownSeconds.add(own / 1000)
+    claims.inboundEnded(this, this.#request.path, this.#failedByApplication, cancelled || this.#record !== undefined)
+    return info.failure
+  }
+
+  #decide(info: StreamInfo): void {
+    const now = this.#context.clock.now()
+    if (!info.localReply) {
+      this.#decideApplication(info, { cause: 'app_error', subCause: '', blame: 'application' }, now, [])
+      return
+    }
+    const facts = this.#facts
+    const verdict =
+      facts === undefined
+        ? verdictOfDetails(info.responseCodeDetails, info.responseFlags, info.responseCode, true)
+        : verdictOfFacts(facts, true)
+    if (verdict.blame === 'application' && isWaiting(verdict.cause)) this.#decideTimeout(info, verdict, now)
+    // An application that crashes may do so over a failed call, so its death is looked into like its error.
+    else if (verdict.blame === 'application' && verdict.cause !== 'app_down') {
+      this.#decideApplication(info, verdict, now, [])
+    } else this.#settle(info, 'origin', this.#make(verdict, info, ''), [])
+  }
+
+  #decideCut(info: StreamInfo): void {
+    // The caller sees a cut and nothing else; both of us derive the same id for it.
+    const verdict: Verdict = { cause: 'partial_body', subCause: '', blame: 'application' }
+    this.#decideApplication(info, verdict, this.#context.clock.now(), [this.#linkId()])
+  }
+
+  #decideApplication(info: StreamInfo, verdict: Verdict, nowMs: number, aliases: string[]): void {
+    this.#failedByApplication = true
+    const { claims, settings } = this.#context
+    const { call, confidence, likelihood } = claims.claim(this, this.#request.path, nowMs)
+    if (call?.record === undefined) {
+      const record = this.#make(verdict, info, '')
+      this.#settle(info, 'origin', { ...record, confidence, likelihood }, aliases)
+      return
+    }
+    const role = call.isAbandoned ? 'origin' : 'propagated'
+    this.#settle(info, role, passedOn(call.record, settings.service, confidence, likelihood), aliases)
+  }
+
+  #decideTimeout(info: StreamInfo, verdict: Verdict, nowMs: number): void {
+    const { call, confidence, likelihood } = this.#context.claims.waitingFor(this, nowMs, true)
+    const linkId = this.#linkId()
+    if (call === undefined) {
+      this.#settle(info, 'origin', { ...this.#make(verdict, info, linkId), confidence }, [])
+      return
+    }
+    const record = this.#waitingOn(call, info)
+    this.#settle(info, 'origin', { ...record, confidence, likelihood }, [linkId])
+  }
+
+  /** Not a failure of anybody's here; but what was waited for may be what the caller's timer is about. */
+  #cancel(info: StreamInfo): void {
+    const { claims, settings } = this.#context
+    const now = this.#context.clock.now()
+    const { call, confidence, likelihood } = claims.waitingFor(this, now, true)
+    const linkId = this.#linkId()
+    let record: FailureRecord
+    let aliases: string[] = []
+    if (call === undefined) {
+      record = this.#make({ cause: 'app_timeout', subCause: '', blame: 'application' }, info, linkId)
+    } else {
+      const waiting = this.#waitingOn(call, info)
+      record = { ...waiting, id: linkId === '' ? waiting.id : linkId, confidence, likelihood }
+      aliases = [waiting.id]
+    }
+    info.failure = this.#context.write('inbound', 'cancelled', passedOn(record, settings.service), aliases, info)
+  }
+
+  #waitingOn(call: EgressCall, info: StreamInfo): FailureRecord {
+    const { settings, clock, random } = this.#context
+    const callee = call.target?.serviceName ?? settings.service
+    const known = call.record
+    return {
+      id: known?.id ?? (call.linkId() || newFailureId(random)),
+      origin: known?.origin ?? callee,
+      cause: known?.cause ?? 'timeout',
+      subCause: known?.subCause ?? 'waiting_on',
+      by: settings.service,
+      link: `${settings.service}>${callee}`,
+      path: [callee, settings.service],
+      confidence: lowerConfidence(call.confidence, 'link'),
+      likelihood: 1,
+      span: spanOf(info),
+      at: clock.wall(),
+      attempts: 1,
+      details: info.responseCodeDetails,
+    }
+  }
+
+  #make(verdict: Verdict, info: StreamInfo, id: string): FailureRecord {
+    const { settings, clock, random, trust } = this.#context
+    const own = settings.service
+    const fromDownstream = verdict.blame === 'downstream'
+    const origin = fromDownstream ? trust.serviceOf(this.#request.tls) || DOWNSTREAM : own
+    return {
+      id: id === '' ? newFailureId(random) : id,
+      origin,
+      cause: verdict.cause,
+      subCause: verdict.subCause,
+      by: own,
+      link: fromDownstream ? `${origin}>${own}` : own,
+      path: fromDownstream ? [origin, own] : [own],
+      confidence: 'exact',
+      likelihood: 1,
+      span: spanOf(info),
+      at: clock.wall(),
+      attempts: 1,
+      details: this.#facts?.details || info.responseCodeDetails,
+    }
+  }
+
+  #settle(info: StreamInfo, role: 'origin' | 'propagated', record: FailureRecord, aliases: string[]): void {
+    this.#record = record
+    info.failure = this.#context.write('inbound', role, record, aliases, info)
+  }
+
+  #writeHeaders(info: StreamInfo, headers: MutableHeaders): FailureView | undefined {
+    const record = this.#record
+    if (this.#request.edge) {
+      if (headers.get(PROXY_STATUS) !== undefined) headers.delete(PROXY_STATUS)
+      if (record !== undefined) headers.set(FAILURE_ID, record.id)
+    } else if (record !== undefined) appendProxyStatus(headers, record, this.#context.settings.service)
+    return info.failure
+  }
+
+  /** The id under which the caller's sidecar knows a failure that no record told it of. */
+  #linkId(): string {
+    const { requestId, wireSpanId, path } = this.#request
+    return derivedId(this.#context.settings.service, requestId, wireSpanId, path)
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * Counters of failure location. Names of services come from configuration and authenticated peers only, and of those at
+ * most a bounded number become labels; the rest is `other`, so that a record from the wire cannot grow the output.
+ */
+import type { Confidence, FailureRecord, Role } from './record.ts'
+
+export interface LabelledCounter {
+  inc(): void
+  add(n: number): void
+}
+
+/** A family of counters that differ in labels. Asking twice for the same values gives the same counter. */
+export interface LabelledCounters {
+  counter(...values: string[]): LabelledCounter
+}
+
+/** What is needed of the stats store; `observability/stats-store.ts` has it. */
+export interface LabelledStats {
+  labelled(name: string, labelNames: readonly string[], help: string): LabelledCounters
+}
+
+const OTHER = 'other'
+
+export class FailureMetrics {
+  readonly #service: string
+  readonly #failures: LabelledCounters
+  readonly #blocked: LabelledCounters
+  readonly #names = new Set<string>()
+  readonly #maxNames: number
+  /** Seconds of inbound requests that were not spent waiting for calls. */
+  readonly ownSeconds: LabelledCounter
+  /** Egress calls that came without any trace context. */
+  readonly traceContextMissing: LabelledCounter
+  readonly #overflow: LabelledCounters
+
+  constructor(stats: LabelledStats, service: string, maxNames: number) {
+    this.#service = service
+    this.#maxNames = maxNames
+    this.#names.add(service)
+    this.#failures = stats.labelled(
+      'hopwise_failures_total',
+      ['service', 'role', 'origin', 'cause', 'link', 'confidence'],
+      'Failures this sidecar had a part in, by the part and by where they began',
+    )
+    this.#blocked = stats.labelled(
+      'hopwise_blocked_seconds_total',
+      ['service', 'on'],
+      'Seconds inbound requests spent waiting for a service',
+    )
+    this.ownSeconds = stats
+      .labelled('hopwise_own_seconds_total', ['service'], 'Seconds inbound requests spent in the service itself')
+      .counter(service)
+    this.traceContextMissing = stats
+      .labelled('hopwise_trace_context_missing_total', ['service'], 'Outgoing calls without any trace context')
+      .counter(service)
+    this.#overflow = stats.labelled(
+      'hopwise_failure_ledger_overflow_total',
+      ['service', 'limit'],
+      'What failure location had to leave out because a limit was reached',
+    )
+  }
+
+  failure(role: Role, record: FailureRecord, confidence: Confidence): void {
+    const ends = record.link.split('>')
+    const link = ends.map(end => this.label(end)).join('>')
+    this.#failures.counter(this.#service, role, this.label(record.origin), record.cause, link, confidence).inc()
+  }
+
+  blockedOn(service: string): LabelledCounter {
+    return this.#blocked.counter(this.#service, this.label(service))
+  }
+
+  overflow(limit: 'max_in_flight' | 'max_unclaimed'): LabelledCounter {
+    return this.#overflow.counter(this.#service, limit)
+  }
+
+  label(name: string): string {
+    if (this.#names.has(name)) return name
+    if (this.#names.size >= this.#maxNames) return OTHER
+    this.#names.add(name)
+    return name
+  }
+}
+
+/** Counters in a map, for tests and for a proxy without a store. */
+export class PlainLabelledStats implements LabelledStats {
+  readonly values = new Map<string, { value: number; inc(): void; add(n: number): void }>()
+
+  labelled(name: string, labelNames: readonly string[]): LabelledCounters {
+    return {
+      counter: (...values) => {
+        const key = `${name}{${labelNames.map((label, i) => `${label}="${values[i]}"`).join(',')}}`
+        let counter = this.values.get(key)
+        if (counter === undefined) {
+          counter = {
+            value: 0,
+            inc() {
+              this.value++
+            },
+            add(n) {
+              this.value += n
+            },
+          }
+          this.values.set(key, counter)
+        }
+        return counter
+      },
+    }
+  }
+
+  /** Sum over the counters of `name` whose label text contains each of `parts` (`role="origin"`). */
+  sum(name: string, ...parts: string[]): number {
+    let sum = 0
+    for (const [key, counter] of this.values) {
+      if (key.startsWith(`${name}{`) && parts.every(part => key.includes(part))) sum += counter.value
+    }
+    return sum
+  }
+}

@@ -1,0 +1,59 @@
+/** How connections and exchanges with an upstream fail, as the values that routers and failure records read. */
+import type { Http1Error } from '../codec/http1/error.ts'
+import type { FailureKind, StreamFailure } from '../codec/stream.ts'
+import { ResponseFlag } from '../observability/response-flags.ts'
+import type { CloseReason } from '../transport/connection.ts'
+
+function upstream(kind: FailureKind, flag: ResponseFlag, details: string): StreamFailure {
+  return Object.freeze({ origin: 'upstream', kind, flag, details })
+}
+
+/** FIN before anything of the response had come. */
+export const TERMINATED = upstream('terminated', ResponseFlag.UpstreamConnectionTermination, '')
+/** RST before anything of the response had come. Envoy does not tell it from {@link TERMINATED}: the flag is the same. */
+export const RESET = upstream('reset', ResponseFlag.UpstreamConnectionTermination, 'connection_reset')
+/** RST, or FIN, after the head and before the end: Envoy calls a body that is cut short a protocol error (measured). */
+export const RESET_IN_BODY = upstream('protocol_error', ResponseFlag.UpstreamProtocolError, 'connection_reset_in_body')
+export const OVERFLOW: StreamFailure = Object.freeze({
+  origin: 'local',
+  kind: 'overflow',
+  flag: ResponseFlag.UpstreamOverflow,
+  details: '',
+})
+export const POOL_CLOSED: StreamFailure = Object.freeze({
+  origin: 'local',
+  kind: 'connect_failed',
+  flag: ResponseFlag.UpstreamConnectionFailure,
+  details: 'pool_closed',
+})
+
+const CONNECT_KINDS: Readonly<Record<CloseReason['kind'], FailureKind>> = {
+  refused: 'connect_refused',
+  connect_timeout: 'connect_timeout',
+  unreachable: 'unreachable',
+  tls: 'tls',
+  remote: 'connect_failed',
+  reset: 'connect_failed',
+  error: 'connect_failed',
+  local: 'connect_failed',
+}
+
+/** Why a connection never stood. `details` are the transport's words, which Envoy puts into the response details. */
+export function connectionFailure(reason: CloseReason): StreamFailure {
+  return upstream(CONNECT_KINDS[reason.kind], ResponseFlag.UpstreamConnectionFailure, reason.details)
+}
+
+const parseFailures = new Map<string, StreamFailure>()
+
+/** What a response that cannot be read means; one constant per kind of mistake. */
+export function parseFailure(error: Http1Error): StreamFailure {
+  if (error.kind === 'ended_before_message') return TERMINATED
+  let failure = parseFailures.get(error.details + error.kind)
+  if (failure === undefined) {
+    const kind: FailureKind = error.kind === 'headers_too_large' ? 'headers_too_large' : 'protocol_error'
+    const details = error.kind.startsWith('ended_') ? error.kind : error.details
+    failure = upstream(kind, ResponseFlag.UpstreamProtocolError, details)
+    parseFailures.set(error.details + error.kind, failure)
+  }
+  return failure
+}

@@ -1,0 +1,130 @@
+/**
+ * Programs from outside that `npm run test:real` needs, each found on the machine or installed: from Debian (root or
+ * `sudo`), PyPI, Maven or as a Go module, into `.cache/` wherever that is possible.
+ *
+ *   const wrk = await part('wrk')      // path of the program; throws MissingPart where it cannot be had
+ *
+ * A part that cannot be had fails the run, unless `--allow-missing NAME` named it: then the tests that ask for it by
+ * {@link partOrSkip} are skipped, and the summary says so.
+ */
+import { existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { envoyPath } from './envoy.ts'
+import { installOnce } from './install-once.ts'
+import { run } from './process.ts'
+
+const ZIPKIN_VERSION = '3.5.1'
+
+/** How each part comes to be; the answer is the path of a program (of a jar, for zipkin). */
+const RECIPES = {
+  envoy: envoyPath,
+  zipkin: () => maven(`io.zipkin:zipkin-server:${ZIPKIN_VERSION}:jar:exec`, `zipkin-server-${ZIPKIN_VERSION}-exec.jar`),
+  prometheus: () => debian('prometheus', 'prometheus'),
+  promtool: () => debian('promtool', 'prometheus'),
+  redis: () => debian('redis-server', 'redis-server'),
+  wrk: () => debian('wrk', 'wrk'),
+  h2load: () => debian('h2load', 'nghttp2-client'),
+  nghttp: () => debian('nghttp', 'nghttp2-client'),
+  chromium: () => debian('chromium', 'chromium'),
+  java: () => debian('java', 'default-jre-headless'),
+  mvn: () => debian('mvn', 'maven'),
+  go: async () => (await find('go', ['/usr/local/go/bin'])) ?? (await debian('go', 'golang-go')),
+  h2spec: () => goProgram('github.com/summerwind/h2spec/cmd/h2spec', 'v2.2.1+incompatible'),
+  ratelimit: () => goProgram('github.com/envoyproxy/ratelimit/src/service_cmd', 'v1.4.1-0.20260122083618-3fb702589d36'),
+  'grpc-interop-client': () => goProgram('google.golang.org/grpc/interop/client', 'v1.85.0'),
+  'grpc-interop-server': () => goProgram('google.golang.org/grpc/interop/server', 'v1.85.0'),
+} as const satisfies Record<string, () => Promise<string>>
+
+export type PartName = keyof typeof RECIPES
+export const partNames = Object.keys(RECIPES) as PartName[]
+
+/** Names given to `--allow-missing`, handed down by `run-real.ts`. */
+export const ALLOW_MISSING_VARIABLE = 'HOPWISE_ALLOW_MISSING'
+
+export class MissingPart extends Error {
+  override name = 'MissingPart'
+  readonly part: PartName
+  constructor(part: PartName, why: string) {
+    super(`${part} cannot be had: ${why} (or allow the run without it: --allow-missing ${part})`)
+    this.part = part
+  }
+}
+
+const found = new Map<PartName, Promise<string>>()
+
+export function part(name: PartName): Promise<string> {
+  let path = found.get(name)
+  if (path === undefined) {
+    path = RECIPES[name]().catch((error: Error) => {
+      throw new MissingPart(name, error.message)
+    })
+    found.set(name, path)
+  }
+  return path
+}
+
+/** Like {@link part}; where the part is missing and may be, skips the test and gives undefined. */
+export async function partOrSkip(test: TestContext, name: PartName): Promise<string | undefined> {
+  try {
+    return await part(name)
+  } catch (error) {
+    if (!allowedMissing().includes(name)) throw error
+    test.skip(`${name} is missing, and may be`)
+    return undefined
+  }
+}
+
+export function allowedMissing(): string[] {
+  return (process.env[ALLOW_MISSING_VARIABLE] ?? '').split(',').filter(name => name !== '')
+}
+
+/** Path of a program on `PATH` or in one of `more`. */
+async function find(program: string, more: readonly string[] = []): Promise<string | undefined> {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...more]
+  return folders.map(folder => join(folder, program)).find(path => existsSync(path))
+}
+
+async function debian(program: string, debianPackage: string): Promise<string> {
+  const there = await find(program)
+  if (there !== undefined) return there
+  if (!existsSync('/usr/bin/apt-get')) throw new Error(`no ${program} on PATH, and no apt-get to install it`)
+  const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n']
+  // Only one apt-get may run at a time, and none may ask. RUNLEVEL=1 keeps packages from starting their services.
+  const apt = (...args: string[]) => {
+    const command = [...sudo, 'env', 'DEBIAN_FRONTEND=noninteractive', 'RUNLEVEL=1', 'apt-get', '-qq', '-y']
+    const [program, ...rest] = [...command, '-o', 'DPkg::Lock::Timeout=300', ...args]
+    return run(program!, rest, { deadlineMs: 600_000 })
+  }
+  const lists = installOnce('apt-lists-updated', async () => void (await apt('update')))
+  await lists.catch(() => undefined)
+  await apt('install', '--no-install-recommends', debianPackage)
+  const installed = await find(program)
+  if (installed === undefined) throw new Error(`the package ${debianPackage} has no ${program}`)
+  return installed
+}
+
+async function maven(artifact: string, file: string): Promise<string> {
+  const mvn = await part('mvn')
+  await part('java')
+  const folder = await installOnce(file.replace(/\.jar$/, ''), async target => {
+    await run(mvn, ['-q', '-B', 'dependency:copy', `-Dartifact=${artifact}`, `-DoutputDirectory=${target}`], {
+      deadlineMs: 600_000,
+    })
+  })
+  return join(folder, file)
+}
+
+/** Builds a Go program from its module, in a folder of its own, so that no go.mod of ours or of a parent takes part. */
+async function goProgram(packagePath: string, version: string): Promise<string> {
+  const go = await part('go')
+  const name = packagePath.split('/').slice(-2).join('-')
+  const folder = await installOnce(`go-${name}-${version}`, async target => {
+    await run(go, ['install', `${packagePath}@${version}`], {
+      cwd: target,
+      env: { GOBIN: target, GOFLAGS: '-mod=mod', GOWORK: 'off', CGO_ENABLED: '0' },
+      deadlineMs: 900_000,
+    })
+  })
+  return join(folder, packagePath.split('/').at(-1)!)
+}

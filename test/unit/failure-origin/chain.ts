@@ -1,0 +1,166 @@
+/** The chain a→b→c→d of the truth test, on the simulation: applications, faults, clients, background calls. */
+import type { SeededRandom } from '../../../sidecar/base/random.ts'
+import type { FailureOriginSettings } from '../../../sidecar/failure-origin/settings.ts'
+import { type Answer, type Application, type CopyMode, type Inbound, type Reply, Simulation, type Step } from './simulation.ts'
+import { check, type Verdicts, type Visible } from './truth-check.ts'
+
+/** How an application takes the failure of a call. */
+export type Manner = 'pass' | 'swallow' | 'retry' | 'delay'
+
+export interface ChainOptions {
+  readonly seed: number
+  readonly copies: CopyMode
+  readonly concurrency: number
+  readonly requests: number
+  readonly manner?: Partial<Record<string, Manner>>
+  /** Share of requests to which each fault is done, one fault per request at most. */
+  readonly faults?: readonly Fault[]
+  readonly backgroundEveryMs?: number
+  /** Services whose applications make background calls. */
+  readonly backgroundOf?: readonly string[]
+  readonly routeTimeoutMs?: number
+  readonly retries?: number
+  readonly workMs?: number
+  readonly settings?: Partial<FailureOriginSettings>
+  /** A call that `c` keeps open all the time. */
+  readonly longPoll?: boolean
+  /** An application that gives its calls this long. */
+  readonly appTimeoutMs?: number
+}
+
+export interface Fault {
+  readonly at: string
+  readonly kind: 'own-500' | 'own-500-first' | 'own-500-swallowed' | 'refused' | 'hang' | 'app-down' | 'rate-limited' | 'cut'
+  readonly share: number
+}
+
+const NEXT: Readonly<Record<string, string>> = { a: 'b', b: 'c', c: 'd' }
+const CHAIN = ['a', 'b', 'c', 'd']
+
+export interface ChainRun {
+  readonly sim: Simulation
+  readonly seen: readonly Visible[]
+  readonly verdicts: Verdicts
+}
+
+export function runChain(options: ChainOptions): ChainRun {
+  const { seed, copies, concurrency, requests, faults = [], workMs = 1 } = options
+  const sim = new Simulation(seed)
+  // The plan of a request names the fault done to it, and each part looks whether it is meant.
+  const isAt = (plan: string, at: string, kind: Fault['kind']) => plan.split('+').includes(`${at}:${kind}`)
+  for (const name of CHAIN) {
+    sim.add(name, {
+      application: applicationOf(sim, name, options, isAt),
+      copies,
+      edge: name === 'a',
+      ...(options.routeTimeoutMs === undefined ? {} : { routeTimeoutMs: options.routeTimeoutMs }),
+      ...(options.retries === undefined ? {} : { retries: options.retries }),
+      ...(options.settings === undefined ? {} : { settings: options.settings }),
+      appDown: plan => isAt(plan, name, 'app-down'),
+      refuses: plan =>
+        isAt(plan, name, 'rate-limited')
+          ? { status: 429, details: 'local_rate_limited', truth: { origin: name, cause: 'rate_limited' } }
+          : undefined,
+    })
+  }
+  sim.linkFault = (_from, to, plan) => {
+    if (to === 'dead') return { kind: 'connect_refused', details: 'ECONNREFUSED' }
+    if (to === 'poll') return 'hang'
+    return isAt(plan, to, 'refused') ? { kind: 'connect_refused', details: 'ECONNREFUSED' } : undefined
+  }
+  // Who hangs is known from the plan; where nobody does, whoever's application is asked about.
+  sim.hangTruth = request => {
+    const at = request.plan.split(':')[0]!
+    return { origin: request.plan.endsWith(':hang') ? at : request.service.name, cause: 'app_timeout' }
+  }
+  const seen: Visible[] = []
+  let started = 0
+  let ended = 0
+  const next = () => {
+    if (started >= requests) return
+    started++
+    const plan = planOf(faults, sim.random)
+    sim.request('a', plan, reply => {
+      seen.push({ plan, reply })
+      ended++
+      sim.after(sim.some(0.5), next)
+    })
+  }
+  for (let i = 0; i < concurrency; i++) sim.after(sim.some(workMs * 4), next)
+  for (const name of options.backgroundOf ?? (options.backgroundEveryMs === undefined ? [] : CHAIN)) {
+    const service = sim.services.get(name)!
+    const tick = () => {
+      if (ended >= requests) return
+      sim.call(service, 'dead', undefined, 'background', () => {})
+      sim.after(options.backgroundEveryMs ?? 10, tick)
+    }
+    sim.after(sim.some(5), tick)
+  }
+  if (options.longPoll === true) {
+    const poll = () => {
+      if (ended >= requests) return
+      const cancel = sim.call(sim.services.get('c')!, 'poll', undefined, 'background', () => {})
+      sim.after(60_000, () => {
+        cancel()
+        poll()
+      })
+    }
+    poll()
+  }
+  sim.run()
+  for (const service of sim.services.values()) {
+    sim.clock.advance(60_000)
+    service.locator.sweep()
+  }
+  return { sim, seen, verdicts: check(sim, 'a', seen) }
+}
+
+function planOf(faults: readonly Fault[], random: SeededRandom): string {
+  let draw = random.next()
+  for (const { at, kind, share } of faults) {
+    if (draw < share) return `${at}:${kind}`
+    draw -= share
+  }
+  return 'ok'
+}
+
+function applicationOf(
+  sim: Simulation,
+  name: string,
+  options: ChainOptions,
+  isAt: (plan: string, at: string, kind: Fault['kind']) => boolean,
+): Application {
+  const { workMs = 1 } = options
+  const manner = options.manner?.[name] ?? 'pass'
+  const own: Answer = { status: 500, truth: { origin: name, cause: 'app_error' } }
+  return function* (request: Inbound): Generator<Step, Answer, Reply[]> {
+    yield { sleep: sim.some(workMs) }
+    const { plan } = request
+    if (isAt(plan, name, 'hang')) {
+      yield { sleep: 120_000 }
+      return { status: 200 }
+    }
+    if (isAt(plan, name, 'own-500-first')) return own
+    if (isAt(plan, name, 'cut')) return { status: 200, cut: true, truth: { origin: name, cause: 'partial_body' } }
+    const callee = NEXT[name]
+    if (callee !== undefined) {
+      const timeout = options.appTimeoutMs === undefined ? {} : { timeoutMs: options.appTimeoutMs }
+      let [reply] = yield { call: callee, ...timeout }
+      if (isFailed(reply!) && manner === 'retry') {
+        yield { sleep: sim.some(3) }
+        ;[reply] = yield { call: callee, ...timeout }
+      }
+      if (isFailed(reply!) && manner !== 'swallow') {
+        if (manner === 'delay') yield { sleep: 30 }
+        return { status: 500, truth: reply!.truth }
+      }
+    }
+    yield { sleep: sim.some(workMs) }
+    if (isAt(plan, name, 'own-500')) return own
+    return { status: 200 }
+  }
+}
+
+function isFailed(reply: Reply): boolean {
+  return reply.status >= 500 || reply.status === 429 || reply.status === 0 || reply.cut
+}
