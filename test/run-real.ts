@@ -34,7 +34,7 @@ const files = ['conformance', 'real']
   .filter(file => file.includes(options.only))
   .sort()
 
-const complaints: string[] = []
+const complaints: string[] = files.length === 0 ? ['there is no such file'] : []
 const wanted = partNames.filter(name => files.some(file => partsOf(file).has(name)))
 let partsHad = 0
 for (const name of wanted) {

@@ -40,7 +40,11 @@ export function simplePattern(pattern: string): SimplePattern | undefined {
     const foldCase = pattern.startsWith('(?i)')
     const root = new Parser(foldCase ? pattern.slice(4) : pattern, foldCase).parse()
     const analysis = new Analysis()
-    const { first } = analysis.visit(root, setOf(c => c === END), false)
+    const { first } = analysis.visit(
+      root,
+      setOf(c => c === END),
+      false,
+    )
     if (analysis.choices > MAX_CHOICES) return undefined
     const anchored = root.kind === 'choice' && root.branches.every(startsAnchored)
     const searchable = anchored || analysis.unbounded.every(set => !overlap(set, first))

@@ -51,13 +51,14 @@ class CountedResource implements Resource {
   constructor(max: number, open: Gauge) {
     this.max = max
     this.#open = open
-    this.#note()
+    // A limit of 0 is not "reached" before something was refused, so the gauge begins with 0, as in Envoy.
+    open.set(0)
   }
 
   configure(max: number, remaining: Gauge | undefined): void {
     this.max = max
     this.#remaining = remaining
-    this.#note()
+    if (this.inUse > 0 || remaining !== undefined) this.#note()
   }
 
   canCreate(): boolean {
@@ -96,13 +97,13 @@ class RetryResource implements Resource {
     this.#requests = requests
     this.#pendingRequests = pendingRequests
     this.#open = open
-    this.#note()
+    open.set(0)
   }
 
   configure(limits: Limits, remaining: Gauge | undefined): void {
     this.#limits = limits
     this.#remaining = remaining
-    this.#note()
+    if (this.inUse > 0 || remaining !== undefined) this.#note()
   }
 
   get max(): number {

@@ -11,7 +11,10 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer-wheel.ts'
-import type { Cluster as ClusterMessage } from '../config/schema/generated/types.ts'
+import type { ResponseHeaders } from '../codec/header-map.ts'
+import type { Cluster as ClusterMessage, MatchPredicate } from '../config/schema/generated/types.ts'
+import { ConfigError } from '../filter-chain/http-filter.ts'
+import type { Runtime } from '../filter-chain/runtime.ts'
 import type { LoadBalancingPolicy } from '../load-balancer/policy.ts'
 import type { Counter, Gauge, StatsScope } from '../observability/stats.ts'
 import { connectPlaintext } from '../transport/plaintext.ts'
@@ -28,12 +31,16 @@ export interface ClusterManagerOptions {
   readonly clock: Clock
   readonly timers: Timers
   readonly random: Random
+  /** Overrides limits of outlier detection by their runtime keys; none where it is missing. */
+  readonly runtime?: Runtime
   /** The root of all stats. */
   readonly stats: StatsScope
   /** Load-balancing policies that ship (`extensions.ts`). */
   readonly policies: readonly LoadBalancingPolicy[]
   /** Transport of a cluster; plaintext where this is missing. */
   readonly transport?: (message: ClusterMessage) => Connect
+  /** Compiles `outlier_detection.error_matcher`; the rooms above know how headers are matched. */
+  readonly matchResponse?: (predicate: MatchPredicate) => (headers: ResponseHeaders) => boolean
   /** Replaces the DNS, in tests. */
   readonly resolver?: (settings: ResolverSettings) => DnsResolver
   /** Told when hosts of a cluster, or their health, change. */
@@ -75,6 +82,7 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
   readonly clock: Clock
   readonly timers: Timers
   readonly random: Random
+  readonly runtime: Runtime | undefined
   readonly #options: ClusterManagerOptions
   readonly #stats: ManagerStats
   readonly #clusters = new Map<string, RunningCluster>()
@@ -87,6 +95,7 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
     this.clock = options.clock
     this.timers = options.timers
     this.random = options.random
+    this.runtime = options.runtime
     this.#stats = new ManagerStats(options.stats.scope('cluster_manager'))
   }
 
@@ -211,8 +220,8 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
   }
 
   #settings(message: ClusterMessage): ClusterSettings {
-    const { policies, transport } = this.#options
-    return clusterSettings(message, { policies, transport: transport ?? plaintext })
+    const { policies, transport = plaintext, matchResponse = cannotMatch } = this.#options
+    return clusterSettings(message, { policies, transport, matchResponse })
   }
 
   #drain(cluster: RunningCluster): void {
@@ -242,6 +251,10 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
 }
 
 const plaintext = (): Connect => connectPlaintext
+
+function cannotMatch(): never {
+  throw new ConfigError('typed_extension_protocol_options', 'error_matcher is not supported here')
+}
 
 function warningsOf(settings: ClusterSettings): string[] {
   return [...settings.warnings, ...ejectionWarnings(settings)]

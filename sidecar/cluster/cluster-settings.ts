@@ -3,12 +3,15 @@
  * their successors, and frozen. The running cluster swaps the whole of it on a reload.
  */
 
+import type { ResponseHeaders } from '../codec/header-map.ts'
 import { hopwiseMetadata } from '../config/hopwise-metadata.ts'
 import type {
   AnyMessage,
   ClusterHttpProtocolOptions,
   Cluster as ClusterMessage,
+  DnsCluster,
   HttpProtocolOptions,
+  MatchPredicate,
   Metadata,
   OutlierDetection,
 } from '../config/schema/generated/types.ts'
@@ -57,6 +60,8 @@ export interface ClusterSettings {
   readonly closeConnectionsOnHostSetChange: boolean
   readonly closeConnectionsOnHostHealthFailure: boolean
   readonly outlierDetection: OutlierDetection | undefined
+  /** What outlier detection takes for an error, where it is not the status (`error_matcher`). */
+  readonly isErrorResponse: ((headers: ResponseHeaders) => boolean) | undefined
   readonly perEndpointStats: boolean
   readonly waitForWarmOnInit: boolean
   /** Mistakes that Envoy refuses and that are understood here all the same. */
@@ -70,6 +75,8 @@ export interface ClusterContext {
   readonly policies: readonly LoadBalancingPolicy[]
   /** The transport of a cluster, by its `transport_socket`. */
   readonly transport: (message: ClusterMessage) => Connect
+  /** Compiles a predicate over a response's headers. */
+  readonly matchResponse: (predicate: MatchPredicate) => (headers: ResponseHeaders) => boolean
 }
 
 /** Throws {@link ConfigError} for what cannot be run. */
@@ -77,6 +84,7 @@ export function clusterSettings(message: ClusterMessage, context: ClusterContext
   const warnings: string[] = []
   const discovery = discoveryKind(message, warnings)
   const http = httpOptions(message)
+  const errorMatcher = http?.outlierDetection?.errorMatcher
   return Object.freeze({
     message,
     name: message.name,
@@ -99,6 +107,7 @@ export function clusterSettings(message: ClusterMessage, context: ClusterContext
     closeConnectionsOnHostSetChange: message.commonLbConfig?.closeConnectionsOnHostSetChange ?? false,
     closeConnectionsOnHostHealthFailure: message.closeConnectionsOnHostHealthFailure,
     outlierDetection: message.outlierDetection,
+    isErrorResponse: errorMatcher && context.matchResponse(errorMatcher),
     perEndpointStats: message.trackClusterStats?.perEndpointStats ?? false,
     waitForWarmOnInit: message.waitForWarmOnInit ?? true,
     warnings,
@@ -112,26 +121,26 @@ export function unpack<T>(any: AnyMessage | undefined, typeName: string): T | un
 }
 
 function discoveryKind(message: ClusterMessage, warnings: string[]): DiscoveryKind {
-  const custom = message.clusterType
-  if (custom !== undefined) {
-    const dns = unpack(custom.typedConfig, DNS_CLUSTER)
-    if (dns === undefined) throw new ConfigError('cluster_type', `"${custom.name}" is not supported yet by Hopwise`)
-    return (dns as { allAddressesInSingleEndpoint: boolean }).allAddressesInSingleEndpoint
-      ? 'LOGICAL_DNS'
-      : 'STRICT_DNS'
-  }
-  const type = message.type ?? 'STATIC'
-  if (type !== 'STATIC' && type !== 'STRICT_DNS' && type !== 'LOGICAL_DNS') {
-    throw new ConfigError('type', `${type} is not supported yet by Hopwise`)
-  }
-  if (type !== 'LOGICAL_DNS') return type
-  const endpoints = message.loadAssignment?.endpoints ?? []
-  if (endpoints.length === 1 && endpoints[0]!.lbEndpoints.length === 1) return type
+  const kind = namedDiscovery(message)
+  const endpoints = (message.loadAssignment?.endpoints ?? []).reduce((sum, group) => sum + group.lbEndpoints.length, 0)
+  if (kind !== 'LOGICAL_DNS' || endpoints === 1) return kind
   warnings.push(
-    `cluster "${message.name}": LOGICAL_DNS is for one name; with ${endpoints.flatMap(e => e.lbEndpoints).length} ` +
-      'endpoints it is run as STRICT_DNS: write "type: STRICT_DNS"',
+    `cluster "${message.name}": LOGICAL_DNS is for exactly one endpoint; with ${endpoints} it runs as STRICT_DNS: ` +
+      'write "type: STRICT_DNS"',
   )
   return 'STRICT_DNS'
+}
+
+function namedDiscovery(message: ClusterMessage): DiscoveryKind {
+  const custom = message.clusterType
+  if (custom !== undefined) {
+    const dns = unpack<DnsCluster>(custom.typedConfig, DNS_CLUSTER)
+    if (dns === undefined) throw new ConfigError('cluster_type', `"${custom.name}" is not supported yet by Hopwise`)
+    return dns.allAddressesInSingleEndpoint ? 'LOGICAL_DNS' : 'STRICT_DNS'
+  }
+  const type = message.type ?? 'STATIC'
+  if (type === 'STATIC' || type === 'STRICT_DNS' || type === 'LOGICAL_DNS') return type
+  throw new ConfigError('type', `${type} is not supported yet by Hopwise`)
 }
 
 function httpOptions(message: ClusterMessage): ClusterHttpProtocolOptions | undefined {

@@ -1,4 +1,5 @@
 /** A cluster as the router sees it: choose a host, count against the limits, borrow a connection, report the outcome. */
+import type { ResponseHeaders } from '../codec/header-map.ts'
 import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
 import type { Metadata } from '../config/schema/generated/types.ts'
 import type { LoadBalancerContext } from '../load-balancer/policy.ts'
@@ -44,8 +45,11 @@ export interface ClusterRequestStats {
 
 /** What outlier detection is told about a host (Envoy: `DetectorHostMonitor`). */
 export interface OutlierReporter {
-  /** An answer of the host with this status came (the status an HTTP caller would see; gRPC is mapped). */
-  onResponse(host: Host, status: number): void
+  /**
+   * An answer of the host with this status came (the status an HTTP caller would see; gRPC is mapped). `headers` are
+   * looked at where the cluster has an `error_matcher`.
+   */
+  onResponse(host: Host, status: number, headers?: ResponseHeaders): void
   /** No answer: connect failure, timeout, reset. Counts as a 5xx unless local-origin errors are split. */
   onLocalOriginFailure(host: Host, kind: 'connect_failed' | 'timeout' | 'reset'): void
   onLocalOriginSuccess(host: Host): void

@@ -10,6 +10,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
 import type { Metadata } from '../config/schema/generated/types.ts'
+import type { Runtime } from '../filter-chain/runtime.ts'
 import type { LoadBalancerContext } from '../load-balancer/policy.ts'
 import { type HostSet, PriorityBalancer } from '../load-balancer/priority-balancer.ts'
 import type { StatsScope } from '../observability/stats.ts'
@@ -29,6 +30,7 @@ import { OutlierDetector } from './outlier-detection.ts'
 
 /** What every cluster of a process shares. */
 export interface ClusterEnvironment extends DiscoveryContext {
+  readonly runtime: Runtime | undefined
   /** Hosts of a cluster, or their health, have changed. */
   onMembershipChange(cluster: RunningCluster): void
   /** A removed cluster has no connection and no request left. */
@@ -167,6 +169,7 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     const after = new Map<string, RunningHost>()
     let added = false
     let changed = false
+    let moved = false
     for (const endpoint of endpoints) {
       const identity = identityOf(endpoint, after)
       const known = before.get(identity)
@@ -176,16 +179,18 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
         this.outlier.watch(host)
         after.set(identity, host)
       } else {
+        const address = known.addressText
         changed = known.update(endpoint) || changed
+        moved = moved || known.addressText !== address
         after.set(identity, known)
       }
     }
     const gone = [...before].filter(([identity]) => !after.has(identity)).map(([, host]) => host)
-    if (!added && !changed && gone.length === 0) return false
+    if (!added && !changed && !moved && gone.length === 0) return false
     this.#byIdentity = after
     this.hosts = Object.freeze([...after.values()])
     for (const host of gone) this.#retire(host)
-    if (added || gone.length > 0) {
+    if (added || moved || gone.length > 0) {
       this.clusterStats.membershipChange.inc()
       if (this.settings.closeConnectionsOnHostSetChange) for (const host of this.hosts) host.drainPools()
     }

@@ -21,12 +21,20 @@ export function internHeaderName(raw: string): string {
   const known = interned.get(raw)
   if (known !== undefined) return known
   const lower = raw.toLowerCase()
-  const canonical = interned.get(lower) ?? lower
+  const canonical = interned.get(lower) ?? internalize(lower)
   if (interned.size < MAX_INTERNED) {
     interned.set(lower, canonical)
     if (raw !== lower) interned.set(raw, canonical)
   }
   return canonical
+}
+
+/**
+ * V8 keeps one instance of each property key and compares two such keys by address. A name that is one costs the scans
+ * below 1 ns per header it is compared with, another 5 (test/bench/codec-http1.bench.ts: look-up of a missing header).
+ */
+function internalize(name: string): string {
+  return Object.keys({ [name]: 0 })[0]!
 }
 
 export class HeaderMap {

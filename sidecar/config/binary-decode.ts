@@ -3,7 +3,7 @@
  * call. Unknown fields are skipped, as protobuf asks, groups among them; a repeated scalar is read packed and unpacked;
  * of a singular field the last value counts, and a message that comes in parts is merged.
  */
-import type { Problems } from './problems.ts'
+import type { ProblemCode, Problems } from './problems.ts'
 import { checkRules } from './rules.ts'
 import type { AnyMessage, JsonValue } from './schema/generated/types.ts'
 import { type FieldDescriptor, FieldFlag, Kind, type MessageDescriptor, type Schema } from './schema/table.ts'
@@ -16,13 +16,20 @@ export interface BinaryContext {
   readonly document: SourceDocument
   readonly problems: Problems
   readonly support: Support
+  /**
+   * Leave every `Any` as bytes. For responses of a control plane, whose resources are then judged one by one.
+   */
+  readonly anyAsBytes?: boolean
   /** Decodes JSON, which is what a TypedStruct holds. */
   readonly decodeJson: (descriptor: MessageDescriptor, json: JsonValue, path: string) => object | undefined
 }
 
-/** An `Any` whose type the schema does not know: kept as it came where it may be ignored. */
-export interface OpaqueMessage {
+/** The value of an `Any` that was not decoded: its type is unknown, or the caller asked for the bytes. */
+export class OpaqueMessage {
   readonly bytes: Uint8Array
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes
+  }
 }
 
 const maxDepth = 100
@@ -31,6 +38,8 @@ export class BinaryDecoder {
   readonly #context: BinaryContext
   #quiet = 0
   #depth = 0
+  /** Whether the message being decoded says `is_optional`: whoever does not know its extension may leave it out. */
+  #optional = false
 
   constructor(context: BinaryContext) {
     this.#context = context
@@ -63,6 +72,9 @@ export class BinaryDecoder {
 
   #build(descriptor: MessageDescriptor, raw: RawMessage, path: string): object {
     const message = descriptor.create()
+    const outer = this.#optional
+    const optional = descriptor.field('is_optional')
+    this.#optional = optional !== undefined && raw.fields.get(optional)?.at(-1) === true
     let failed: Set<FieldDescriptor> | undefined
     for (const [field, values] of raw.fields) {
       const fieldPath = path === '' ? field.name : `${path}.${field.name}`
@@ -70,6 +82,7 @@ export class BinaryDecoder {
       if (value === undefined) (failed ??= new Set()).add(field)
       else message[field.property] = value
     }
+    this.#optional = outer
     checkRules(descriptor, message, failed, (field, text, index) => {
       const item = index === undefined ? '' : typeof index === 'number' ? `[${index}]` : `["${index}"]`
       const name = field ? `${path === '' ? '' : `${path}.`}${field.name}${item}` : path
@@ -208,18 +221,16 @@ export class BinaryDecoder {
 
   #any(url: string, bytes: Uint8Array, path: string): AnyMessage | undefined {
     const typeName = url.slice(url.lastIndexOf('/') + 1)
-    if (typeName === '') return anyOf('', { bytes })
+    if (typeName === '' || this.#context.anyAsBytes) return anyOf(typeName, new OpaqueMessage(bytes))
     const descriptor = this.#context.schema.message(typeName)
-    if (!descriptor) {
-      if (this.#quiet === 0) this.#error(path, 'extension', `"${typeName}" is not supported yet by Hopwise`)
-      return anyOf(typeName, { bytes })
-    }
+    if (!descriptor) return this.#unknownType(typeName, bytes, path)
     if (typeName === 'udpa.type.v1.TypedStruct' || typeName === 'xds.type.v3.TypedStruct') {
       return this.#typedStruct(descriptor, bytes, path)
     }
     const class_ = this.#quiet > 0 ? undefined : this.#context.support.message(typeName)
     if (class_?.kind === 'refused') {
-      this.#error(path, 'unsupported', `${typeName.slice(typeName.lastIndexOf('.') + 1)} ${class_.reason}`)
+      this.#refuse(path, 'unsupported', `${typeName.slice(typeName.lastIndexOf('.') + 1)} ${class_.reason}`)
+      if (this.#optional) return undefined
     }
     const decode = () => this.#message(descriptor, [bytes], path)
     const value = class_ && class_.kind !== 'supported' ? this.#quietly(decode) : decode()
@@ -233,15 +244,25 @@ export class BinaryDecoder {
     const url = (raw.fields.get(descriptor.field('type_url')!)?.at(-1) as string | undefined) ?? ''
     const typeName = url.slice(url.lastIndexOf('/') + 1)
     const inner = this.#context.schema.message(typeName)
-    if (!inner) {
-      if (this.#quiet === 0) this.#error(path, 'extension', `"${typeName}" is not supported yet by Hopwise`)
-      return anyOf(typeName, { bytes })
-    }
+    if (!inner) return this.#unknownType(typeName, bytes, path)
     const field = descriptor.field('value')!
     const parts = (raw.fields.get(field) as readonly Uint8Array[] | undefined) ?? [noBytes]
     const json = this.#submessage(field, parts, path) as JsonValue
     const value = this.#context.decodeJson(inner, json, `${path}.value`)
     return value === undefined ? undefined : this.#recorded(anyOf(typeName, value), path)
+  }
+
+  #unknownType(typeName: string, bytes: Uint8Array, path: string): AnyMessage | undefined {
+    if (this.#quiet > 0) return anyOf(typeName, new OpaqueMessage(bytes))
+    this.#refuse(path, 'extension', `"${typeName}" is not supported yet by Hopwise`)
+    return this.#optional ? undefined : anyOf(typeName, new OpaqueMessage(bytes))
+  }
+
+  /** What we do not know is left out, with a warning, where the resource says that it may be. */
+  #refuse(path: string, code: ProblemCode, message: string): void {
+    const { problems, document } = this.#context
+    if (!this.#optional) this.#error(path, code, message)
+    else problems.warning({ document, offset: 0, path }, code, `left out, as it is optional: ${message}`)
   }
 
   #recorded(any: AnyMessage, path: string): AnyMessage {
@@ -258,7 +279,7 @@ export class BinaryDecoder {
     }
   }
 
-  #error(path: string, code: Parameters<Problems['error']>[1], message: string): void {
+  #error(path: string, code: ProblemCode, message: string): void {
     this.#context.problems.error({ document: this.#context.document, offset: 0, path }, code, message)
   }
 }

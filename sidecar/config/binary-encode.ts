@@ -1,5 +1,5 @@
 /** Frozen messages to protobuf bytes, over the same table. Defaults are left out, as proto3 does. */
-import { wireTypeOf } from './binary-decode.ts'
+import { OpaqueMessage, wireTypeOf } from './binary-decode.ts'
 import type { AnyMessage, JsonValue, MessageTypes } from './schema/generated/types.ts'
 import { type FieldDescriptor, FieldFlag, Kind, type MessageDescriptor, schema } from './schema/table.ts'
 import { WireType, WireWriter } from './wire.ts'
@@ -31,7 +31,7 @@ function writeFields(
 ): void {
   for (const field of descriptor.fields) {
     const value = message[field.property]
-    if (value === undefined || value === null) continue
+    if (value === undefined) continue
     if (field.isMap) writeMap(field, value as ReadonlyMap<string, unknown>, writer)
     else if (field.repeated) writeList(field, value as readonly unknown[], writer)
     else if (field.hasPresence || !isZero(field, value)) writeField(field, value, writer)
@@ -150,10 +150,10 @@ function writeNative(descriptor: MessageDescriptor, value: unknown, writer: Wire
 }
 
 export function anyBytes({ typeUrl, value }: AnyMessage): { readonly typeUrl: string; readonly bytes: Uint8Array } {
+  if (value instanceof OpaqueMessage) return { typeUrl, bytes: value.bytes }
   const descriptor = schema().message(typeUrl)
-  if (descriptor) return { typeUrl, bytes: encodeMessage(descriptor, value) }
-  const { bytes } = value as { readonly bytes?: Uint8Array }
-  return { typeUrl, bytes: bytes ?? new Uint8Array(0) }
+  if (!descriptor) throw new Error(`the schema has no message ${typeUrl} to encode`)
+  return { typeUrl, bytes: encodeMessage(descriptor, value) }
 }
 
 /** Timestamps count nanos forward even before 1970; a negative duration has both parts negative. */

@@ -1,3 +1,3 @@
 /** Protobuf in and out; see `binary-decode.ts` and `binary-encode.ts`. */
-export { BinaryDecoder, type OpaqueMessage } from './binary-decode.ts'
+export { BinaryDecoder, OpaqueMessage } from './binary-decode.ts'
 export { anyBytes, type Encodable, encodeBinary, encodeMessage } from './binary-encode.ts'

@@ -3,18 +3,17 @@
  * errors and warnings come together, in the order of the file.
  */
 import { readFileSync } from 'node:fs'
-import { BinaryDecoder } from './binary-decode.ts'
 import { TreeDecoder } from './decode.ts'
 import { type ExtensionNames, knownExtensionNames } from './extension-points.ts'
 import { checkFragment } from './fragments.ts'
 import { isIstioResource, reportIstioResource } from './istio-hints.ts'
 import { type ConfigProblem, Problems } from './problems.ts'
 import { checkFragmentReferences, checkReferences } from './references/bootstrap.ts'
-import type { Bootstrap, JsonValue, MessageTypes } from './schema/generated/types.ts'
-import { type MessageDescriptor, schema } from './schema/table.ts'
+import type { Bootstrap } from './schema/generated/types.ts'
+import { schema } from './schema/table.ts'
 import { SourceDocument } from './source.ts'
-import { everythingSupported, hopwiseSupport, type Support } from './support.ts'
-import { type ConfigNode, isNull, nodeOfJson } from './tree.ts'
+import { hopwiseSupport, type Support } from './support.ts'
+import { isNull } from './tree.ts'
 import { parseText } from './yaml.ts'
 
 export interface LoadOptions {
@@ -92,57 +91,4 @@ function unreadable(error: unknown): string {
   return `cannot be read: ${message}`
 }
 
-export interface DecodeResourceOptions {
-  /** How messages name the resource: `xds:cluster/b`, or a file. */
-  readonly source: string
-  readonly strict?: boolean | undefined
-  readonly extensionNames?: ExtensionNames | undefined
-  /** `everythingSupported` for messages of services, which are not configuration. */
-  readonly support?: Support | undefined
-}
-
-export interface DecodedResource<T> {
-  /** Undefined if there is any error. */
-  readonly value: T | undefined
-  readonly errors: readonly ConfigProblem[]
-  readonly warnings: readonly ConfigProblem[]
-}
-
-/** Decodes one resource: protobuf bytes as xDS delivers them, or YAML or JSON text. Cross-references are not checked. */
-export function decodeResource<Name extends keyof MessageTypes>(
-  typeName: Name,
-  content: Uint8Array | string | ConfigNode,
-  options: DecodeResourceOptions,
-): DecodedResource<MessageTypes[Name]> {
-  const problems = new Problems(options.strict)
-  const descriptor = schema().message(typeName)
-  if (!descriptor) throw new Error(`the schema has no message ${typeName}`)
-  const support = options.support ?? hopwiseSupport
-  let value: object | undefined
-  const contextOf = (document: SourceDocument, isJson: boolean) => ({
-    schema: schema(),
-    document,
-    problems,
-    support,
-    extensionNames: options.extensionNames ?? knownExtensionNames,
-    isJson,
-  })
-  if (content instanceof Uint8Array) {
-    const document = new SourceDocument(options.source)
-    const jsonDecoder = new TreeDecoder(contextOf(document, true))
-    const decodeJson = (inner: MessageDescriptor, json: JsonValue, path: string) =>
-      jsonDecoder.message(inner, nodeOfJson(json), path)
-    value = new BinaryDecoder({ ...contextOf(document, true), decodeJson }).message(descriptor, content, '')
-  } else {
-    const parsed =
-      typeof content === 'string'
-        ? parseText(options.source, content, problems)
-        : { document: new SourceDocument(options.source), root: content }
-    const context = contextOf(parsed.document, options.source.endsWith('.json'))
-    if (parsed.root) value = new TreeDecoder(context).message(descriptor, parsed.root, '')
-  }
-  const { errors, warnings } = problems
-  return { value: errors.length === 0 ? (value as MessageTypes[Name]) : undefined, errors, warnings }
-}
-
-export { everythingSupported, hopwiseSupport }
+export { type DecodedResource, type DecodeResourceOptions, decodeResource } from './resource.ts'

@@ -5,6 +5,7 @@
 import type { TreeDecoder } from './decode.ts'
 import { decodeNative } from './decode-native.ts'
 import { categoriesOf, fitsCategory, namesInCategory } from './extension-points.ts'
+import type { ProblemCode } from './problems.ts'
 import type { AnyMessage } from './schema/generated/types.ts'
 import type { MessageDescriptor } from './schema/table.ts'
 import { recordSource } from './source.ts'
@@ -61,15 +62,26 @@ export function decodeAny(
       const value = entryOf(node, 'value')?.value ?? { kind: 'map', offset: node.offset, entries: [] }
       return decodeAs(decoder, descriptor, value, `${path}.value`, category, inner.value.offset)
     }
-    decoder.error(inner?.value.offset ?? node.offset, `${path}.type_url`, 'extension', unknownType(decoder, innerName))
-    return undefined
+    return refuse(
+      decoder,
+      inner?.value.offset ?? node.offset,
+      `${path}.type_url`,
+      'extension',
+      unknownType(decoder, innerName),
+    )
   }
   const descriptor = decoder.context.schema.message(typeName)
   if (!descriptor) {
-    decoder.error(type.value.offset, `${path}.@type`, 'extension', unknownType(decoder, typeName))
-    return undefined
+    return refuse(decoder, type.value.offset, `${path}.@type`, 'extension', unknownType(decoder, typeName))
   }
   return decodeAs(decoder, descriptor, node, path, category, type.value.offset)
+}
+
+/** What we do not know is left out, with a warning, where the configuration says that it may be. */
+function refuse(decoder: TreeDecoder, offset: number, path: string, code: ProblemCode, message: string): undefined {
+  if (!decoder.isOptional) decoder.error(offset, path, code, message)
+  else decoder.context.problems.warning(decoder.place(offset, path), code, `left out, as it is optional: ${message}`)
+  return undefined
 }
 
 /** The full name of the message: what stands behind the last slash. */
@@ -109,8 +121,10 @@ function decodeAs(
     return decodeNative(decoder, descriptor, inner, `${path}.value`)
   }
   const class_ = decoder.isQuiet ? undefined : decoder.context.support.message(typeName)
-  if (class_?.kind === 'refused')
-    decoder.error(typeOffset, path, 'unsupported', `${shortName(typeName)} ${class_.reason}`)
+  if (class_?.kind === 'refused') {
+    refuse(decoder, typeOffset, path, 'unsupported', `${shortName(typeName)} ${class_.reason}`)
+    if (decoder.isOptional) return undefined
+  }
   if (class_?.kind === 'accepted') {
     const text = `${shortName(typeName)} has no effect here: ${class_.reason}`
     decoder.context.problems.warnOnce(`no-effect ${typeName}`, decoder.place(typeOffset, path), 'no-effect', text)

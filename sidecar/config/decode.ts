@@ -32,12 +32,18 @@ const maxDepth = 100
  * How many nodes one load may visit. An ordinary file is visited once; aliases may repeat a part of it, and a "billion
  * laughs" file repeats it 10^9 times.
  */
-const maxVisits = 2_000_000
+const maxVisits = 1_000_000
+
+interface Ancestor {
+  readonly descriptor: MessageDescriptor
+  readonly path: string
+  readonly isOptional: boolean
+}
 
 export class TreeDecoder {
   readonly context: DecodeContext
   /** Messages being decoded, outermost first: where a misplaced field might have been meant to go. */
-  readonly #ancestors: { readonly descriptor: MessageDescriptor; readonly path: string }[] = []
+  readonly #ancestors: Ancestor[] = []
   /** Above 0 inside what is refused or without effect as a whole: its parts need no word of their own. */
   #quiet = 0
   #visits = 0
@@ -54,7 +60,7 @@ export class TreeDecoder {
       this.error(node.offset, path, 'type', `must be a mapping, not ${describeNode(node)}${cure}`)
       return undefined
     }
-    this.#ancestors.push({ descriptor, path })
+    this.#ancestors.push({ descriptor, path, isOptional: isOptional(node) })
     const message = descriptor.create()
     const failed = this.#fields(descriptor, node, path, category, message)
     if (category !== undefined || descriptor.field('typed_config'))
@@ -93,6 +99,11 @@ export class TreeDecoder {
 
   get isQuiet(): boolean {
     return this.#quiet > 0
+  }
+
+  /** Whether the message being decoded says `is_optional`: whoever does not know its extension may leave it out. */
+  get isOptional(): boolean {
+    return this.#ancestors.at(-1)?.isOptional ?? false
   }
 
   /** Runs `decode` without complaints about what is unsupported, deprecated or without effect inside. */
@@ -333,8 +344,15 @@ export class TreeDecoder {
       return `; it belongs under "${above.path === '' ? 'the top level' : lastName(above.path)}", so check the indentation`
     if (below) return `; it belongs under "${below.name}"`
     if (close !== undefined) return `, did you mean "${close}"?`
+    if (descriptor.typeName === 'envoy.config.bootstrap.v3.Bootstrap')
+      return '; a bootstrap has node, admin, static_resources and more'
     return names.length > 0 && names.length <= 10 ? `; the fields here are ${names.join(', ')}` : ''
   }
+}
+
+function isOptional(node: MapNode): boolean {
+  const entry = node.entries.find(({ key }) => key === 'is_optional' || key === 'isOptional')
+  return entry !== undefined && decodeScalar(Kind.Bool, entry.value) === true
 }
 
 function lastName(path: string): string {

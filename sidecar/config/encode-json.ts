@@ -3,6 +3,7 @@
  * default are left out, 64-bit numbers and bytes are strings, an Any has its "@type", and what is marked sensitive
  * (private keys, passwords) is redacted when asked.
  */
+import { OpaqueMessage } from './binary-decode.ts'
 import { secondsAndNanos } from './binary-encode.ts'
 import type { AnyMessage, JsonValue, MessageTypes } from './schema/generated/types.ts'
 import { type FieldDescriptor, FieldFlag, Kind, type MessageDescriptor, schema } from './schema/table.ts'
@@ -96,6 +97,8 @@ function encodeScalar(field: FieldDescriptor, value: unknown, isSecret: boolean)
     case Kind.SFixed64:
     case Kind.SInt64:
       return String(value)
+    case Kind.Enum:
+      return value === 'NULL_VALUE' ? null : (value as string)
     case Kind.Double:
     case Kind.Float:
       return Number.isFinite(value as number) ? (value as number) : String(value)
@@ -123,11 +126,9 @@ function redactJson(value: JsonValue): JsonValue {
 function encodeAny({ typeUrl, value }: AnyMessage, encoding: JsonEncoding, isSecret: boolean): JsonValue {
   if (typeUrl === '') return {}
   const type = { '@type': `type.googleapis.com/${typeUrl}` }
+  if (value instanceof OpaqueMessage) return { ...type, value: Buffer.from(value.bytes).toString('base64') }
   const descriptor = schema().message(typeUrl)
-  if (!descriptor) {
-    const { bytes } = value as { readonly bytes?: Uint8Array }
-    return { ...type, value: Buffer.from(bytes ?? []).toString('base64') }
-  }
+  if (!descriptor) throw new Error(`the schema has no message ${typeUrl} to print`)
   const encoded = encodeMessage(descriptor, value, encoding, isSecret)
   return descriptor.native ? { ...type, value: encoded } : { ...type, ...(encoded as Json) }
 }

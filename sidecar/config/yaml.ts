@@ -9,18 +9,7 @@
  */
 
 import type { Node, Pair, Scalar } from 'yaml'
-import {
-  type Document,
-  isAlias,
-  isCollection,
-  isMap,
-  isPair,
-  isScalar,
-  isSeq,
-  LineCounter,
-  parseDocument,
-  visit,
-} from 'yaml'
+import { type Document, isAlias, isCollection, isMap, isPair, isScalar, isSeq, parseDocument, visit } from 'yaml'
 import type { Problems } from './problems.ts'
 import { SourceDocument } from './source.ts'
 import type { ConfigNode, MapEntry, ScalarNode } from './tree.ts'
@@ -57,7 +46,6 @@ function parse(text: string): Document.Parsed | string {
       prettyErrors: false,
       keepSourceTokens: false,
       logLevel: 'silent',
-      lineCounter: new LineCounter(),
     })
   } catch (error) {
     // The parser recurses: a hundred thousand open brackets end here.
@@ -130,13 +118,10 @@ function literalRanges(parsed: Document.Parsed): [number, number][] {
 }
 
 function tabMatters(parsed: Document.Parsed, text: string, lineStart: number): boolean {
-  const lineEnd = text.indexOf('\n', lineStart)
-  return (
-    (parsed.errors.length > 0 &&
-      parsed.errors.some(
-        error => error.pos[0] <= (lineEnd < 0 ? text.length : lineEnd) && error.pos[1] >= lineStart - 1,
-      )) ||
-    parsed.errors.some(error => error.code === 'TAB_AS_INDENT')
+  const next = text.indexOf('\n', lineStart)
+  const lineEnd = next < 0 ? text.length : next
+  return parsed.errors.some(
+    ({ code, pos: [from, to] }) => code === 'TAB_AS_INDENT' || (from <= lineEnd && to >= lineStart - 1),
   )
 }
 

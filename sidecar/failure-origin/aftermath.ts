@@ -1,101 +1,145 @@
 /**
- * What comes after failures of one callee, where calls cannot be told apart by ids and many requests are in flight: do
- * inbound requests fail more often right after them than at other times?
+ * What comes after failures of one callee, where calls cannot be told apart by ids and many requests are in flight: how
+ * many inbound requests fail how long after a failed call, and how many would by chance?
  *
- * For each of four windows after a failed call the inbound failures are counted and compared with what the overall rate of
- * inbound failures would bring by chance. An application that passes failures on fails one request for each of them, so
- * the excess is near 1; for swallowed failures and for background calls it is near 0, however many there are. The
- * shortest window that holds most of the excess also says how long the application takes from a failed call to its
- * answer: an older failure is no candidate then.
+ * This is the cross-correlogram of two event trains. For each failed call, the inbound failures after it are counted in
+ * bins of growing width; chance is the overall rate of inbound failures times the width. An application that passes
+ * failures on fails one request for each of them, at the distance at which it reacts, so there the count stands far above
+ * chance. Swallowed failures and background calls leave every bin at chance, however many they are. Three uses:
+ *
+ *     verdict  whether failures of this callee are a reason for anything
+ *     odds     which of several failed calls fits best: at a distance where the application usually reacts
+ *     (both know nothing at first, and say so: then the call that ended last is taken, as specified)
  */
 
-const WINDOWS_MS = [2, 10, 50, 250] as const
+/** Bin k ends at EDGES[k] milliseconds; each a third wider than the one before, up to half a second. */
+const BINS = 32
+const EDGES: readonly number[] = Array.from({ length: BINS }, (_, k) => 0.07 * 1.33 ** k)
+const WIDTHS: readonly number[] = EDGES.map((edge, k) => edge - (k === 0 ? 0 : EDGES[k - 1]!))
+const LONGEST_MS = EDGES[BINS - 1]!
+/** Failed calls watched at a time; of more in half a second a sample. */
 const KEPT = 64
-/** Memory of the means: about this many failures. */
-const MEMORY = 100
-/** An excess counts once its standard error is below this. */
+/** Memory of the means, in failed calls. */
+const MEMORY = 128
+/** So many standard errors above chance is no chance, with thirty bins looked at. */
+const SIGNIFICANT = 3.5
+/** So much of a failure per failed call makes the callee a cause. */
+const CAUSAL_EXCESS = 0.35
+/** Failed calls seen before anything is concluded. */
+const LEAST_SEEN = 3
+/** Applications that pass a failure on do so at once; without a trace of it in these milliseconds they hardly do. */
+const PROMPT_MS = 5
+const LEAST_PROMPT_MS = 0.3
 const ACCEPTED_ERROR = 0.3
-const CAUSAL_EXCESS = 0.4
 
 export type AftermathVerdict = 'cause' | 'not' | 'unknown'
 
 export class AftermathOfFailures {
-  #times: number[] = []
-  #counts: number[][] = []
-  #folded: number[] = []
+  readonly #times = new Float64Array(KEPT).fill(Number.NEGATIVE_INFINITY)
+  readonly #counts = new Uint16Array(KEPT * BINS)
+  /** Bins of each watched call that are over and part of the means. */
+  readonly #folded = new Uint8Array(KEPT).fill(BINS)
   #next = 0
-  readonly #weight = [0, 0, 0, 0]
-  readonly #mean = [0, 0, 0, 0]
+  readonly #weight = new Float64Array(BINS)
+  readonly #mean = new Float64Array(BINS)
 
   /** A call to the callee failed, its inbound request unknown. */
   failed(nowMs: number): void {
     const at = this.#next
     this.#next = (at + 1) % KEPT
+    this.#foldOne(at, nowMs)
     this.#times[at] = nowMs
-    this.#counts[at] = [0, 0, 0, 0]
+    this.#counts.fill(0, at * BINS, (at + 1) * BINS)
     this.#folded[at] = 0
   }
 
   /** An inbound request failed that no matched call explains. */
   inboundFailed(nowMs: number): void {
-    this.#fold(nowMs)
-    for (let i = 0; i < this.#times.length; i++) {
+    for (let i = 0; i < KEPT; i++) {
       const gap = nowMs - this.#times[i]!
-      const counts = this.#counts[i]!
-      for (let k = 0; k < WINDOWS_MS.length; k++) if (gap <= WINDOWS_MS[k]!) counts[k]!++
+      if (gap > LONGEST_MS) continue
+      const at = i * BINS + binOf(gap)
+      this.#counts[at] = this.#counts[at]! + 1
     }
   }
 
-  /** Whether a failure `gapMs` ago can be the reason; `rate` is the overall rate of inbound failures per millisecond. */
+  /** Whether a failure `gapMs` ago can be a reason; `rate` is the overall rate of inbound failures per millisecond. */
   verdict(gapMs: number, nowMs: number, rate: number): AftermathVerdict {
     this.#fold(nowMs)
-    let most = 0
-    let widestKnown = 0
-    const excess: number[] = []
-    for (let k = 0; k < WINDOWS_MS.length; k++) {
+    let significant = 0
+    let reachMs = 0
+    let prompt = 0
+    let absent = false
+    for (let k = 0; k < BINS; k++) {
       const n = this.#weight[k]!
-      const chance = rate * WINDOWS_MS[k]!
-      const known = n >= 4 && Math.sqrt((chance + 0.25) / n) < ACCEPTED_ERROR
-      excess.push(known ? this.#mean[k]! - chance : 0)
-      if (!known) continue
-      widestKnown = WINDOWS_MS[k]!
-      most = Math.max(most, excess[k]!)
+      if (n < LEAST_SEEN) break
+      const chance = rate * WIDTHS[k]!
+      const excess = this.#mean[k]! - chance
+      if (EDGES[k]! <= PROMPT_MS) {
+        prompt += excess
+        // Judged at the widest distance at which chance does not yet drown it.
+        if (EDGES[k]! >= LEAST_PROMPT_MS && Math.sqrt((rate * EDGES[k]! + 0.25) / n) < ACCEPTED_ERROR) {
+          absent = prompt < CAUSAL_EXCESS
+        }
+      }
+      // Neighbours are taken together too, or a peak on an edge would count for half of what it is.
+      const both = k === 0 ? excess : excess + this.#mean[k - 1]! - rate * WIDTHS[k - 1]!
+      const bothChance = k === 0 ? chance : chance + rate * WIDTHS[k - 1]!
+      // The rate is an estimate as well, from some sixty events: what it says of a wide bin is off by an eighth.
+      const error = Math.sqrt((bothChance + 0.02) / n + (bothChance * bothChance) / KEPT)
+      if (both < 0.1 || both < SIGNIFICANT * error) continue
+      significant += Math.max(0, excess)
+      reachMs = EDGES[k]!
     }
-    if (widestKnown === 0) return 'unknown'
-    if (most < CAUSAL_EXCESS) return gapMs <= widestKnown ? 'not' : 'unknown'
-    const window = WINDOWS_MS[excess.findIndex(value => value >= 0.8 * most)]!
-    return gapMs <= 2 * window ? 'cause' : 'not'
+    // Past the distance at which the application answers, the call is somebody else's.
+    if (significant >= CAUSAL_EXCESS) return gapMs <= 2 * reachMs ? 'cause' : 'not'
+    return absent ? 'not' : 'unknown'
   }
 
-  /** Takes what a window has passed over into its mean. What the ring has lost before that is a sample less. */
-  #fold(nowMs: number): void {
-    for (let i = 0; i < this.#times.length; i++) {
-      const age = nowMs - this.#times[i]!
-      while (this.#folded[i]! < WINDOWS_MS.length && age > WINDOWS_MS[this.#folded[i]!]!) {
-        const k = this.#folded[i]!
-        this.#folded[i] = k + 1
-        const weight = Math.min(MEMORY, this.#weight[k]! + 1)
-        this.#weight[k] = weight
-        this.#mean[k] = this.#mean[k]! + (this.#counts[i]![k]! - this.#mean[k]!) / weight
-      }
-    }
+  /** How many times likelier than by chance an inbound failure is at this distance; 1 where nothing is known. */
+  odds(gapMs: number, rate: number): number {
+    if (gapMs > LONGEST_MS || rate === 0) return 1
+    const k = binOf(gapMs)
+    const chance = rate * WIDTHS[k]!
+    const n = this.#weight[k]!
+    return (n * this.#mean[k]! + chance) / ((n + 1) * chance)
   }
+
+  #fold(nowMs: number): void {
+    for (let i = 0; i < KEPT; i++) if (this.#folded[i]! < BINS) this.#foldOne(i, nowMs)
+  }
+
+  /** Takes the bins that are over into the means. Those that a full ring cuts off are samples less. */
+  #foldOne(i: number, nowMs: number): void {
+    const age = nowMs - this.#times[i]!
+    let k = this.#folded[i]!
+    for (; k < BINS && age > EDGES[k]!; k++) {
+      const weight = Math.min(MEMORY, this.#weight[k]! + 1)
+      this.#weight[k] = weight
+      this.#mean[k] = this.#mean[k]! + (this.#counts[i * BINS + k]! - this.#mean[k]!) / weight
+    }
+    this.#folded[i] = k
+  }
+}
+
+function binOf(gapMs: number): number {
+  let k = 0
+  while (k < BINS - 1 && gapMs > EDGES[k]!) k++
+  return k
 }
 
 /** Rate of events per millisecond over the last few. */
 export class EventRate {
-  readonly #times: number[] = []
-  #next = 0
+  readonly #times = new Float64Array(KEPT)
+  #count = 0
 
   add(nowMs: number): void {
-    this.#times[this.#next] = nowMs
-    this.#next = (this.#next + 1) % KEPT
+    this.#times[this.#count++ % KEPT] = nowMs
   }
 
   perMs(nowMs: number): number {
-    const length = this.#times.length
-    if (length < 2) return 0
-    const oldest = this.#times[length < KEPT ? 0 : this.#next]!
-    return length / Math.max(1, nowMs - oldest)
+    if (this.#count < 2) return 0
+    const oldest = this.#times[this.#count < KEPT ? 0 : this.#count % KEPT]!
+    return Math.min(this.#count, KEPT) / Math.max(0.01, nowMs - oldest)
   }
 }

@@ -16,6 +16,11 @@ export class CalleeState implements CallTarget {
   callsWithIds = 0
   callsWithout = 0
   readonly aftermath = new AftermathOfFailures()
+  /** Calls made while no inbound request was in flight. */
+  #idleCalls = 0
+  #halve = false
+  #idleBaseMs = 0
+  #busyBaseMs = 0
   #handling: Map<string, Handling> | undefined = undefined
 
   constructor(callee: Callee, serviceName: string, blockedSeconds: LabelledCounter) {
@@ -45,7 +50,27 @@ export class CalleeState implements CallTarget {
     if (this.callsWithIds + this.callsWithout >= 1024) {
       this.callsWithIds >>= 1
       this.callsWithout >>= 1
+      this.#idleCalls >>= 1
+      this.#halve = true
     }
+  }
+
+  countIdle(): void {
+    this.#idleCalls++
+  }
+
+  /** See `Claims`; the times are totals since start. */
+  backgroundShare(idleMs: number, busyMs: number): number {
+    if (this.#halve) {
+      this.#halve = false
+      this.#idleBaseMs = (this.#idleBaseMs + idleMs) / 2
+      this.#busyBaseMs = (this.#busyBaseMs + busyMs) / 2
+    }
+    const busyCalls = this.callsWithout - this.#idleCalls
+    const idle = idleMs - this.#idleBaseMs
+    if (this.#idleCalls === 0 || busyCalls <= 0 || idle <= 0) return 0
+    const expected = (this.#idleCalls / idle) * (busyMs - this.#busyBaseMs)
+    return Math.min(1, expected / busyCalls)
   }
 }
 

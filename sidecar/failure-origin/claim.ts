@@ -13,7 +13,7 @@
  * it handles (`handling.ts`, `aftermath.ts`).
  */
 
-import { EventRate } from './aftermath.ts'
+import { AftermathOfFailures, EventRate } from './aftermath.ts'
 import type { CalleeState } from './call-target.ts'
 import { BaseRate, type Handling } from './handling.ts'
 import type { EgressCall, InboundEntry, Ledger } from './ledger.ts'
@@ -52,6 +52,8 @@ export class Claims {
   #front = 0
   readonly #baseRate = new BaseRate()
   readonly #unexplained = new EventRate()
+  /** Of all callees together. */
+  readonly #reaction = new AftermathOfFailures()
   #matchedByIds = 0
   /** Callees with a failure that no known request held; as many as there are clusters at most. */
   readonly #suspects = new Set<CalleeState>()
@@ -74,6 +76,7 @@ export class Claims {
       if (this.#matchedByIds < COPIES_IDS_AFTER) this.#matchedByIds++
       call.target?.countIds(true)
     } else call.target?.countIds(call.ambiguousKey !== '')
+    if (call.confidence === 'none') call.target?.countIdle()
   }
 
   /** The call failed; `call.record` says how and `call.endMs` when. Decides where the failure waits for a claim. */
@@ -102,6 +105,7 @@ export class Claims {
     }
     if (!call.isAbandoned && call.target !== undefined) {
       call.target.aftermath.failed(nowMs)
+      this.#reaction.failed(nowMs)
       this.#suspects.add(call.target)
     }
     if (this.unclaimed >= this.#maxUnclaimed) {
@@ -131,6 +135,13 @@ export class Claims {
       return { call, confidence: lowerConfidence(call.confidence, 'link'), likelihood: 1 }
     }
     return claim
+  }
+
+  /** The held call that failed with this very status, for an application that repeats it. */
+  claimEcho(entry: InboundEntry, status: number): EgressCall | undefined {
+    const call = entry.failedCalls?.findLast(each => !each.claimed && !each.repaired && each.status === status)
+    if (call !== undefined) call.claimed = true
+    return call
   }
 
   /** Whom a request that timed out waits for; undefined for nobody. A call older than the request never counts. */
@@ -184,39 +195,56 @@ export class Claims {
   #claimHeld(entry: InboundEntry, path: string): Claim | undefined {
     const calls = entry.failedCalls
     if (calls === undefined) return undefined
-    let last: EgressCall | undefined
-    for (const call of calls) {
+    let leastOwn = 1
+    let reason: EgressCall | undefined
+    for (const call of calls.length > 1 ? calls.toSorted(bestFirst) : calls) {
       if (call.claimed || call.repaired) continue
       // Where the application copies ids, a call without them is hardly of this request.
-      if (last === undefined || isBetter(call, last)) last = call
+      if (call.confidence === 'unique' && entry.copiesIds) continue
+      const handling = handlingOf(call, path)
+      let own = handling === undefined ? 0 : handling.ownFailure(this.#baseRate.value)
+      if (call.confidence === 'unique') own = Math.max(own, this.#backgroundShare(call))
+      handling?.observe(true, this.#baseRate)
+      leastOwn = Math.min(leastOwn, own)
+      if (own > OWN_IS_LIKELIER || reason !== undefined) continue
+      reason = call
     }
-    if (last === undefined) return undefined
-    if (last.confidence === 'unique' && entry.copiesIds) return undefined
-    const handling = handlingOf(last, path)
-    const own = handling === undefined ? 0 : handling.ownFailure(this.#baseRate.value)
-    handling?.observe(true, this.#baseRate)
-    if (own > OWN_IS_LIKELIER) return { call: undefined, confidence: 'likely', likelihood: own }
-    last.claimed = true
-    if (own > OWN_IS_POSSIBLE) return { call: last, confidence: 'likely', likelihood: 1 - own }
-    return { call: last, confidence: last.confidence, likelihood: 1 }
+    if (reason === undefined) {
+      return leastOwn === 1 ? undefined : { call: undefined, confidence: 'likely', likelihood: leastOwn }
+    }
+    reason.claimed = true
+    if (leastOwn > OWN_IS_POSSIBLE) return { call: reason, confidence: 'likely', likelihood: 1 - leastOwn }
+    return { call: reason, confidence: reason.confidence, likelihood: 1 }
   }
 
   #claimUnclaimed(entry: InboundEntry, nowMs: number): Claim {
     let contested = false
     let claimed: EgressCall | undefined
+    let best = 0
     let looked = 0
     const rate = this.#unexplained.perMs(nowMs)
     for (let i = this.#unclaimed.length - 1; i >= this.#front && looked < MAX_LOOKED_AT; i--, looked++) {
       const call = this.#unclaimed[i]!
       // Sent before the request came: not its call, however long it took.
-      if (call.claimed || call.startSeq < entry.seq || !this.#couldBeOf(call, entry)) continue
-      const verdict = call.target?.aftermath.verdict(nowMs - call.endMs, nowMs, rate) ?? 'unknown'
+      if (call.startSeq < entry.seq || !this.#couldBeOf(call, entry)) continue
+      const gap = nowMs - call.endMs
+      // Taken already; but if that was a mistake, this request has lost its reason to it.
+      if (call.claimed) {
+        contested = true
+        continue
+      }
+      const aftermath = call.target?.aftermath
+      let verdict = aftermath?.verdict(gap, nowMs, rate) ?? 'unknown'
+      // Of a callee that hardly ever failed nothing is known, but how fast the application reacts in general may be.
+      if (verdict === 'unknown' && this.#reaction.verdict(gap, nowMs, rate) === 'not') verdict = 'not'
       if (verdict === 'not' || (verdict === 'unknown' && this.#copiesElsewhere(call))) {
         contested = true
         continue
       }
+      const odds = aftermath?.odds(gap, rate) ?? 1
+      if (odds <= best) continue
+      best = odds
       claimed = call
-      break
     }
     this.#countUnexplained(nowMs)
     if (claimed === undefined) {
@@ -231,7 +259,16 @@ export class Claims {
   /** Every callee with failures not long ago hears of it: more of these than by chance make it a cause. */
   #countUnexplained(nowMs: number): void {
     this.#unexplained.add(nowMs)
+    this.#reaction.inboundFailed(nowMs)
     for (const target of this.#suspects) target.aftermath.inboundFailed(nowMs)
+  }
+
+  /**
+   * Share of the calls to this callee, of those made while requests were in flight, that background work explains: what
+   * is called at some rate while nothing is in flight is called at that rate at other times too.
+   */
+  #backgroundShare(call: EgressCall): number {
+    return call.target?.backgroundShare(this.#ledger.idleMs, this.#ledger.busyMs) ?? 0
   }
 
   /** A call with ids of several requests is of one of these; one without ids is of a request whose calls have none. */
@@ -272,9 +309,10 @@ export class Claims {
   }
 }
 
-function isBetter(call: EgressCall, than: EgressCall): boolean {
-  if ((call.confidence === 'unique') === (than.confidence === 'unique')) return call.endMs >= than.endMs
-  return than.confidence === 'unique'
+/** Calls matched by ids first, then the one that ended last. */
+function bestFirst(a: EgressCall, b: EgressCall): number {
+  const unique = Number(a.confidence === 'unique') - Number(b.confidence === 'unique')
+  return unique !== 0 ? unique : b.endMs - a.endMs
 }
 
 /** A call without ids may be background work, which has nothing to do with what the request is about. */

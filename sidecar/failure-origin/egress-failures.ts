@@ -150,7 +150,9 @@ export class EgressFailures extends EgressCall implements StreamFailures {
   responseTrailers(info: StreamInfo, trailers: MutableHeaders): FailureView | undefined {
     if (this.#failed) return info.failure
     const grpcStatus = Math.max(info.grpcStatus, grpcStatusIn(trailers.get('grpc-status')))
-    if (isFailure(200, grpcStatus, false, '', false)) this.#fail(info, false)
+    if (isFailure(200, grpcStatus, false, '', false) || (grpcStatus > 0 && this.#received !== undefined)) {
+      this.#fail(info, false)
+    }
     return this.#writeHeaders(info, trailers)
   }
 
@@ -188,6 +190,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     const { role, record, aliases } = this.#judge(info, cut)
     const now = this.#context.clock.now()
     this.record = record
+    this.status = info.responseCode
     // A request that waited for this call has answered already and taken the call as its reason.
     const known = this.claimed ? [...aliases, this.linkId()] : aliases
     info.failure = this.#context.write('outbound', this.claimed ? 'propagated' : role, record, known, info)

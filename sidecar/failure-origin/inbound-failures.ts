@@ -118,7 +118,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
       !info.healthCheck
     ) {
       this.#decide(info)
-    }
+    } else if (info.responseCode >= 400 && this.failedCalls !== undefined) this.#decideEcho(info)
     return this.#writeHeaders(info, headers)
   }
 
@@ -163,6 +163,15 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     else if (verdict.blame === 'application' && verdict.cause !== 'app_down') {
       this.#decideApplication(info, verdict, now, [])
     } else this.#settle(info, 'origin', this.#make(verdict, info, ''), [])
+  }
+
+  /** An application's own 4xx is no failure; one that repeats the refusal of a sidecar further on (429, 413) is. */
+  #decideEcho(info: StreamInfo): void {
+    const { claims, settings } = this.#context
+    const call = claims.claimEcho(this, info.responseCode)
+    if (call?.record === undefined) return
+    this.#failedByApplication = true
+    this.#settle(info, 'propagated', passedOn(call.record, settings.service, call.confidence), [])
   }
 
   #decideCut(info: StreamInfo): void {

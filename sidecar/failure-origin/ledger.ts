@@ -76,6 +76,8 @@ export class EgressCall {
   loosePrevious: EgressCall | undefined = undefined
   looseNext: EgressCall | undefined = undefined
   endMs = 0
+  /** What the application was answered, for failures; 0 for none. */
+  status = 0
   record: FailureRecord | undefined = undefined
   /** An inbound request has taken this call as the reason of its failure. */
   claimed = false
@@ -110,6 +112,10 @@ export class Ledger {
   /** Inbound requests so far, and those in flight, those without an entry included. */
   starts = 0
   inFlight = 0
+  /** Time without and with inbound requests in flight. */
+  idleMs = 0
+  busyMs = 0
+  #turnedMs = 0
   /** Requests that got no entry because there were too many. */
   overflowed = 0
 
@@ -128,7 +134,10 @@ export class Ledger {
 
   inboundStart(entry: InboundEntry): boolean {
     this.starts++
-    this.inFlight++
+    if (this.inFlight++ === 0) {
+      if (this.#turnedMs > 0) this.idleMs += entry.startMs - this.#turnedMs
+      this.#turnedMs = entry.startMs
+    }
     if (this.inFlight > this.#maxInFlight) {
       this.overflowed++
       return false
@@ -154,7 +163,10 @@ export class Ledger {
 
   /** Forgets the request. Its open calls stay its own, so that what they still bring is not taken for another's. */
   inboundEnd(entry: InboundEntry, nowMs: number): void {
-    this.inFlight--
+    if (--this.inFlight === 0) {
+      this.busyMs += nowMs - this.#turnedMs
+      this.#turnedMs = nowMs
+    }
     if (!entry.inFlight) return
     if (entry.openHead !== undefined) this.#closeSegment(entry, nowMs)
     entry.inFlight = false

@@ -177,6 +177,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
       this.sendLocalReply({ status: 404, details: 'absolute_path_rejected' })
       return
     }
+    this.#observation = this.#manager.observer?.arrived(this, headers)
     const normalized = normalizeRequestPath(headers, config.pathNormalization)
     if (normalized !== undefined) {
       stats.named.downstream_rq_failed_path_normalization.inc()
@@ -216,7 +217,8 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     const stats = this.#manager.stats
     this.#chainEntered = true
     this.#matchRoute()
-    this.#observation = this.#manager.observer?.start(this, headers)
+    this.#observation ??= this.#manager.observer?.arrived(this, headers)
+    this.#observation?.started(headers)
     this.#armTimers()
     if (this.#upgrade !== '' && !this.#upgradeAllowed()) {
       stats.named.downstream_rq_ws_on_non_ws_route.inc()
@@ -345,7 +347,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     this.dropRequest()
     if (reply.close === true) this.#connection.beginClosing()
     const finished = makeLocalReply(reply, this.#headers, info, this.#manager.config.localReplyRewriter)
-    const body = this.#observation?.onLocalReply(finished.headers, finished.body) ?? finished.body
+    const body = this.#localReplyBody(finished.headers, finished.body)
     this.#responseHeaders = finished.headers
     if (!this.#chainEntered) {
       this.headersOut(finished.headers, body === '')
@@ -355,6 +357,20 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     this.encodeHeaders(finished.headers, body === '')
     if (body !== '' && !this.#ended) this.encodeData(Buffer.from(body), true)
     return FilterStatus.Stop
+  }
+
+  /** Envoy's words, or those for people where somebody wants them; HEAD and gRPC have no body to put them into. */
+  #localReplyBody(headers: ResponseHeaders, body: string): string {
+    if (body === '' || !this.#chainEntered) return body
+    return this.#observation?.onLocalReply(headers, body, this.#headers?.get('accept')) ?? body
+  }
+
+  get nowMs(): number {
+    return this.#manager.clock.now()
+  }
+
+  get wallMs(): number {
+    return this.#manager.clock.wall()
   }
 
   respondInformational(headers: ResponseHeaders): void {
@@ -437,7 +453,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     mutateResponseHeaders(headers, manager.config.responseHeaders, upgraded, httpDate(manager.clock.wall()))
     if (manager.config.alwaysSetRequestIdInResponse && info.requestId !== '')
       headers.set('x-request-id', info.requestId)
-    this.#observation?.onResponseHeaders(headers)
+    if (this.#chainEntered) this.#observation?.onResponseHeaders(headers)
     info.responseCode = headers.status
     if (manager.draining && !connection.closing && !connection.multiplexed) {
       manager.stats.named.downstream_cx_drain_close.inc()
@@ -513,7 +529,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     if (this.#upgrade !== '' && info.responseCodeDetails !== 'upgrade_failed')
       manager.stats.gauges.downstream_cx_upgrades_active.dec()
     if (!info.healthCheck) manager.stats.rqTime.record(info.endMs - info.startMs)
-    this.#observation?.end(this.#responseEnded)
+    if (this.#chainEntered) this.#observation?.end()
     manager.log(this)
     if (release) this.#connection.onStreamEnd(this)
   }

@@ -1,23 +1,177 @@
-/** What watches one stream from its start to its end: its span and its part in failure location. */
+/**
+ * What accompanies one stream from its arrival to its end: its part in failure location and its span.
+ *
+ *   arrived   headers are as the wire had them: path, deadline and ids of the caller are read
+ *   started   the connection manager has cleaned the headers, the route is known
+ *   …         the router works with `failures` and `spans`
+ *   response  the record goes into the head (or comes off at an edge); a local reply may get a body for people
+ *   end       once: the failure is counted, the span finished
+ */
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
-import type { StreamFailures } from '../failure-origin/contract.ts'
-import type { UpstreamSpans } from '../filter-chain/upstream-spans.ts'
+import type { StreamFailure } from '../codec/stream.ts'
+import type { FailureOrigin, StreamFailures, TraceContext } from '../failure-origin/contract.ts'
+import { describeFailure } from '../failure-origin/record.ts'
+import type { UpstreamAttempt, UpstreamSpans } from '../filter-chain/upstream-spans.ts'
+import type { Span } from '../observability/tracing/span.ts'
+import type { RouteTracing, Tracer } from '../observability/tracing/tracer.ts'
+import { traceIdsOf } from '../observability/tracing/wire-ids.ts'
 import type { ActiveStream } from './active-stream.ts'
 
-export interface StreamObservation {
-  readonly failures: StreamFailures | undefined
-  readonly spans: UpstreamSpans | undefined
-  /** A local reply is about to walk back. Returns the body to send in place of `body` (the human or JSON form). */
-  onLocalReply(headers: ResponseHeaders, body: string): string
-  /** The response's head is about to be written; the failure record is added, or taken off at an edge. */
-  onResponseHeaders(headers: ResponseHeaders): void
-  onResponseTrailers(trailers: HeaderMap): void
-  /** The end of the stream; `complete` when the response was written whole. */
-  end(complete: boolean): void
+/** What a listener says about the streams that come through it. */
+export interface ObservationPolicy {
+  readonly direction: 'inbound' | 'outbound'
+  /** Records are taken off responses: the peer is outside the mesh. */
+  readonly edge: boolean
+  /** Local replies speak to people by default (`hopwise.bodies: human`). */
+  readonly humanBodies: boolean
 }
 
-export interface StreamObserver {
-  /** Before the connection manager touches the headers: what the wire said is still there. */
-  arrived(headers: RequestHeaders): void
-  start(stream: ActiveStream, headers: RequestHeaders): StreamObservation
+export class StreamObserver {
+  readonly policy: ObservationPolicy
+  readonly origin: FailureOrigin
+  readonly tracer: Tracer | undefined
+  constructor(policy: ObservationPolicy, origin: FailureOrigin, tracer: Tracer | undefined) {
+    this.policy = policy
+    this.origin = origin
+    this.tracer = tracer
+  }
+
+  arrived(stream: ActiveStream, headers: RequestHeaders): StreamObservation {
+    this.origin.stripRequest(headers)
+    return new StreamObservation(this, stream, headers)
+  }
+}
+
+export class StreamObservation implements UpstreamSpans {
+  failures!: StreamFailures
+  #span: Span | undefined = undefined
+  #attempt: Span | undefined = undefined
+  #route: RouteTracing | undefined = undefined
+  readonly #observer: StreamObserver
+  readonly #stream: ActiveStream
+  readonly #path: string
+  readonly #budgetMs: number
+
+  constructor(observer: StreamObserver, stream: ActiveStream, headers: RequestHeaders) {
+    this.#observer = observer
+    this.#stream = stream
+    this.#path = headers.path
+    this.#budgetMs = observer.policy.direction === 'inbound' ? observer.origin.budgetMs(headers) : 0
+  }
+
+  get spans(): UpstreamSpans | undefined {
+    return this.#span === undefined ? undefined : this
+  }
+
+  started(headers: RequestHeaders): void {
+    const { origin, policy, tracer } = this.#observer
+    const { info } = this.#stream
+    const wire = traceIdsOf(headers)
+    if (policy.direction === 'outbound') {
+      const failures = origin.egressStart({
+        startMs: info.startMs,
+        traceId: wire.traceId,
+        parentSpanId: wire.spanId,
+        requestId: info.requestId,
+        edge: policy.edge,
+      })
+      this.failures = failures
+      this.#startSpan(tracer, headers, failures.inferred)
+      return
+    }
+    this.#startSpan(tracer, headers, undefined)
+    this.failures = origin.inboundStart({
+      startMs: info.startMs,
+      traceId: this.#span === undefined ? wire.traceId : info.traceId,
+      spanId: this.#span === undefined ? wire.spanId : info.spanId,
+      requestId: info.requestId,
+      sampled: this.#span === undefined ? wire.sampled : info.sampled,
+      wireSpanId: wire.spanId,
+      path: this.#path,
+      budgetMs: this.#budgetMs,
+      peerIp: info.downstream.directRemote.ip,
+      tls: info.downstream.tls,
+      edge: policy.edge,
+    })
+  }
+
+  /** The body to send in place of `body`; `headers` are changed along with it. */
+  onLocalReply(headers: ResponseHeaders, body: string, accept: string | undefined): string {
+    const wantsJson = accept?.includes('application/json') === true
+    if (!wantsJson && !this.#observer.policy.humanBodies) return body
+    const view = this.failures.responseHead(this.#stream.info, headers)
+    const record = this.failures.record
+    if (view === undefined || record === undefined) return body
+    const text = wantsJson
+      ? `${JSON.stringify({ error: body, message: describeFailure(record, this.#stream.wallMs), ...view })}\n`
+      : `${describeFailure(record, this.#stream.wallMs)}\n`
+    headers.set('content-type', wantsJson ? 'application/json' : 'text/plain')
+    headers.set('content-length', String(Buffer.byteLength(text)))
+    return text
+  }
+
+  onResponseHeaders(headers: ResponseHeaders): void {
+    if (this.#span !== undefined) this.#observer.tracer!.decorateResponse(this.#span, headers, this.#route)
+    this.failures.responseHead(this.#stream.info, headers)
+  }
+
+  onResponseTrailers(trailers: HeaderMap): void {
+    this.failures.responseTrailers(this.#stream.info, trailers)
+  }
+
+  end(): void {
+    const stream = this.#stream
+    this.failures.end(stream.info)
+    const span = this.#span
+    if (span === undefined) return
+    const record = this.failures.record
+    if (record !== undefined && record.span !== '') this.#linkTo(record.span, span)
+    this.#observer.tracer!.end(span, stream)
+  }
+
+  #startSpan(tracer: Tracer | undefined, headers: RequestHeaders, inferred: TraceContext | undefined): void {
+    if (tracer === undefined) return
+    const route = this.#stream.route
+    if (route !== undefined && (route.operation !== '' || route.tracing !== undefined)) {
+      this.#route = {
+        rates: route.tracing,
+        operation: route.operation,
+        propagateOperation: route.propagateOperation,
+      }
+    }
+    this.#span = tracer.start(headers, this.#stream.info, { route: this.#route, inferred })
+  }
+
+  /** A failure whose origin lies in another trace: the two are joined by a link. */
+  #linkTo(origin: string, span: Span): void {
+    const [traceId, spanId] = origin.split('-')
+    if (traceId !== undefined && spanId !== undefined && traceId !== span.traceId) span.link(traceId, spanId)
+  }
+
+  // For the router.
+
+  get wireSpanId(): string {
+    return this.#span?.spanId ?? ''
+  }
+
+  attemptStarted(headers: RequestHeaders, attempt: UpstreamAttempt): void {
+    this.#attempt = this.#observer.tracer!.startAttempt(this.#span!, headers, attempt)
+  }
+
+  attemptEnded(response: ResponseHeaders | undefined, failure: StreamFailure | undefined): void {
+    const attempt = this.#attempt
+    if (attempt === undefined) return
+    this.#attempt = undefined
+    const { info } = this.#stream
+    const grpcStatus = response?.get('grpc-status')
+    this.#observer.tracer!.endAttempt(attempt, {
+      endMs: this.#stream.nowMs,
+      statusCode: response?.status ?? 0,
+      protocol: info.upstreamProtocol,
+      responseFlags: info.responseFlags | (failure?.flag ?? 0),
+      grpcStatus: grpcStatus === undefined ? -1 : Number(grpcStatus),
+      errorReason: failure === undefined ? '' : failure.kind.replaceAll('_', ' '),
+      canceled: response === undefined && failure === undefined,
+    })
+  }
 }

@@ -3,12 +3,12 @@
  * which is what its quantiles are read from, and beside them one count per Prometheus bucket, which is exact.
  *
  * Values are spread over 15 decades from 0.001 to 10^12; what is smaller (or negative) counts as 0, what is larger as the
- * largest. A decade's 90 bins are made when its first value comes, so a histogram that nobody feeds costs a few words,
- * and one of request times some 3 kB. A record is a few comparisons and five additions (test/bench/stats.bench.ts).
+ * largest. A decade's 90 bins are made when its first value comes, so a histogram that nobody feeds costs 340 bytes, and
+ * one of request times some 5 kB. A record is a few comparisons and five additions (test/bench/stats.bench.ts).
  *
- * Three sets of bins stand for time: `fresh` takes what is recorded; `rotate()`, called every `stats_flush_interval`,
- * makes it the `interval` that Envoy prints beside the sum since start. Unlike Envoy's, the sum since start includes what
- * is still fresh: a scrape is never one interval behind.
+ * What is recorded goes into `fresh`; `rotate()`, called every `stats_flush_interval`, adds it to `total` and leaves it as
+ * the `interval` that Envoy prints beside the sum since start (in short form: most intervals touch few bins). Unlike
+ * Envoy's, the sum since start includes what is still fresh: a scrape is never one interval behind.
  */
 import type { Histogram } from './stats.ts'
 
@@ -43,8 +43,11 @@ export interface HistogramSnapshot {
   readonly sum: number
   readonly buckets: readonly number[]
   readonly total: BinsSnapshot
-  readonly interval: BinsSnapshot
+  readonly interval: ShortBins
 }
+
+/** `[bin, count, bin, count, …]` of the bins that are not empty, ascending; -1 is the bin of zeros. */
+type ShortBins = readonly number[]
 
 export interface BinsSnapshot {
   readonly zeros: number
@@ -94,6 +97,25 @@ class Bins {
     for (const decade of this.decades) decade?.fill(0)
   }
 
+  absorbShort(short: ShortBins): void {
+    for (let i = 0; i < short.length; i += 2) {
+      const bin = short[i]!
+      const count = short[i + 1]!
+      if (bin < 0) this.zeros += count
+      else this.decade(Math.floor(bin / BINS))[bin % BINS]! += count
+    }
+  }
+
+  short(): ShortBins {
+    const out: number[] = this.zeros > 0 ? [-1, this.zeros] : []
+    for (let index = 0; index < DECADES; index++) {
+      const counts = this.decades[index]
+      if (counts === undefined) continue
+      for (let bin = 0; bin < BINS; bin++) if (counts[bin]! > 0) out.push(index * BINS + bin, counts[bin]!)
+    }
+    return out
+  }
+
   snapshot(): BinsSnapshot {
     return { zeros: this.zeros, decades: this.decades.map(decade => decade?.slice()) }
   }
@@ -109,10 +131,9 @@ export class LogLinearHistogram implements Histogram {
   /** Values per bucket, not cumulated; the last is above every bound. Empty until the first value. */
   #buckets: number[] = []
   #total: Bins | undefined = undefined
-  #interval: Bins | undefined = undefined
+  #interval: ShortBins = []
   #fresh: Bins | undefined = undefined
   #freshUsed = false
-  #intervalUsed = false
   #exemplars: (Exemplar | undefined)[] | undefined = undefined
   readonly #firstBuckets: Uint8Array
 
@@ -184,22 +205,23 @@ export class LogLinearHistogram implements Histogram {
   }
 
   intervalBins(): Bin[] {
-    return this.#intervalUsed ? binsOf(this.#interval, undefined) : []
+    if (this.#interval.length === 0) return []
+    const bins = new Bins()
+    bins.absorbShort(this.#interval)
+    return binsOf(bins, undefined)
   }
 
   /** Ends the interval. */
   rotate(): void {
     if (!this.#freshUsed) {
-      this.#intervalUsed = false
+      this.#interval = []
       return
     }
-    const ended = this.#fresh!
+    const fresh = this.#fresh!
     this.#total ??= new Bins()
-    this.#total.absorb(ended)
-    this.#fresh = this.#interval
-    this.#fresh?.clear()
-    this.#interval = ended
-    this.#intervalUsed = true
+    this.#total.absorb(fresh)
+    this.#interval = fresh.short()
+    fresh.clear()
     this.#freshUsed = false
   }
 
@@ -212,7 +234,7 @@ export class LogLinearHistogram implements Histogram {
       sum: this.sum,
       buckets: this.#buckets.slice(),
       total: total.snapshot(),
-      interval: (this.#intervalUsed ? this.#interval! : new Bins()).snapshot(),
+      interval: this.#interval,
     }
   }
 
@@ -225,18 +247,19 @@ export class LogLinearHistogram implements Histogram {
     for (let i = 0; i < this.#buckets.length; i++) this.#buckets[i]! += other.buckets[i] ?? 0
     this.#total ??= new Bins()
     this.#total.absorb(other.total)
-    this.#interval ??= new Bins()
-    if (!this.#intervalUsed) this.#interval.clear()
-    this.#interval.absorb(other.interval)
-    this.#intervalUsed = true
+    const interval = new Bins()
+    interval.absorbShort(this.#interval)
+    interval.absorbShort(other.interval)
+    this.#interval = interval.short()
   }
 
   /** Forgets everything: for a merged view that is filled anew. */
   reset(): void {
     this.count = this.sum = 0
     this.#buckets = []
-    this.#total = this.#interval = this.#fresh = this.#exemplars = undefined
-    this.#freshUsed = this.#intervalUsed = false
+    this.#total = this.#fresh = this.#exemplars = undefined
+    this.#interval = []
+    this.#freshUsed = false
   }
 
   /** The bucket the value fell into. */

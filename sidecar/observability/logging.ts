@@ -50,6 +50,12 @@ export function isLogLevel(text: string): text is LogLevel {
   return (LOG_LEVELS as readonly string[]).includes(text)
 }
 
+/** A level as `-l` takes it: Envoy knows `warn` for `warning` there, and nowhere else. */
+export function parseLogLevel(text: string): LogLevel | undefined {
+  const level = text === 'warn' ? 'warning' : text
+  return isLogLevel(level) ? level : undefined
+}
+
 /** What `/logging` reads and changes. */
 export interface LogLevels {
   levels(): Iterable<readonly [component: string, level: LogLevel]>
@@ -58,7 +64,8 @@ export interface LogLevels {
 }
 
 export interface LogOptions {
-  readonly level?: LogLevel
+  /** For every component; what is set already stays where it is not given. */
+  readonly level?: LogLevel | undefined
   /** Default: text on a terminal, JSON elsewhere. */
   readonly format?: LogFormat | undefined
   /** `--log-path`: a file, appended to. Throws where it cannot be opened. */
@@ -123,10 +130,11 @@ export class ProcessLog implements LogLevels {
     this.#now = now
     this.#loggers = new Map(LOG_COMPONENTS.map(component => [component, new Logger(component, this)]))
     this.#format = 'text'
+    this.setAll('info')
     this.configure(options)
   }
 
-  configure({ level = 'info', format, path }: LogOptions): void {
+  configure({ level, format, path }: LogOptions): void {
     if (path !== undefined) {
       const fd = openSync(path, 'a')
       this.#close()
@@ -134,7 +142,7 @@ export class ProcessLog implements LogLevels {
       this.#path = path
     }
     this.#format = format ?? (path === undefined && process.stderr.isTTY ? 'text' : 'json')
-    this.setAll(level)
+    if (level !== undefined) this.setAll(level)
   }
 
   logger(component: LogComponent): Logger {
@@ -159,9 +167,10 @@ export class ProcessLog implements LogLevels {
   /** `--component-log-level upstream:debug,http:trace`. The result is what is wrong with it, undefined when nothing. */
   setComponents(text: string): string | undefined {
     for (const pair of text.split(',')) {
-      const [component = '', level = ''] = pair.split(':')
+      const [component = '', given = ''] = pair.split(':')
+      const level = parseLogLevel(given)
       if (!this.#loggers.has(component)) return `no log component "${component}": ${LOG_COMPONENTS.join(', ')}`
-      if (!isLogLevel(level)) return `no log level "${level}": ${LOG_LEVELS.join(', ')}`
+      if (level === undefined) return `no log level "${given}": ${LOG_LEVELS.join(', ')}`
       this.set(component, level)
     }
     return undefined

@@ -228,9 +228,9 @@ function exemplarText(histogram: LogLinearHistogram, bucket: number): string {
   return ` # {trace_id="${escapeValue(exemplar.traceId)}"} ${exemplar.value} ${(exemplar.atMs / 1000).toFixed(3)}`
 }
 
-/** Text 0.0.4 as OpenMetrics wants it: a counter's family is named without `_total`. */
+/** Text 0.0.4 as OpenMetrics wants it: the family of a counter (only of a counter) is named without `_total`. */
 function openMetricsText(text: string): string {
-  return text.replace(/^# (HELP|TYPE) (\w+)_total /gm, '# $1 $2 ').replace(/^\n/gm, '')
+  return text.replace(/^# HELP (\w+)_total (.*)\n# TYPE \1_total counter$/gm, '# HELP $1 $2\n# TYPE $1 counter')
 }
 
 function labelText(tags: readonly Tag[]): string {

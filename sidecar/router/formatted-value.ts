@@ -4,6 +4,7 @@
  */
 import { textToBytes } from '../base/regex.ts'
 import type { FormatContext } from '../observability/formatter/context.ts'
+import { compileTextFormat, formatErrorText } from '../observability/formatter/formatter.ts'
 import type { Mistakes } from './mistakes.ts'
 
 export interface FormattedValue {
@@ -12,37 +13,19 @@ export interface FormattedValue {
   format(context: FormatContext): string
 }
 
-class Constant implements FormattedValue {
-  readonly constant: string
-  constructor(value: string) {
-    this.constant = value
-  }
-  format(): string {
-    return this.constant
-  }
+/** A value that is the same for all requests. */
+export function constantValue(text: string): FormattedValue {
+  const constant = textToBytes(text)
+  return { constant, format: () => constant }
 }
 
 /** Compiles the value in `property` of the current message. */
 export function formattedValue(text: string, property: string, mistakes: Mistakes): FormattedValue {
-  if (!text.includes('%')) return new Constant(textToBytes(text))
-  return mistakes.attempt(property, () => compile(text)) ?? new Constant('')
-}
-
-function compile(text: string): FormattedValue {
-  const parts = text.split(/(%%|%REQ\([^)]*\)%)/).map(part => {
-    if (part === '%%') return '%'
-    const name = /^%REQ\(([^)]*)\)%$/.exec(part)?.[1]
-    return name === undefined ? part : { names: name.toLowerCase().split('?') }
-  })
-  return {
-    constant: undefined,
-    format(context) {
-      let out = ''
-      for (const part of parts) {
-        if (typeof part === 'string') out += part
-        else out += part.names.map(name => context.requestHeaders!.get(name)).find(value => value !== undefined) ?? ''
-      }
-      return out
-    },
+  if (!text.includes('%')) return constantValue(text)
+  const { value, errors } = compileTextFormat(text, { omitEmptyValues: true })
+  if (errors !== undefined) {
+    mistakes.error(property, formatErrorText(errors))
+    return constantValue('')
   }
+  return { constant: undefined, format: value }
 }

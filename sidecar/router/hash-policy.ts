@@ -110,7 +110,9 @@ class CookieHash implements HashMethod {
     const seconds = Math.floor((cookie.ttl ?? 0) / 1000)
     const age = seconds > 0 ? `; Max-Age=${seconds}` : ''
     const path = cookie.path === '' ? '' : `; Path=${cookie.path}`
-    const others = cookie.attributes.map(({ name, value }) => (value === '' ? `; ${name}` : `; ${name}=${value}`)).join('')
+    const others = cookie.attributes
+      .map(({ name, value }) => (value === '' ? `; ${name}` : `; ${name}=${value}`))
+      .join('')
     this.#attributes = textToBytes(`${age}${path}${others}; HttpOnly`)
   }
 

@@ -1,7 +1,7 @@
 /**
- * `HeaderMatcher` (envoy.config.route.v3), compiled. Several headers of one name are matched as one value, joined by
- * commas; a header that is missing matches nothing, inverted or not, unless the matcher asks for its absence or takes it
- * for empty.
+ * `HeaderMatcher` (envoy.config.route.v3), compiled. Of several headers of one name any may match (measured on Envoy
+ * 1.40, which used to join them); a header that is missing matches nothing, inverted or not, unless the matcher asks for
+ * its absence or takes it for empty.
  */
 import type { HeaderMap } from '../codec/header-map.ts'
 import type { HeaderMatcher as HeaderMatcherMessage, Int64Range } from '../config/schema/generated/types.ts'
@@ -24,8 +24,8 @@ export interface HeaderMatcher {
   explain(headers: HeaderMap): string
 }
 
-/** Value of a header as matchers see it: all of its entries, joined. Pseudo-headers by their names. */
-export function matchedValue(headers: HeaderMap, name: string): string | undefined {
+/** Value of a header with all of its entries joined by commas; pseudo-headers by their names. */
+export function joinedValue(headers: HeaderMap, name: string): string | undefined {
   const value = headers.get(name)
   if (value === undefined || name.charCodeAt(0) === COLON || name === 'host') return value
   const list = headers.list
@@ -51,16 +51,24 @@ class ValueMatcher implements HeaderMatcher {
   }
 
   matches(headers: HeaderMap): boolean {
-    let value = matchedValue(headers, this.name)
-    if (value === undefined) {
-      if (!this.#missingIsEmpty) return false
-      value = ''
+    const value = headers.get(this.name)
+    if (value === undefined) return this.#missingIsEmpty && this.#match.matches('') !== this.#invert
+    return (this.#match.matches(value) || this.#anotherMatches(headers)) !== this.#invert
+  }
+
+  #anotherMatches(headers: HeaderMap): boolean {
+    const { name } = this
+    const list = headers.list
+    let first = 0
+    while (first < list.length && list[first] !== name) first += 2
+    for (let i = first + 2; i < list.length; i += 2) {
+      if (list[i] === name && this.#match.matches(list[i + 1]!)) return true
     }
-    return this.#match.matches(value) !== this.#invert
+    return false
   }
 
   explain(headers: HeaderMap): string {
-    const value = matchedValue(headers, this.name)
+    const value = joinedValue(headers, this.name)
     const is = value === undefined ? 'is missing' : `is ${quote(value)}`
     return `header ${this.name} ${is}; it must ${this.#invert ? 'not ' : ''}${verb(this.#match.wanted)}`
   }
@@ -117,12 +125,15 @@ class AnyValue implements StringMatch {
 /** Compiles the matcher that is the current message of `mistakes`. */
 export function headerMatcher(message: HeaderMatcherMessage, mistakes: Mistakes): HeaderMatcher {
   const match = valueMatch(message, mistakes)
-  return match === undefined ? new PresenceMatcher(message, message.presentMatch ?? true) : new ValueMatcher(message, match)
+  return match === undefined
+    ? new PresenceMatcher(message, message.presentMatch ?? true)
+    : new ValueMatcher(message, match)
 }
 
 function valueMatch(message: HeaderMatcherMessage, mistakes: Mistakes): StringMatch | undefined {
   if (message.stringMatch !== undefined) return stringMatch(message.stringMatch, 'string_match', mistakes)
-  if (message.exactMatch !== undefined) return message.exactMatch === '' ? new AnyValue() : exactMatch(message.exactMatch)
+  if (message.exactMatch !== undefined)
+    return message.exactMatch === '' ? new AnyValue() : exactMatch(message.exactMatch)
   if (message.prefixMatch !== undefined) return prefixMatch(message.prefixMatch)
   if (message.suffixMatch !== undefined) return suffixMatch(message.suffixMatch)
   if (message.containsMatch !== undefined) return containsMatch(message.containsMatch)

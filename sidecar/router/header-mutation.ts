@@ -204,7 +204,7 @@ export class HeaderMutationSteps {
     mistakes: Mistakes,
   ): HeaderMutationSteps | undefined {
     if (mutations.length === 0) return undefined
-    const steps = mutations.flatMap((mutation, index) => {
+    const steps = mutations.flatMap((mutation, index): readonly (HeaderMutations | StringMatch)[] => {
       const place = mistakes.below(`${field}[${index}]`, mutation)
       if (mutation.append !== undefined) {
         const addition = compileAddition(mutation.append, place.below('append', mutation.append))

@@ -51,7 +51,8 @@ export function setAuthority(
   if (appendForwarded && old !== '') {
     const forwarded = headers.get('x-forwarded-host')
     if (forwarded === undefined || forwarded === '') headers.set('x-forwarded-host', old)
-    else if (forwarded.slice(forwarded.lastIndexOf(',') + 1) !== old) headers.set('x-forwarded-host', `${forwarded},${old}`)
+    else if (forwarded.slice(forwarded.lastIndexOf(',') + 1) !== old)
+      headers.set('x-forwarded-host', `${forwarded},${old}`)
   }
   if (insertOriginal) headers.set('x-envoy-original-host', old)
   headers.authority = host

@@ -1,9 +1,10 @@
 /** `request_mirror_policies`: which requests are copied to another cluster, and what the copy looks like. */
+
+import { textToBytes } from '../base/regex.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'
 import type { RouteAction_RequestMirrorPolicy } from '../config/schema/generated/types.ts'
 import type { RuntimeFraction } from '../filter-chain/runtime.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
-import { textToBytes } from '../base/regex.ts'
 import { formatView } from './format-view.ts'
 import { HeaderMutationSteps } from './header-mutation.ts'
 import type { Mistakes } from './mistakes.ts'
@@ -32,14 +33,21 @@ export class MirrorPolicy {
     this.#clusterHeader = message.clusterHeader.toLowerCase()
     this.#shadowSuffix = !message.disableShadowHostSuffixAppend
     this.#host = textToBytes(message.hostRewriteLiteral)
-    this.#mutations = HeaderMutationSteps.compile(message.requestHeadersMutations, 'request_headers_mutations', mistakes)
+    this.#mutations = HeaderMutationSteps.compile(
+      message.requestHeadersMutations,
+      'request_headers_mutations',
+      mistakes,
+    )
     if (message.cluster !== '' && message.clusterHeader !== '') {
       mistakes.error(
         'cluster_header',
         `Only one of cluster '${message.cluster}' or cluster_header '${message.clusterHeader}' in request mirror policy can be specified`,
       )
     } else if (message.cluster === '' && message.clusterHeader === '') {
-      mistakes.error('cluster', 'Exactly one of cluster or cluster_header in request mirror policy need to be specified')
+      mistakes.error(
+        'cluster',
+        'Exactly one of cluster or cluster_header in request mirror policy need to be specified',
+      )
     }
     if (message.cluster !== '' && clusterExists?.(message.cluster) === false) {
       mistakes.error('cluster', `route: unknown shadow cluster '${message.cluster}'`)

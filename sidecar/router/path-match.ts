@@ -94,7 +94,9 @@ class SeparatedPrefixMatch extends TextMatch {
 
   matches(input: MatchInput): boolean {
     const path = this.path(input)
-    return path.startsWith(this.text) && (path.length === this.text.length || path.charCodeAt(this.text.length) === SLASH)
+    return (
+      path.startsWith(this.text) && (path.length === this.text.length || path.charCodeAt(this.text.length) === SLASH)
+    )
   }
 }
 
@@ -174,10 +176,7 @@ export function pathMatch(match: RouteMatch, mistakes: Mistakes): PathMatch {
     return regex === undefined ? new NoPathMatch() : new RegexPathMatch(regex)
   }
   if (match.pathMatchPolicy !== undefined) return templateMatch(match.pathMatchPolicy, mistakes)
-  mistakes.error(
-    '',
-    'needs one of prefix, path, safe_regex, path_separated_prefix, connect_matcher, path_match_policy',
-  )
+  mistakes.error('', 'needs one of prefix, path, safe_regex, path_separated_prefix, connect_matcher, path_match_policy')
   return new NoPathMatch()
 }
 
@@ -188,6 +187,8 @@ function templateMatch(policy: NonNullable<RouteMatch['pathMatchPolicy']>, mista
     return new NoPathMatch()
   }
   const { pathTemplate } = any.value as UriTemplateMatchConfig
-  const template = mistakes.attempt('path_match_policy.typed_config.path_template', () => UriTemplate.parse(pathTemplate))
+  const template = mistakes.attempt('path_match_policy.typed_config.path_template', () =>
+    UriTemplate.parse(pathTemplate),
+  )
   return template === undefined ? new NoPathMatch() : new TemplateMatch(template)
 }

@@ -131,12 +131,16 @@ export function pathRewrite(action: RouteAction, match: PathMatch, mistakes: Mis
     action.pathRewrite !== '' && 'path_rewrite',
   ].filter(name => name !== false)
   if (given.length > 1) {
-    mistakes.error(given[1]!, `only one of prefix_rewrite, regex_rewrite, path_rewrite_policy, path_rewrite may be given; here are ${given.join(' and ')}`)
+    mistakes.error(
+      given[1]!,
+      `only one of prefix_rewrite, regex_rewrite, path_rewrite_policy, path_rewrite may be given; here are ${given.join(' and ')}`,
+    )
   }
   if (action.prefixRewrite !== '' && match.template !== undefined) {
     mistakes.error('prefix_rewrite', 'cannot be used with path_match_policy')
   }
-  if (action.pathRewrite !== '') return new FormattedRewrite(formattedValue(action.pathRewrite, 'path_rewrite', mistakes))
+  if (action.pathRewrite !== '')
+    return new FormattedRewrite(formattedValue(action.pathRewrite, 'path_rewrite', mistakes))
   if (action.pathRewritePolicy !== undefined) return templateRewrite(action.pathRewritePolicy, match, mistakes)
   return textRewrite(action, match, mistakes)
 }

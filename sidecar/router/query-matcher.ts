@@ -1,7 +1,8 @@
 /** `QueryParameterMatcher` and `CookieMatcher` of routes, compiled. Nothing is decoded: `%20` is compared as it came. */
+
+import { textToBytes } from '../base/regex.ts'
 import type { HeaderMap } from '../codec/header-map.ts'
 import type { CookieMatcher, QueryParameterMatcher } from '../config/schema/generated/types.ts'
-import { textToBytes } from '../base/regex.ts'
 import type { Mistakes } from './mistakes.ts'
 import { neverMatches, quote, type StringMatch, stringMatch } from './string-matcher.ts'
 

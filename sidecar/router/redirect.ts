@@ -80,3 +80,11 @@ export class Redirect {
     return end < 0 ? target : target.slice(0, end)
   }
 }
+
+/** The redirect of `require_tls`: the same place over https. */
+export class SslRedirect {
+  readonly status = 301
+  location(headers: RequestHeaders): string {
+    return `https://${headers.authority}${headers.path}`
+  }
+}

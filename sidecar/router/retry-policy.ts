@@ -1,6 +1,20 @@
-/** Retry policies, compiled. First the shape that `retry-state.ts` reads; decoding follows below. */
+/**
+ * `RetryPolicy`, compiled: what is tried again, how often, after which wait, and on which hosts not. The policy of a route
+ * replaces that of its virtual host as a whole. `retry-state.ts` runs it.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import type { Clock } from '../base/clock.ts'
 import type { HeaderMap, ResponseHeaders } from '../codec/header-map.ts'
+import type {
+  JsonValue,
+  OmitHostMetadataConfig,
+  PreviousPrioritiesConfig,
+  RetryPolicy_ResetHeader,
+  RetryPolicy as RetryPolicyMessage,
+} from '../config/schema/generated/types.ts'
 import type { Host } from '../upstream/host.ts'
+import { headerMatchers } from './header-matcher.ts'
+import type { Mistakes } from './mistakes.ts'
 
 /** What to retry on, as a set of bits. */
 export const RetryOn = {
@@ -118,4 +132,101 @@ function parse(text: string, names: ReadonlyMap<string, number>): number {
   let on = 0
   for (const name of text.split(',')) on |= names.get(name.trim()) ?? 0
   return on
+}
+
+/** Compiles a policy, the current message of `mistakes`. */
+export function retryPolicy(message: RetryPolicyMessage, mistakes: Mistakes, clock: Clock): RetryPolicy {
+  const limited = message.rateLimitedRetryBackOff
+  return {
+    // The same field takes names of both kinds.
+    retryOn: parseRetryOn(message.retryOn) | parseGrpcRetryOn(message.retryOn),
+    numRetries: message.numRetries ?? DEFAULT_RETRY_POLICY.numRetries,
+    perTryTimeoutMs: message.perTryTimeout ?? 0,
+    perTryIdleTimeoutMs: message.perTryIdleTimeout ?? 0,
+    ...backOff(message, mistakes),
+    rateLimitedResetHeaders: (limited?.resetHeaders ?? []).map(header => new TimedReset(header, clock)),
+    rateLimitedMaxMs: Math.max(1, limited?.maxInterval ?? DEFAULT_RETRY_POLICY.rateLimitedMaxMs),
+    retriableStatusCodes: new Set(message.retriableStatusCodes),
+    retriableHeaders: headerMatchers(message.retriableHeaders, mistakes, 'retriable_headers'),
+    retriableRequestHeaders: headerMatchers(message.retriableRequestHeaders, mistakes, 'retriable_request_headers'),
+    hostPredicates: hostPredicates(message, mistakes),
+    hostSelectionMaxAttempts: message.hostSelectionRetryMaxAttempts || DEFAULT_RETRY_POLICY.hostSelectionMaxAttempts,
+    previousPrioritiesUpdateFrequency: previousPriorities(message, mistakes),
+    refreshClusterOnRetry: message.refreshClusterOnRetry,
+  }
+}
+
+/** Shorter waits than a millisecond are rounded up to one, as in Envoy. */
+function backOff(message: RetryPolicyMessage, mistakes: Mistakes): { backOffBaseMs: number; backOffMaxMs: number } {
+  const { retryBackOff } = message
+  if (retryBackOff === undefined) {
+    return { backOffBaseMs: DEFAULT_RETRY_POLICY.backOffBaseMs, backOffMaxMs: DEFAULT_RETRY_POLICY.backOffMaxMs }
+  }
+  const base = Math.max(1, retryBackOff.baseInterval ?? 0)
+  const max = retryBackOff.maxInterval === undefined ? base * 10 : Math.max(1, retryBackOff.maxInterval)
+  if (retryBackOff.baseInterval === undefined) mistakes.error('retry_back_off.base_interval', 'is required')
+  if (max < base) mistakes.error('retry_back_off.max_interval', 'must be greater than or equal to the base_interval')
+  return { backOffBaseMs: base, backOffMaxMs: max }
+}
+
+class TimedReset implements ResetHeader {
+  readonly #name: string
+  readonly #isTimestamp: boolean
+  readonly #clock: Clock
+  constructor(message: RetryPolicy_ResetHeader, clock: Clock) {
+    this.#name = message.name.toLowerCase()
+    this.#isTimestamp = message.format === 'UNIX_TIMESTAMP'
+    this.#clock = clock
+  }
+  waitMs(headers: ResponseHeaders): number | undefined {
+    const text = headers.get(this.#name)?.trim()
+    if (text === undefined || !/^\d{1,15}$/.test(text)) return undefined
+    const ms = Number(text) * 1000
+    if (!this.#isTimestamp) return ms
+    const wait = ms - this.#clock.wall()
+    return wait < 0 ? undefined : wait
+  }
+}
+
+const PREVIOUS_HOSTS: RetryHostPredicate = { rejects: (host, tried) => tried.includes(host) }
+const OMIT_CANARY_HOSTS: RetryHostPredicate = { rejects: host => host.canary }
+
+class OmitHostMetadata implements RetryHostPredicate {
+  readonly #wanted: readonly (readonly [key: string, value: JsonValue])[]
+  constructor(config: OmitHostMetadataConfig) {
+    this.#wanted = Object.entries(config.metadataMatch?.filterMetadata.get('envoy.lb') ?? {})
+  }
+  rejects(host: Host): boolean {
+    const metadata = host.metadata?.filterMetadata.get('envoy.lb')
+    if (metadata === undefined || this.#wanted.length === 0) return false
+    return this.#wanted.every(([key, value]) => isDeepStrictEqual(metadata[key], value))
+  }
+}
+
+function hostPredicates(message: RetryPolicyMessage, mistakes: Mistakes): RetryHostPredicate[] {
+  return message.retryHostPredicate.flatMap((predicate, index) => {
+    switch (predicate.typedConfig?.typeUrl) {
+      case 'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate':
+        return [PREVIOUS_HOSTS]
+      case 'envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate':
+        return [OMIT_CANARY_HOSTS]
+      case 'envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig':
+        return [new OmitHostMetadata(predicate.typedConfig.value as OmitHostMetadataConfig)]
+      default:
+        mistakes.error(`retry_host_predicate[${index}]`, `"${predicate.name}" is not a supported predicate`)
+        return []
+    }
+  })
+}
+
+function previousPriorities(message: RetryPolicyMessage, mistakes: Mistakes): number {
+  const priority = message.retryPriority
+  if (priority === undefined) return 0
+  if (
+    priority.typedConfig?.typeUrl !== 'envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig'
+  ) {
+    mistakes.error('retry_priority', `"${priority.name}" is not a supported retry priority`)
+    return 0
+  }
+  return (priority.typedConfig.value as PreviousPrioritiesConfig).updateFrequency
 }

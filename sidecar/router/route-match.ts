@@ -2,6 +2,7 @@
 import type { HeaderMap } from '../codec/header-map.ts'
 import type { RouteMatch, RouteMatch_TlsContextMatchOptions } from '../config/schema/generated/types.ts'
 import type { Runtime, RuntimeFraction } from '../filter-chain/runtime.ts'
+import { isGrpcRequest } from './grpc-timeout.ts'
 import { headerMatchers } from './header-matcher.ts'
 import type { MatchInput } from './match-input.ts'
 import { MetadataMatcher } from './metadata-matcher.ts'
@@ -136,18 +137,14 @@ class FractionCondition implements Condition {
   }
 }
 
-/** `application/grpc`, alone or with a codec (`application/grpc+proto`). */
 class GrpcCondition implements Condition {
   matches(input: MatchInput): boolean {
-    const type = input.headers.get('content-type')
-    return type !== undefined && type.startsWith(GRPC) && (type.length === GRPC.length || type[GRPC.length] === '+')
+    return isGrpcRequest(input.headers)
   }
   explain(input: MatchInput): string {
     return `content-type is ${quote(input.headers.get('content-type') ?? '')}; it must be that of gRPC`
   }
 }
-
-const GRPC = 'application/grpc'
 
 class TlsCondition implements Condition {
   readonly #presented: boolean | undefined

@@ -43,7 +43,6 @@ export interface RouterStats {
   readonly rqDirectResponse: Counter
   readonly rqRedirect: Counter
   readonly rqResetAfterDownstreamResponseStarted: Counter
-  readonly rqRetrySkippedRequestNotComplete: Counter
   readonly internalRedirectSucceeded: Counter
   readonly internalRedirectFailed: Counter
   readonly rqOverloadLocalReply: Counter
@@ -51,7 +50,9 @@ export interface RouterStats {
 
 /** Callees as failure location knows them: looked up once per cluster and per host that has a name of its own. */
 export interface CallTargets {
-  of(cluster: Cluster, host: Host | undefined): CallTarget
+  ofCluster(cluster: Cluster): CallTarget
+  /** For a host that names a service of its own. */
+  ofHost(cluster: Cluster, host: Host): CallTarget
 }
 
 export class RouterFilter implements HttpFilter, LoadBalancerContext {
@@ -216,7 +217,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (failures !== undefined) {
       this.#failures = failures
       const wireSpanId = this.#spans?.wireSpanId ?? ''
-      failures.routed(this.#targets.of(cluster, host), stream.info.requestId, headers.path, wireSpanId)
+      failures.routed(this.#targets.ofCluster(cluster), stream.info.requestId, headers.path, wireSpanId)
       this.#timeoutMs = failures.limitTimeout(this.#timeoutMs, this.#context.clock.now())
       if (this.#timeoutMs > 0 && this.#timeoutMs < 1) return this.#replyDeadlineSpent(stream)
     }
@@ -300,6 +301,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
       }
     }
     this.#retry?.onHostAttempted(host)
+    if (host.serviceName !== '') this.#failures?.retarget(this.#targets.ofHost(cluster, host))
     this.#spans?.attemptStarted(headers, {
       clusterName: cluster.name,
       hostText: host.addressText,

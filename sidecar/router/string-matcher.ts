@@ -129,11 +129,7 @@ export function compileRegex(
   return mistakes.attempt(`${property}.regex`, () => Regex.compile(pattern))
 }
 
-export function regexMatch(
-  message: Pick<RegexMatcher, 'regex'>,
-  property: string,
-  mistakes: Mistakes,
-): StringMatch {
+export function regexMatch(message: Pick<RegexMatcher, 'regex'>, property: string, mistakes: Mistakes): StringMatch {
   const regex = compileRegex(message, property, mistakes)
   return regex === undefined ? neverMatches : new RegexMatch(regex)
 }
@@ -151,7 +147,8 @@ export function stringMatch(
   else if (message.suffix !== undefined) match = new Suffix(fold(message.suffix))
   else if (message.contains !== undefined) match = new Contains(fold(message.contains))
   else if (message.safeRegex !== undefined) {
-    if (message.ignoreCase) mistakes.error(`${property}.ignore_case`, 'ignore_case has no effect for safe_regex; use (?i) in the pattern')
+    if (message.ignoreCase)
+      mistakes.error(`${property}.ignore_case`, 'ignore_case has no effect for safe_regex; use (?i) in the pattern')
     return regexMatch(message.safeRegex, `${property}.safe_regex`, mistakes)
   } else {
     mistakes.error(property, 'custom string matchers are not supported')

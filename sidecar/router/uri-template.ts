@@ -136,18 +136,22 @@ export class UriTemplateRewrite {
   static parse(pattern: string, variables: readonly string[]): UriTemplateRewrite {
     if (!pattern.startsWith('/')) throw new ConfigError('', 'must begin with "/"')
     if (pattern.includes('//')) throw new ConfigError('', 'an empty segment ("//")')
-    const parts = pattern.split(/(\{[^{}]*\})/).filter(part => part !== '').map(part => {
-      if (!part.startsWith('{')) {
-        if (/[{}]/.test(part)) throw new ConfigError('', 'braces do not match')
-        if (!part.split('/').every(text => text === '' || LITERAL.test(text))) {
-          throw new ConfigError('', `${quote(part)} is not valid in a path`)
+    const parts = pattern
+      .split(/(\{[^{}]*\})/)
+      .filter(part => part !== '')
+      .map(part => {
+        if (!part.startsWith('{')) {
+          if (/[{}]/.test(part)) throw new ConfigError('', 'braces do not match')
+          if (!part.split('/').every(text => text === '' || LITERAL.test(text))) {
+            throw new ConfigError('', `${quote(part)} is not valid in a path`)
+          }
+          return part
         }
-        return part
-      }
-      const name = part.slice(1, -1)
-      if (!variables.includes(name)) throw new ConfigError('', `${quote(name)} is no variable of the matched template`)
-      return { name }
-    })
+        const name = part.slice(1, -1)
+        if (!variables.includes(name))
+          throw new ConfigError('', `${quote(name)} is no variable of the matched template`)
+        return { name }
+      })
     return new UriTemplateRewrite(parts)
   }
 

@@ -34,7 +34,7 @@ function multiply(bHigh: number, bLow: number): void {
   const carry = (middle >>> 16) + (p01 >>> 16) + (p10 >>> 16)
   const top = (a1 * b1 + carry) | 0
   high = (top + Math.imul(high, bLow) + Math.imul(low, bHigh)) | 0
-  low = ((middle << 16) | (p00 & 0xffff)) | 0
+  low = (middle << 16) | (p00 & 0xffff) | 0
 }
 
 function plus(bHigh: number, bLow: number): void {

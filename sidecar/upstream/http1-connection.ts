@@ -74,6 +74,8 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
   #remaining = -1
   /** The final head of the response has come. */
   #headSeen = false
+  /** A 1xx was the last thing that came. */
+  #afterInformational = false
   #messageEnded = false
   #failed: StreamFailure | undefined = undefined
   #keepAlive = true
@@ -125,6 +127,7 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
     this.#exchange = exchange
     this.#messageEnded = false
     this.#headSeen = false
+    this.#afterInformational = false
     this.#keepAlive = !options.upgrade
     this.#parser.expectResponse(options.method, options.upgrade)
     this.requests++
@@ -198,6 +201,7 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
       this.#onUnexpectedBytes(chunk)
       return
     }
+    this.#afterInformational = false
     let offset = 0
     do {
       offset = this.#parser.execute(chunk, offset, chunk.length)
@@ -257,6 +261,7 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
     const exchange = this.#exchange
     if (exchange === undefined) return
     if (framing.informational) {
+      this.#afterInformational = true
       exchange.decoder.onInformational(headers)
       return
     }
@@ -264,7 +269,7 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
     this.#headSeen = true
     if (!framing.keepAlive) {
       this.#keepAlive = false
-      if (framing.bodyKind !== 'tunnel') this.#environment.stats.cxCloseNotify.inc()
+      if (announcesClose(headers, framing)) this.#environment.stats.cxCloseNotify.inc()
     }
     const { bodyKind, contentLength } = framing
     this.#remaining = bodyKind === 'length' ? contentLength : -1
@@ -303,7 +308,8 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
   }
 
   onError(error: Http1Error): void {
-    this.#failed = parseFailure(error)
+    // An upstream that dies between a 1xx and its answer has not broken any rule.
+    this.#failed = this.#afterInformational && error.kind === 'ended_in_head' ? TERMINATED : parseFailure(error)
     if (this.#failed.kind !== 'terminated') this.#environment.stats.cxProtocolError.inc()
   }
 
@@ -316,6 +322,8 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
     this.#detach()
     this.#chargeSentBytes()
     if (overrun) this.#environment.stats.cxProtocolError.inc()
+    // Envoy counts the request as running until it has been written whole.
+    if (!exchange.requestEnded) this.#chargeDestroy(true, true)
     const reusable =
       this.#keepAlive && !overrun && exchange.requestEnded && this.remainingRequests > 0 && !this.transport.closed
     if (!reusable || this.#unusable) {
@@ -365,14 +373,18 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
   #failureOf(reason: CloseReason): StreamFailure {
     if (!this.#connected) return connectionFailure(reason)
     if (this.#failed !== undefined) return this.#failed
-    if (reason.kind === 'reset' || reason.kind === 'error') return this.#headSeen ? RESET_IN_BODY : RESET
+    if (reason.kind === 'reset' || reason.kind === 'error') {
+      if (!this.#headSeen) return RESET
+      this.#environment.stats.cxProtocolError.inc()
+      return RESET_IN_BODY
+    }
     if (reason.kind === 'remote') return TERMINATED
     return { origin: 'local', kind: 'local_reset', flag: ResponseFlag.LocalReset, details: reason.details }
   }
 
   #onUnexpectedBytes(chunk: Buffer): void {
     if (this.transport.closed || this.#unusable) return
-    if (!REQUEST_TIMEOUT.test(chunk.latin1Slice(0, 13))) this.#environment.stats.cxProtocolError.inc()
+    if (!REQUEST_TIMEOUT.test(chunk.toString('latin1', 0, 13))) this.#environment.stats.cxProtocolError.inc()
     this.close()
   }
 
@@ -407,6 +419,12 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
     if (local) stats.cxDestroyLocalWithActiveRq.inc()
     else stats.cxDestroyRemoteWithActiveRq.inc()
   }
+}
+
+/** Whether the upstream says that it will close, rather than merely doing so to end the body. */
+function announcesClose(headers: ResponseHeaders, { bodyKind, version }: Http1Framing): boolean {
+  if (bodyKind === 'tunnel') return false
+  return bodyKind !== 'until_close' || version === 10 || /\bclose\b/i.test(headers.getJoined('connection') ?? '')
 }
 
 /** One request and its response on a connection: the writing half, and what is known of the connection. */

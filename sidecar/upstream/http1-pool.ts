@@ -82,7 +82,7 @@ export class Http1Pool implements ConnectionPool, Http1ConnectionOwner {
     while (this.#ready.length > 0) {
       const connection = this.#ready.pop()!
       if (!connection.usable) continue
-      this.#attach(connection, options, decoder, callbacks)
+      if (!this.#attach(connection, options, decoder, callbacks)) this.#keep(connection)
       return NOT_WAITING
     }
     if (this.#closed) {
@@ -171,33 +171,34 @@ export class Http1Pool implements ConnectionPool, Http1ConnectionOwner {
   }
 
   #offer(connection: Http1Connection): void {
-    const request = this.#queue.next
-    if (request !== this.#queue) {
+    for (let request = this.#queue.next; request !== this.#queue; request = this.#queue.next) {
       this.#dequeue(request)
-      this.#attach(connection, request.options!, request.decoder!, request.callbacks!)
+      if (!this.#attach(connection, request.options!, request.decoder!, request.callbacks!)) continue
+      this.#connectAsNeeded()
       return
     }
-    if (this.#retired) {
-      connection.close()
-      return
-    }
+    if (this.#retired) connection.close()
+    else this.#keep(connection)
+  }
+
+  #keep(connection: Http1Connection): void {
     this.#ready.push(connection)
     connection.startIdleTimeout()
   }
 
+  /** Gives the connection to a request; false when the circuit breaker forbids it, which fails the request. */
   #attach(
     connection: Http1Connection,
     options: StreamOptions,
     decoder: ResponseDecoder,
     callbacks: PoolCallbacks,
-  ): void {
+  ): boolean {
     const { stats } = this.environment
     const { requests } = this.#resources
     if (!requests.canCreate()) {
-      stats.rqPendingOverflow.inc()
-      this.#ready.push(connection)
+      stats.rqActiveOverflow.inc()
       callbacks.onPoolFailure(OVERFLOW, this.#host)
-      return
+      return false
     }
     requests.take()
     this.#active++
@@ -210,6 +211,7 @@ export class Http1Pool implements ConnectionPool, Http1ConnectionOwner {
     if (connection.remainingRequests === 0) stats.cxMaxRequests.inc()
     callbacks.onPoolReady(exchange, host, exchange)
     connection.announceBackpressure(exchange)
+    return true
   }
 
   #connectAsNeeded(): void {

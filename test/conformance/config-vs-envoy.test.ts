@@ -3,6 +3,8 @@
  * both refuse them. Support is set to "everything", since what Hopwise does not do yet is no difference of dialect.
  */
 import { strict as assert } from 'node:assert'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { loadBootstrap } from '../../sidecar/config/bootstrap.ts'
 import { formatProblem } from '../../sidecar/config/problems.ts'
@@ -72,6 +74,10 @@ ${parts.rest ?? ''}
 /** A short name and a configuration; the verdict is Envoy's. */
 const cases: Record<string, string> = {
   'a plain configuration': config(),
+  'one of everything that we support': readFileSync(
+    join(import.meta.dirname, '../unit/config/one-of-everything.yaml'),
+    'utf8',
+  ),
   'an unquoted n as a name': config({ id: 'n' }),
   'a number as a name': config({ id: '123' }),
   'a fraction as a name': config({ id: '1.5' }),

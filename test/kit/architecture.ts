@@ -35,9 +35,12 @@ const ROOMS_WITH_NODE_HTTP = new Set(['cli', 'control-plane'])
 /** The same bytes give the same events: a codec that could see a socket, the time or configuration might not keep that. */
 const UNSEEN_BY_CODECS = /^(node:)?(net|tls|dgram|dns)$|^base\/(clock|timer-wheel)\.ts$|^config\//
 
-/** HTTP filters see interfaces of `filter-chain/`; of the router only the header matcher, which knows no route. */
+/**
+ * HTTP filters see interfaces of `filter-chain/`; of the router only what compiles matchers, and the interface of a route
+ * that matched. Clusters, hosts and connections they reach through their context.
+ */
 const UNSEEN_BY_HTTP_FILTERS =
-  /^(router\/(?!header-matcher|string-matcher|value-matcher)|cluster\/|load-balancer\/|upstream\/)/
+  /^(router\/(?!([a-z]+-matcher|mistakes|route-entry|runtime-fraction)\.ts$)|cluster\/|load-balancer\/|upstream\/)/
 
 const MAX_LINES = 600
 const GENERATED = /^config\/schema\/generated\//

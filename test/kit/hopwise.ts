@@ -30,3 +30,9 @@ export async function startHopwise(
   if (options.wait !== false) await proxy.waitReady()
   return proxy
 }
+
+/** What `hopwise validate --strict` says of a configuration. */
+export async function hopwiseValidates(yaml: string): Promise<{ ok: boolean; output: string }> {
+  const process = TestProcess.start(hopwisePath, ['validate', '--strict', temporaryFile('envoy.yaml', yaml)])
+  return { ok: (await process.exited) === 0, output: process.output }
+}

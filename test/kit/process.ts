@@ -38,7 +38,8 @@ export class TestProcess {
     this.name = options.name ?? command
     this.child = spawn(command, args, {
       cwd: options.cwd,
-      env: { ...process.env, ...options.env },
+      // Node's test runner tells its children by this variable; programs under test are none.
+      env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     alive.add(this.child)

@@ -17,9 +17,12 @@ for (const character of TOKEN) IS_TOKEN[character.charCodeAt(0)] = 1
 export const IS_TARGET = new Uint8Array(256)
 for (let byte = 0x21; byte <= 0x7e; byte++) IS_TARGET[byte] = 1
 
-/** What Envoy lets through in an authority, without `@`: userinfo in a request is refused (RFC 9110 §4.2.4). */
+/**
+ * What Envoy lets through in an authority, without `@`, colon and brackets: userinfo in a request is refused
+ * (RFC 9110 §4.2.4), and the others have their places.
+ */
 const IS_HOST = new Uint8Array(256)
-for (const character of "!$%&'()*+,-.:;=[]_~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+for (const character of "!$%&'()*+,-.;=_~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
   IS_HOST[character.charCodeAt(0)] = 1
 }
 
@@ -30,37 +33,31 @@ for (let digit = 0; digit < 16; digit++) {
   HEX_VALUE[digit.toString(16).toUpperCase().charCodeAt(0)] = digit
 }
 
-/** The port after the last colon outside brackets is digits or empty; the rest is host characters. */
-export function isAuthority(text: string): boolean {
-  let colon = -1
-  let bracket = -1
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code > 255 || IS_HOST[code] === 0) return false
-    if (code === COLON) {
-      // More than one colon is an address of IPv6, which needs its brackets.
-      if (colon > bracket && text.charCodeAt(0) !== BRACKET) return false
-      colon = i
-    } else if (code === BRACKET) {
-      if (i !== 0) return false
-    } else if (code === CLOSING_BRACKET) {
-      if (bracket >= 0 || text.charCodeAt(0) !== BRACKET) return false
-      bracket = i
-    }
+/**
+ * `bytes[start, end)` is a host with an optional port (RFC 9110 §7.2): IPv6 in brackets, the port digits or empty. An empty
+ * text is one, too.
+ */
+export function isAuthority(bytes: Buffer, start: number, end: number): boolean {
+  if (start < end && bytes[start] === BRACKET) return isBracketed(bytes, start + 1, end)
+  for (let i = start; i < end; i++) {
+    if (IS_HOST[bytes[i]!] === 1) continue
+    return bytes[i] === COLON && isPort(bytes, i + 1, end)
   }
-  if (text.charCodeAt(0) === BRACKET) {
-    if (bracket < 0) return false
-    if (bracket === text.length - 1) return true
-    if (text.charCodeAt(bracket + 1) !== COLON) return false
-    return isPort(text, bracket + 2)
-  }
-  return colon < 0 || isPort(text, colon + 1)
+  return true
 }
 
-function isPort(text: string, from: number): boolean {
+/** What is in the brackets is not taken apart: who connects to it will see. */
+function isBracketed(bytes: Buffer, start: number, end: number): boolean {
+  let i = start
+  while (i < end && (bytes[i] === COLON || IS_HOST[bytes[i]!] === 1)) i++
+  if (i === start || bytes[i] !== CLOSING_BRACKET) return false
+  return i + 1 === end || (bytes[i + 1] === COLON && isPort(bytes, i + 2, end))
+}
+
+function isPort(bytes: Buffer, start: number, end: number): boolean {
   let port = 0
-  for (let i = from; i < text.length; i++) {
-    const digit = text.charCodeAt(i) - 0x30
+  for (let i = start; i < end; i++) {
+    const digit = bytes[i]! - 0x30
     if (digit < 0 || digit > 9) return false
     port = port * 10 + digit
     if (port > 65535) return false

@@ -69,7 +69,7 @@ export const Http1Errors = {
     'RFC 9110 §15.5.22',
     'HTTP/1.0 is not accepted here (http_protocol_options.accept_http_10).',
   ),
-  http09: error('low_version', 426, 'low_version', 'RFC 9112 §3', 'A request line without version is HTTP/0.9.'),
+  http09: error('low_version', 426, 'low_version', 'RFC 9112 §3', 'HTTP/0.9 is not spoken here.'),
   highVersion: error(
     'unsupported',
     505,

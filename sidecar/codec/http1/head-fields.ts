@@ -3,6 +3,7 @@
  * codings, Connection, Upgrade, Host. Values are slices of one string per head.
  */
 import { HeaderMap } from '../header-map.ts'
+import { isAuthority } from './characters.ts'
 import { type Http1Error, Http1Errors } from './error.ts'
 import { type Http1Framing, NO_NAMES } from './framing.ts'
 import { type HeadScanner, MARKS } from './head-scanner.ts'
@@ -56,6 +57,7 @@ export class HeadFields {
             if (!isRequest) break
             this.hosts++
             this.host = value
+            if (!isAuthority(source, offset + valueStart, offset + valueEnd)) error ??= Http1Errors.badHost
             continue
           case NameKind.ContentLength: {
             const length = parseLength(value)

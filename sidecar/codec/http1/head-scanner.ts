@@ -59,6 +59,7 @@ const TAB = 0x09
 const LF = 0x0a
 const CR = 0x0d
 const SP = 0x20
+const SLASH = 0x2f
 const COLON = 0x3a
 const DEL = 0x7f
 const TLS_HANDSHAKE = 0x16
@@ -76,6 +77,7 @@ export class HeadScanner {
   /** Bytes of the version or digits of the status matched so far; empty lines before a request. */
   #matched = 0
   #leadingLines = 0
+  #isPath = false
 
   // The result, valid when `done`.
   done = false
@@ -249,10 +251,11 @@ export class HeadScanner {
           break
         }
         case State.Target: {
+          if (i + delta === this.methodEnd + 1) this.#isPath = chunk[i] === SLASH
           while (i < limit && IS_TARGET[chunk[i]!] === 1) i++
           if (i === limit) break scanning
           if (chunk[i] !== SP || i + delta === this.methodEnd + 1) {
-            error = badTargetByte(chunk[i]!, i + delta === this.methodEnd + 1)
+            error = badTargetByte(chunk[i]!, this.#isPath)
             break scanning
           }
           this.targetEnd = i + delta
@@ -412,7 +415,7 @@ export class HeadScanner {
     const digit = byte >= 0x30 && byte <= 0x39
     if (matched < 5 || matched === 6 || !digit) return byte === LF ? Http1Errors.bareLf : Http1Errors.badVersion
     if (matched === 7) return Http1Errors.highVersion
-    if (byte === 0x30) return Http1Errors.lowVersion
+    if (byte === 0x30) return Http1Errors.http09
     // HTTP/2 and above: the preface is worth its own name, since it tells which codec the peer wanted.
     const before = this.#gathered === undefined ? '' : this.#gathered.latin1Slice(0, this.#before)
     const text = before + chunk.latin1Slice(start, i + 1)
@@ -447,8 +450,8 @@ function badName(byte: number): Http1Error {
   return byte < SP || byte === DEL ? Http1Errors.controlInName : Http1Errors.badName
 }
 
-function badTargetByte(byte: number, first: boolean): Http1Error {
-  if (byte === CR) return first ? Http1Errors.badRequestLine : Http1Errors.http09
+function badTargetByte(byte: number, isPath: boolean): Http1Error {
+  if (byte === CR) return isPath ? Http1Errors.http09 : Http1Errors.badRequestLine
   if (byte === LF) return Http1Errors.bareLf
   if (byte === SP) return Http1Errors.badRequestLine
   if (byte === TAB) return Http1Errors.badTargetCharacter

@@ -44,14 +44,14 @@ export function readRequestHead(
   const headers = new RequestHeaders(method, target, fields.host, options.scheme, list)
   // Origin-form is nearly every request.
   if (target.charCodeAt(0) !== SLASH || method === 'CONNECT') {
-    error = readTarget(headers, target)
+    error = readTarget(headers, target, source, offset + scanner.methodEnd + 1)
     if (error !== undefined) return error
   }
   if (fields.hosts !== 1) {
     // A target with its own authority does without in Envoy, too; RFC 9112 §3.2.2 lets the target win.
     if (fields.hosts > 1) return Http1Errors.severalHosts
     if (scanner.version === 11 && headers.authority === '') return Http1Errors.missingHost
-  } else if (!isAuthority(fields.host)) return Http1Errors.badHost
+  }
 
   const framing = new Http1Framing()
   framing.version = scanner.version
@@ -96,11 +96,13 @@ function readMethod(
   return METHODS.get(method) ?? (allowCustom ? method : undefined)
 }
 
-/** Every form but origin-form. */
-function readTarget(headers: RequestHeaders, target: string): Http1Error | undefined {
+/** Every form but origin-form; the target's bytes begin at `source[start]`. */
+function readTarget(headers: RequestHeaders, target: string, source: Buffer, start: number): Http1Error | undefined {
   if (headers.method === 'CONNECT') {
     const colon = target.lastIndexOf(':')
-    if (colon <= 0 || colon === target.length - 1 || !isAuthority(target)) return Http1Errors.badConnectTarget
+    if (colon <= 0 || colon === target.length - 1 || !isAuthority(source, start, start + target.length)) {
+      return Http1Errors.badConnectTarget
+    }
     headers.authority = target
     headers.path = ''
     return undefined
@@ -117,7 +119,7 @@ function readTarget(headers: RequestHeaders, target: string): Http1Error | undef
     if ((code = target.charCodeAt(end)) === SLASH || code === QUESTION || code === HASH) break
   }
   const authority = target.slice(colon + 3, end)
-  if (authority === '' || authority.charCodeAt(0) === COLON || !isAuthority(authority)) {
+  if (authority === '' || authority.charCodeAt(0) === COLON || !isAuthority(source, start + colon + 3, start + end)) {
     return Http1Errors.badAbsoluteTarget
   }
   headers.scheme = scheme

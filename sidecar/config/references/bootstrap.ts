@@ -22,26 +22,28 @@ export function checkReferences(bootstrap: Bootstrap, problems: Problems): void 
   checkValues(descriptorOf('envoy.config.bootstrap.v3.Bootstrap'), bootstrap, { clusterNames, report })
 }
 
-/** What can be said of a piece without the rest; clusters that it names may stand anywhere. */
+/** What can be said of one resource without the others; clusters that it names may stand anywhere. */
+export function checkResource(typeName: string, value: object, problems: Problems): void {
+  const context = { clusterNames: undefined, filterNames: undefined, report: new Report(problems) }
+  if (typeName === clusterType) checkClusters([value as Cluster], context.report)
+  else if (typeName === listenerType) checkListeners([value as Listener], context)
+  else if (typeName === routeConfigurationType) checkRouteConfiguration(value as RouteConfiguration, context)
+  else return
+  checkValues(descriptorOf(typeName), value, context)
+}
+
+/** A field of a message that is not there as a whole: see `fragments.ts`. */
 export function checkFragmentReferences(value: unknown, key: string, problems: Problems): void {
   if (value === undefined) return
-  const report = new Report(problems)
-  const context = { clusterNames: undefined, report }
-  if (key === 'clusters') {
-    checkClusters(value as readonly Cluster[], report)
-    for (const cluster of value as readonly Cluster[])
-      checkValues(descriptorOf('envoy.config.cluster.v3.Cluster'), cluster, context)
-  } else if (key === 'listeners') {
-    checkListeners(value as readonly Listener[], context)
-    for (const listener of value as readonly Listener[]) {
-      checkValues(descriptorOf('envoy.config.listener.v3.Listener'), listener, context)
-    }
-  } else if (key === 'route_config') {
-    const routeConfiguration = value as RouteConfiguration
-    checkRouteConfiguration(routeConfiguration, { ...context, filterNames: undefined })
-    checkValues(descriptorOf('envoy.config.route.v3.RouteConfiguration'), routeConfiguration, context)
-  }
+  if (key === 'route_config') checkResource(routeConfigurationType, value as RouteConfiguration, problems)
+  if (key === 'clusters')
+    for (const cluster of value as readonly Cluster[]) checkResource(clusterType, cluster, problems)
+  if (key === 'listeners') for (const item of value as readonly Listener[]) checkResource(listenerType, item, problems)
 }
+
+const clusterType = 'envoy.config.cluster.v3.Cluster'
+const listenerType = 'envoy.config.listener.v3.Listener'
+const routeConfigurationType = 'envoy.config.route.v3.RouteConfiguration'
 
 function descriptorOf(typeName: string): MessageDescriptor {
   return schema().message(typeName)!

@@ -24,9 +24,9 @@ export function checkRouteConfiguration(configuration: RouteConfiguration, conte
   // Envoy checks cluster names of a static table by default, of one that comes by RDS only when asked.
   const validate = configuration.validateClusters ?? true
   const checked: RouteContext = validate ? context : { ...context, clusterNames: undefined }
-  checkPerFilterConfig(configuration, configuration.typedPerFilterConfig, checked)
+  checkPerFilterConfig(configuration.typedPerFilterConfig, checked)
   for (const virtualHost of configuration.virtualHosts) {
-    checkPerFilterConfig(virtualHost, virtualHost.typedPerFilterConfig, checked)
+    checkPerFilterConfig(virtualHost.typedPerFilterConfig, checked)
     checkRetryPolicy(virtualHost.retryPolicy, checked.report)
     for (const route of virtualHost.routes) checkRoute(route, checked)
   }
@@ -54,7 +54,7 @@ function checkDomains(virtualHosts: readonly VirtualHost[], report: Report): voi
 }
 
 function checkRoute(route: Route, context: RouteContext): void {
-  checkPerFilterConfig(route, route.typedPerFilterConfig, context)
+  checkPerFilterConfig(route.typedPerFilterConfig, context)
   if (route.route) checkRouteAction(route.route, context)
 }
 
@@ -139,7 +139,7 @@ const sameAtRoute = new Set([
   'envoy.extensions.filters.http.set_metadata.v3.Config',
 ])
 
-function checkPerFilterConfig(owner: object, configs: ReadonlyMap<string, AnyMessage>, context: RouteContext): void {
+function checkPerFilterConfig(configs: ReadonlyMap<string, AnyMessage>, context: RouteContext): void {
   const { filterNames, report } = context
   for (const [name, any] of configs) {
     checkPerRouteType(name, any, report)
@@ -151,7 +151,6 @@ function checkPerFilterConfig(owner: object, configs: ReadonlyMap<string, AnyMes
     const text = `no filter of this chain is named "${name}", so its settings change nothing${hint}`
     report.warning(any, undefined, text, 'advice')
   }
-  void owner
 }
 
 function checkPerRouteType(name: string, any: AnyMessage, report: Report): void {

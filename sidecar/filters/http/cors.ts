@@ -17,11 +17,12 @@ import {
   type HttpStream,
 } from '../../filter-chain/http-filter.ts'
 import type { RuntimeFraction } from '../../filter-chain/runtime.ts'
+import { binaryText } from '../../observability/formatter/context.ts'
 import type { Counter } from '../../observability/stats.ts'
 import { Mistakes } from '../../router/mistakes.ts'
 import type { RouteEntry } from '../../router/route-entry.ts'
 import { type StringMatch, stringMatch } from '../../router/string-matcher.ts'
-import { runtimeFraction } from './runtime-fraction.ts'
+import { fractionOr } from './runtime-fraction.ts'
 
 /** '' and undefined mean that this level does not say. */
 interface CorsPolicy {
@@ -55,15 +56,15 @@ function decodePolicy(message: CorsPolicyMessage | RouteCorsPolicy): CorsPolicy 
     origins: message.allowOriginStringMatch.map((matcher, i) =>
       stringMatch(matcher, `allow_origin_string_match[${i}]`, mistakes),
     ),
-    allowMethods: message.allowMethods,
-    allowHeaders: message.allowHeaders,
-    exposeHeaders: message.exposeHeaders,
-    maxAge: message.maxAge,
+    allowMethods: binaryText(message.allowMethods),
+    allowHeaders: binaryText(message.allowHeaders),
+    exposeHeaders: binaryText(message.exposeHeaders),
+    maxAge: binaryText(message.maxAge),
     allowCredentials: message.allowCredentials,
     allowPrivateNetworkAccess: message.allowPrivateNetworkAccess,
     forwardNotMatchingPreflights: message.forwardNotMatchingPreflights,
-    enabled: runtimeFraction(message.filterEnabled, 100),
-    shadowEnabled: runtimeFraction(message.shadowEnabled, 0),
+    enabled: fractionOr(message.filterEnabled, 100),
+    shadowEnabled: fractionOr(message.shadowEnabled, 0),
   }
   mistakes.throwFirst()
   return policy

@@ -25,7 +25,7 @@ import {
 import { ResponseFlag } from '../../observability/response-flags.ts'
 import { Mistakes } from '../../router/mistakes.ts'
 import { compileValue, HeaderMutations, type ValueFormat } from './header-mutations.ts'
-import { percentEncode, splitQuery } from './query-string.ts'
+import { percentDecode, percentEncode, splitQuery } from './query-string.ts'
 
 interface Mutations {
   readonly request: HeaderMutations
@@ -106,6 +106,7 @@ class HeaderMutation implements HttpFilter {
   readonly #filterName: string
   /** The same for the whole stream, whatever becomes of its route. */
   #all: readonly Mutations[] | undefined = undefined
+  #replied = false
 
   constructor(config: HeaderMutationConfig, filterName: string) {
     this.#config = config
@@ -133,9 +134,12 @@ class HeaderMutation implements HttpFilter {
   }
 
   onResponseHeaders(stream: HttpStream, headers: ResponseHeaders): FilterStatus {
+    const { status } = headers
     for (const { response } of this.#mutations(stream)) response.apply(headers, stream)
-    // Removing the status takes the whole response away, as in Envoy.
-    if (headers.status === 0) {
+    // Removing the status takes the whole response away, as in Envoy. The reply that says so comes by here again.
+    if (headers.status === 0 && this.#replied) headers.status = status
+    else if (headers.status === 0) {
+      this.#replied = true
       return stream.sendLocalReply({
         status: 502,
         details: 'filter_removed_required_response_headers{missing_required_header:_:status}',
@@ -160,13 +164,17 @@ class HeaderMutation implements HttpFilter {
 }
 
 interface Parameter {
+  /** Decoded. */
   readonly name: string
-  /** As it is on the wire; undefined where there is no `=`. */
+  /** `name=value` as it goes on the wire. */
   readonly text: string
 }
 
 function mutateQuery(path: string, mutations: readonly QueryMutation[], stream: HttpStream): string {
-  let parameters: Parameter[] = splitQuery(path).map(({ name, value }) => ({ name, text: `${name}=${value}` }))
+  let parameters: Parameter[] = splitQuery(path).map(({ name, value }) => ({
+    name: percentDecode(name),
+    text: `${name}=${value}`,
+  }))
   for (const { name, value, action } of mutations) {
     const exists = parameters.some(parameter => parameter.name === name)
     if (value === undefined) {
@@ -174,7 +182,7 @@ function mutateQuery(path: string, mutations: readonly QueryMutation[], stream: 
       continue
     }
     if ((action === 'ADD_IF_ABSENT' && exists) || (action === 'OVERWRITE_IF_EXISTS' && !exists)) continue
-    const added = { name, text: `${name}=${percentEncode(value(stream))}` }
+    const added = { name, text: `${percentEncode(name)}=${percentEncode(value(stream))}` }
     if (action.startsWith('OVERWRITE')) parameters = parameters.filter(parameter => parameter.name !== name)
     parameters.push(added)
   }

@@ -6,7 +6,7 @@
  * traced. Every other response says `x-envoy-immediate-health-check-fail` while the operator has failed this proxy
  * (`/healthcheck/fail`, draining), so that callers stop sending at once.
  *
- * Answers come as soon as the head is here; Envoy waits for the body of a health check that has one.
+ * A health check with a body is answered when the body has come, as by Envoy, so that the connection can be kept.
  */
 
 import type { Clock } from '../../base/clock.ts'
@@ -24,6 +24,9 @@ import {
 import { ResponseFlag } from '../../observability/response-flags.ts'
 import { allMatch, type HeaderMatcher, headerMatchers } from '../../router/header-matcher.ts'
 import { type ProxyState, proxyStateOf } from './proxy-state.ts'
+
+/** Health checks have no body to speak of; what is longer is answered with 413. */
+const MAX_BODY_BYTES = 1024 * 1024
 
 interface HealthCheckConfig {
   readonly passThrough: boolean
@@ -103,16 +106,18 @@ class HealthCheck implements HttpFilter {
     this.#state = state
   }
 
-  onRequestHeaders(stream: HttpStream, headers: RequestHeaders): FilterStatus {
+  onRequestHeaders(stream: HttpStream, headers: RequestHeaders, endStream: boolean): FilterStatus {
     const { config, proxy, hasCachedResponse } = this.#state
     if (!allMatch(config.headers, headers)) return FilterStatus.Continue
     this.#isHealthCheck = true
     stream.info.healthCheck = true
     stream.info.sampled = false
-    if (proxy.health.failed) return this.#reply(stream, 503, 'health_check_failed')
-    if (!config.passThrough) return this.#answer(stream)
-    if (!hasCachedResponse) return FilterStatus.Continue
-    return this.#reply(stream, this.#state.cachedStatus, 'health_check_cached', this.#state.cachedDegraded)
+    if (config.passThrough && !proxy.health.failed && !hasCachedResponse) return FilterStatus.Continue
+    return endStream ? this.#answer(stream) : stream.bufferRequest(MAX_BODY_BYTES)
+  }
+
+  onRequestBuffered(stream: HttpStream): void {
+    this.#answer(stream)
   }
 
   onResponseHeaders(_stream: HttpStream, headers: ResponseHeaders): FilterStatus {
@@ -126,7 +131,11 @@ class HealthCheck implements HttpFilter {
   }
 
   #answer(stream: HttpStream): FilterStatus {
-    const { config, clusters } = this.#state
+    const { config, clusters, proxy } = this.#state
+    if (proxy.health.failed) return this.#reply(stream, 503, 'health_check_failed')
+    if (config.cacheTimeMs > 0) {
+      return this.#reply(stream, this.#state.cachedStatus, 'health_check_cached', this.#state.cachedDegraded)
+    }
     let details = 'health_check_ok'
     for (const [cluster, required] of config.minHealthyPercentages) {
       const healthy = clusters.healthyPercentage(cluster)

@@ -28,6 +28,7 @@ import {
   type HttpStream,
 } from '../../filter-chain/http-filter.ts'
 import type { RuntimeFraction } from '../../filter-chain/runtime.ts'
+import { binaryText } from '../../observability/formatter/context.ts'
 import { ResponseFlag } from '../../observability/response-flags.ts'
 import type { Counter } from '../../observability/stats.ts'
 import type { DownstreamConnectionInfo } from '../../observability/stream-info.ts'
@@ -42,7 +43,7 @@ import {
   type RateLimitActions,
   rateLimitActions,
 } from './rate-limit-descriptors.ts'
-import { runtimeFraction } from './runtime-fraction.ts'
+import { fractionOr } from './runtime-fraction.ts'
 import { errorStatus } from './status-code.ts'
 
 const DEFAULT_STATUS = 429
@@ -51,6 +52,7 @@ const DEFAULT_MAX_DYNAMIC_DESCRIPTORS = 20
 const MIN_FILL_INTERVAL_MS = 50
 const RESOURCE_EXHAUSTED = 8
 const REASON = 'local_rate_limited'
+const NO_DESCRIPTORS: readonly Descriptor[] = []
 
 interface DescriptorConfig {
   readonly entries: readonly DescriptorEntry[]
@@ -120,8 +122,8 @@ function decodeLocalRateLimit(message: HttpLocalRateLimit): LocalRateLimitConfig
     status: errorStatus(message.status, DEFAULT_STATUS),
     grpcStatus: message.rateLimitedAsResourceExhausted ? RESOURCE_EXHAUSTED : undefined,
     bucket: message.tokenBucket && bucketSettings(message.tokenBucket, mistakes),
-    enabled: runtimeFraction(message.filterEnabled, 0),
-    enforced: runtimeFraction(message.filterEnforced, 0),
+    enabled: fractionOr(message.filterEnabled, 0),
+    enforced: fractionOr(message.filterEnforced, 0),
     descriptors,
     maxDynamicDescriptors: message.maxDynamicDescriptors ?? DEFAULT_MAX_DYNAMIC_DESCRIPTORS,
     alwaysConsumesDefault: message.alwaysConsumeDefaultTokenBucket ?? true,
@@ -146,7 +148,7 @@ function decodeDescriptor(message: LocalRateLimitDescriptor, mistakes: Mistakes)
   if (message.tokenBucket === undefined) mistakes.error('token_bucket', 'is required')
   const bucket = message.tokenBucket ?? { maxTokens: 0, tokensPerFill: 1, fillInterval: 1000 }
   return {
-    entries: message.entries.map(({ key, value }) => ({ key, value })),
+    entries: message.entries.map(({ key, value }) => ({ key: binaryText(key), value: binaryText(value) })),
     bucket: bucketSettings(bucket, mistakes),
     shadow: message.shadowMode,
   }
@@ -404,7 +406,7 @@ class LocalRateLimit implements HttpFilter {
 
   #describe(stream: HttpStream, headers: RequestHeaders): readonly Descriptor[] {
     const { descriptors, actions, stage } = this.#config
-    if (descriptors.length === 0) return []
+    if (descriptors.length === 0) return NO_DESCRIPTORS
     const { localCluster } = this.#limits
     const found: Descriptor[] = []
     const add = (list: readonly RateLimitActions[], ofRoute: boolean) => {

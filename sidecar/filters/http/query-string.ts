@@ -1,9 +1,10 @@
 /** The query of a request target, as Envoy reads it: `+` is a plus, a `%` that begins no escape stays. */
 
-/** Values by name, percent-decoded, in wire order; a parameter without `=` has the value ''. */
+/** Values by name, both percent-decoded, in wire order; a parameter without `=` has the value ''. */
 export function parseQuery(path: string): Map<string, string[]> {
   const query = new Map<string, string[]>()
-  for (const { name, value } of splitQuery(path)) {
+  for (const { name: rawName, value } of splitQuery(path)) {
+    const name = percentDecode(rawName)
     const values = query.get(name)
     if (values === undefined) query.set(name, [percentDecode(value)])
     else values.push(percentDecode(value))

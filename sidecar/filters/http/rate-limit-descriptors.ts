@@ -18,6 +18,7 @@ import type {
   RateLimit_XRateLimitOption,
 } from '../../config/schema/generated/types.ts'
 import type { HttpStream } from '../../filter-chain/http-filter.ts'
+import { binaryText } from '../../observability/formatter/context.ts'
 import { allMatch, headerMatchers } from '../../router/header-matcher.ts'
 import type { Mistakes } from '../../router/mistakes.ts'
 import type { RouteEntry } from '../../router/route-entry.ts'
@@ -138,18 +139,18 @@ function compileAction(action: RateLimit_Action, mistakes: Mistakes): Action {
   }
   if (action.genericKey !== undefined) {
     const { descriptorKey, descriptorValue } = action.genericKey
-    const entry = { key: descriptorKey || 'generic_key', value: descriptorValue }
+    const entry = constantEntry(descriptorKey || 'generic_key', descriptorValue)
     return () => entry
   }
   if (action.headerValueMatch !== undefined) {
     const { descriptorKey, descriptorValue, expectMatch = true, headers } = action.headerValueMatch
-    const entry = { key: descriptorKey || 'header_match', value: descriptorValue }
+    const entry = constantEntry(descriptorKey || 'header_match', descriptorValue)
     const matchers = headerMatchers(headers, mistakes, 'header_value_match.headers')
     return (_stream, requestHeaders) => (allMatch(matchers, requestHeaders) === expectMatch ? entry : VETO)
   }
   if (action.queryParameterValueMatch !== undefined) {
     const { descriptorKey, descriptorValue, expectMatch = true, queryParameters } = action.queryParameterValueMatch
-    const entry = { key: descriptorKey || 'query_match', value: descriptorValue }
+    const entry = constantEntry(descriptorKey || 'query_match', descriptorValue)
     const matchers = queryParameters.map((matcher, i) =>
       queryMatcher(matcher, mistakes.below(`query_parameter_value_match.query_parameters[${i}]`, matcher)),
     )
@@ -173,6 +174,11 @@ function compileAction(action: RateLimit_Action, mistakes: Mistakes): Action {
   }
   mistakes.error('extension', 'descriptor extensions are not supported')
   return () => VETO
+}
+
+/** Texts of configuration in the form of values from the wire. */
+function constantEntry(key: string, value: string): DescriptorEntry {
+  return { key: binaryText(key), value: binaryText(value) }
 }
 
 function entryOrAbsent(key: string, value: string | undefined, skipIfAbsent: boolean): Addition {

@@ -207,9 +207,29 @@ export const corsScenarios: readonly FilterScenario[] = [
   },
   {
     name: 'cors: the old fields of the route',
+    envoyOnly: 'config/ refuses route.cors and names the field to use instead; the filter itself understands it',
     filters: [cors],
     routes: [{ match: { prefix: '/' }, route: { cluster: 'app', cors: full } }],
     steps: [{ ...preflight('http://a.test') }, { headers: { origin: 'http://a.test' } }],
+    stats: STATS,
+  },
+  {
+    name: 'cors: odd origins',
+    filters: [cors],
+    routes: [route(policy({ allow_origin_string_match: [{ safe_regex: { regex: '.*' } }], allow_methods: 'GET' }))],
+    steps: [
+      { headers: { origin: '' }, expect: { headers: { 'access-control-allow-origin': null } } },
+      {
+        method: 'OPTIONS',
+        headers: [
+          ['origin', 'http://a'],
+          ['origin', 'http://b'],
+          ['access-control-request-method', 'GET'],
+        ],
+        expect: { headers: { 'access-control-allow-origin': 'http://a,http://b' } },
+      },
+      { headers: { origin: 'null' }, expect: { headers: { 'access-control-allow-origin': 'null' } } },
+    ],
     stats: STATS,
   },
 ]

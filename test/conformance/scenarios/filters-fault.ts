@@ -234,4 +234,21 @@ export const faultScenarios: readonly FilterScenario[] = [
     steps: [{ headers: { 'x-envoy-downstream-service-cluster': 'caller' }, expect: { status: 500 } }],
     stats: ['http.{prefix}.fault.caller.aborts_injected', ...STATS],
   },
+  {
+    name: 'fault: an abort without a body',
+    filters: [fault({ abort: abort(204) })],
+    steps: [{ expect: { status: 204, body: '' } }, { method: 'HEAD', expect: { status: 204 } }],
+  },
+  {
+    name: 'fault: a body of its own for a gRPC request',
+    filters: [fault({ abort: { http_status: 500, percentage: percent(100), response_body: '50% broken' } })],
+    steps: [
+      { method: 'POST', headers: GRPC, expect: { headers: { 'grpc-status': '2', 'grpc-message': '50%25 broken' } } },
+    ],
+  },
+  {
+    name: 'fault: metadata of a delayed request',
+    filters: [fault({ delay: delay('0.01s'), filter_metadata: { note: 'late' } })],
+    steps: [{ expect: { log: 'meta=late' } }],
+  },
 ]

@@ -246,4 +246,63 @@ export const headerMutationScenarios: readonly FilterScenario[] = [
     ],
     steps: [{ headers: { 'x-route': 'a' } }],
   },
+  {
+    name: 'header_mutation: the deprecated append',
+    filters: [
+      mutation({
+        request_mutations: [
+          { append: { header: { key: 'x-a', value: 'n' }, append: true } },
+          { append: { header: { key: 'x-b', value: 'n' }, append: false } },
+        ],
+      }),
+    ],
+    steps: [{ headers: { 'x-a': 'o', 'x-b': 'o' } }],
+    expectUpstream: [{ headers: { 'x-a': 'o, n', 'x-b': 'n' } }],
+  },
+  {
+    name: 'header_mutation: a request that loses its path is refused',
+    filters: [mutation({ request_mutations: [{ remove: ':path' }] })],
+    steps: [
+      {
+        expect: {
+          status: 503,
+          body: 'missing required header: :path',
+          log: '503 DPE filter_removed_required_request_headers{missing_required_header:_:path}',
+        },
+      },
+    ],
+    expectUpstream: [],
+  },
+  {
+    name: 'header_mutation: removing the length makes a body chunked',
+    filters: [
+      mutation({
+        request_mutations: [{ remove: 'content-length' }],
+        response_mutations: [{ remove: 'Content-Length' }],
+      }),
+    ],
+    steps: [{ method: 'POST', body: 'abc', expect: { status: 200, framing: 'chunked' } }],
+    expectUpstream: [{ body: 'abc', headers: { 'transfer-encoding': 'chunked', 'content-length': null } }],
+  },
+  {
+    name: 'header_mutation: filters in order, and back in reverse',
+    filters: [
+      mutation({ request_mutations: [append('x-a', '1')], response_mutations: [append('x-a', '1')] }),
+      {
+        ...(mutation({ request_mutations: [append('x-a', '2')], response_mutations: [append('x-a', '2')] }) as object),
+        name: 'second',
+      },
+    ],
+    steps: [{ expect: { headers: { 'x-a': '2, 1' } } }],
+    expectUpstream: [{ headers: { 'x-a': '1, 2' } }],
+  },
+  {
+    name: 'header_mutation: keys of query parameters',
+    filters: [mutation({ query_parameter_mutations: [query('a', '%REQ(x-v)%'), { remove: 'b' }] })],
+    steps: [
+      { path: '/?b=1&A=3&b=2', headers: { 'x-v': '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~ aZ9' } },
+      { path: '/?', headers: {} },
+      { path: '/p?c', headers: {} },
+    ],
+  },
 ]

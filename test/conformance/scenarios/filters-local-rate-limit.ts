@@ -1,24 +1,8 @@
-import { always, type Json, never, typed } from './bootstrap.ts'
+import { always, type Json, never } from './bootstrap.ts'
 import type { FilterScenario } from './filters.ts'
+import { actions, bucket, descriptor, limit, limitMessage as message, name, on } from './local-rate-limit-config.ts'
+import { rateLimitActionScenarios } from './rate-limit-actions.ts'
 
-const name = 'envoy.filters.http.local_ratelimit'
-const on = { filter_enabled: always, filter_enforced: always }
-const message = (fields: Record<string, Json>): Json =>
-  typed('http.local_ratelimit.v3.LocalRateLimit', { stat_prefix: 'rl', ...fields })
-const limit = (fields: Record<string, Json>): Json => ({ name, typed_config: message(fields) })
-
-/** A bucket that does not fill during a test. */
-const bucket = (tokens: number, interval = '1000s'): Json => ({
-  max_tokens: tokens,
-  tokens_per_fill: Math.max(1, tokens),
-  fill_interval: interval,
-})
-const descriptor = (entries: Record<string, string>, tokens: number, more: Record<string, Json> = {}): Json => ({
-  entries: Object.entries(entries).map(([key, value]) => ({ key, value })),
-  token_bucket: bucket(tokens),
-  ...more,
-})
-const actions = (...list: Json[]): Json => ({ actions: list })
 const header = (name: string, key: string, more: Record<string, Json> = {}): Json => ({
   request_headers: { header_name: name, descriptor_key: key, ...more },
 })
@@ -373,92 +357,141 @@ export const localRateLimitScenarios: readonly FilterScenario[] = [
     virtualHost: { rate_limits: [actions({ generic_key: { descriptor_value: 'x' } })] },
     steps: [ok],
   },
-  ...[
-    { what: 'generic_key', action: { generic_key: { descriptor_value: 'x' } }, entry: { generic_key: 'x' } },
-    { what: 'source_cluster', action: { source_cluster: {} }, entry: { source_cluster: 'test-service' } },
-    { what: 'destination_cluster', action: { destination_cluster: {} }, entry: { destination_cluster: 'app' } },
-    { what: 'remote_address', action: { remote_address: {} }, entry: { remote_address: '127.0.0.1' } },
-    {
-      what: 'masked_remote_address',
-      action: { masked_remote_address: { v4_prefix_mask_len: 16 } },
-      entry: { masked_remote_address: '127.0.0.0/16' },
-    },
-    {
-      what: 'query_parameters',
-      action: { query_parameters: { query_parameter_name: 'q', descriptor_key: 'k' } },
-      entry: { k: 'two words' },
-    },
-    {
-      what: 'header_value_match',
-      action: {
-        header_value_match: { descriptor_value: 'v', headers: [{ name: 'x-m', string_match: { exact: '1' } }] },
-      },
-      entry: { header_match: 'v' },
-    },
-    {
-      what: 'header_value_match that expects none',
-      action: {
-        header_value_match: {
-          descriptor_value: 'v',
-          expect_match: false,
-          headers: [{ name: 'x-m', string_match: { exact: '2' } }],
-        },
-      },
-      entry: { header_match: 'v' },
-    },
-    {
-      what: 'query_parameter_value_match',
-      action: {
-        query_parameter_value_match: {
-          descriptor_value: 'v',
-          query_parameters: [{ name: 'q', string_match: { prefix: 'two' } }],
-        },
-      },
-      entry: { query_match: 'v' },
-    },
-    {
-      what: 'remote_address_match',
-      action: {
-        remote_address_match: {
-          descriptor_value: 'v',
-          address_matcher: { ranges: [{ address_prefix: '127.0.0.0', prefix_len: 8 }] },
-        },
-      },
-      entry: { remote_address_match: 'v' },
-    },
-    {
-      what: 'metadata of the route',
-      action: {
-        metadata: {
-          descriptor_key: 'k',
-          metadata_key: { key: 'ns', path: [{ key: 'tier' }] },
-          source: 'ROUTE_ENTRY',
-        },
-      },
-      entry: { k: 'gold' },
-    },
-    {
-      what: 'metadata that is absent has its default',
-      action: {
-        metadata: { descriptor_key: 'k', metadata_key: { key: 'ns', path: [{ key: 'no' }] }, default_value: 'd' },
-      },
-      entry: { k: 'd' },
-    },
-  ].map(
-    ({ what, action, entry }): FilterScenario => ({
-      name: `local_ratelimit: action ${what}`,
-      filters: [
-        limit({
-          ...on,
-          token_bucket: bucket(100),
-          rate_limits: [actions(action as Json)],
-          descriptors: [descriptor(entry as unknown as Record<string, string>, 0)],
-        }),
-      ],
-      routes: [
-        { match: { prefix: '/' }, route: { cluster: 'app' }, metadata: { filter_metadata: { ns: { tier: 'gold' } } } },
-      ],
-      steps: [{ path: '/p?q=two%20words', headers: { 'x-m': '1' }, expect: { status: 429 } }],
-    }),
-  ),
+  {
+    name: 'local_ratelimit: a request of no hits is refused',
+    filters: [
+      limit({
+        ...on,
+        token_bucket: bucket(100),
+        rate_limits: [{ ...(actions(header('x-who', 'who')) as object), hits_addend: { format: '%REQ(x-hits)%' } }],
+        descriptors: [descriptor({ who: 'a' }, 50)],
+        enable_x_ratelimit_headers: 'DRAFT_VERSION_03',
+        enable_retry_after_header: true,
+      }),
+    ],
+    steps: [
+      { headers: { 'x-who': 'a', 'x-hits': '0' }, expect: { status: 429, headers: { 'retry-after': '1' } } },
+      { headers: { 'x-who': 'a', 'x-hits': '-1' }, expect: { status: 200, headers: { 'x-ratelimit-limit': '100' } } },
+      ...['1e1', '0x5', ' 3', '+3', '1.9'].map(hits => ({ headers: { 'x-who': 'a', 'x-hits': hits }, ...ok })),
+      { headers: { 'x-who': 'a', 'x-hits': '99999999999' }, ...ok },
+    ],
+  },
+  {
+    name: 'local_ratelimit: hits that are given back',
+    filters: [
+      limit({
+        ...on,
+        token_bucket: bucket(100),
+        rate_limits: [
+          {
+            ...(actions(header('x-who', 'who')) as object),
+            hits_addend: { format: '%REQ(x-hits)%', is_negative_hits: true },
+          },
+        ],
+        descriptors: [descriptor({ who: 'a' }, 5)],
+        enable_x_ratelimit_headers: 'DRAFT_VERSION_03',
+      }),
+    ],
+    steps: [{ headers: { 'x-who': 'a', 'x-hits': '2' }, expect: { headers: { 'x-ratelimit-remaining': '5' } } }],
+  },
+  {
+    name: 'local_ratelimit: x-ratelimit headers by descriptor',
+    filters: [
+      limit({
+        ...on,
+        token_bucket: bucket(10),
+        enable_x_ratelimit_headers: 'DRAFT_VERSION_03',
+        rate_limits: [{ ...(actions(header('x-who', 'who')) as object), x_ratelimit_option: 'OFF' }],
+        descriptors: [descriptor({ who: 'a' }, 1)],
+      }),
+    ],
+    steps: [
+      { headers: { 'x-who': 'a' }, expect: { headers: { 'x-ratelimit-limit': null } } },
+      { headers: { 'x-who': 'b' }, expect: { headers: { 'x-ratelimit-limit': '10' } } },
+    ],
+  },
+  {
+    name: 'local_ratelimit: a bucket that is always empty tells nothing',
+    filters: [
+      limit({
+        ...on,
+        token_bucket: bucket(0),
+        enable_x_ratelimit_headers: 'DRAFT_VERSION_03',
+        enable_retry_after_header: true,
+      }),
+    ],
+    steps: [{ expect: { status: 429, headers: { 'x-ratelimit-limit': null, 'retry-after': null } } }],
+  },
+  {
+    name: 'local_ratelimit: without a default bucket only descriptors limit',
+    filters: [
+      limit({
+        ...on,
+        enable_x_ratelimit_headers: 'DRAFT_VERSION_03',
+        rate_limits: [actions(header('x-who', 'who'))],
+        descriptors: [descriptor({ who: 'a' }, 1)],
+      }),
+    ],
+    steps: [
+      { headers: { 'x-who': 'a' }, ...ok },
+      { headers: { 'x-who': 'a' }, ...limited },
+      { headers: { 'x-who': 'b' }, expect: { status: 200, headers: { 'x-ratelimit-limit': null } } },
+    ],
+  },
+  {
+    name: 'local_ratelimit: the slowest of several descriptors is told',
+    filters: [
+      limit({
+        ...on,
+        token_bucket: bucket(100),
+        enable_x_ratelimit_headers: 'DRAFT_VERSION_03',
+        enable_retry_after_header: true,
+        rate_limits: [actions(header('x-who', 'who')), actions(header('x-b', 'b'))],
+        descriptors: [descriptor({ who: 'a' }, 3), descriptor({ b: '1' }, 2)],
+      }),
+    ],
+    steps: [
+      ...times(2, { headers: { 'x-who': 'a', 'x-b': '1' }, expect: { headers: { 'x-ratelimit-limit': '2' } } }),
+      { headers: { 'x-who': 'a', 'x-b': '1' }, expect: { status: 429, headers: { 'retry-after': '500' } } },
+      { headers: { 'x-who': 'a' }, expect: { headers: { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '334' } } },
+    ],
+  },
+  {
+    name: 'local_ratelimit: limits for the end of the stream are for others',
+    filters: [
+      limit({
+        ...on,
+        token_bucket: bucket(100),
+        rate_limits: [{ ...(actions(header('x-who', 'who')) as object), apply_on_stream_done: true }],
+        descriptors: [descriptor({ who: 'a' }, 0)],
+      }),
+    ],
+    steps: [{ headers: { 'x-who': 'a' }, ...ok }],
+  },
+  {
+    name: 'local_ratelimit: the first of several headers counts',
+    filters: [
+      limit({
+        ...on,
+        token_bucket: bucket(100),
+        rate_limits: [actions(header('x-who', 'who'))],
+        descriptors: [descriptor({ who: 'a,b' }, 0), descriptor({ who: 'a' }, 1)],
+      }),
+    ],
+    steps: times(2, {
+      headers: [
+        ['x-who', 'a'],
+        ['x-who', 'b'],
+      ] as [string, string][],
+    }).map((step, i) => ({ ...step, expect: { status: i === 0 ? 200 : 429 } })),
+  },
+  {
+    name: 'local_ratelimit: a refused request with a body closes the connection',
+    filters: [limit({ ...on, token_bucket: bucket(0) })],
+    steps: [
+      { method: 'POST', chunks: ['abc'], expect: { status: 429, headers: { connection: 'close' } } },
+      { method: 'HEAD', expect: { status: 429, body: '' } },
+    ],
+  },
+  ...rateLimitActionScenarios,
 ]

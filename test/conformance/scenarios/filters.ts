@@ -12,7 +12,10 @@ import { healthCheckScenarios } from './filters-health-check.ts'
 import { localRateLimitScenarios } from './filters-local-rate-limit.ts'
 
 /** A scenario with the listener it runs on. The listener's name is made from the scenario's. */
-export interface FilterScenario extends Omit<Scenario, 'listen'>, Omit<HttpListener, 'name'> {}
+export interface FilterScenario extends Omit<Scenario, 'listen'>, Omit<HttpListener, 'name'> {
+  /** Why Hopwise does not load this configuration (yet): the scenario is run on Envoy alone. */
+  envoyOnly?: string
+}
 
 const all: readonly FilterScenario[] = [
   ...bufferScenarios,
@@ -26,31 +29,37 @@ const all: readonly FilterScenario[] = [
 /** `s7`: short, because it is the stat prefix. */
 const listenerName = (index: number) => `s${index}`
 
-export const filtersSuite: Suite = {
-  name: 'filters',
-  config: bootstrap({
-    listeners: all.map((scenario, i) => httpListener({ ...scenario, name: listenerName(i) })),
-    clusters: [
-      cluster('app', '{{upstream:app}}'),
-      { name: 'empty', type: 'STATIC', load_assignment: { cluster_name: 'empty' } },
-    ],
-    more: `layered_runtime:
+/** A suite of some of the scenarios, or all. */
+export function filtersSuiteOf(scenarios: readonly FilterScenario[]): Suite {
+  return {
+    name: 'filters',
+    config: bootstrap({
+      listeners: scenarios.map((scenario, i) => httpListener({ ...scenario, name: listenerName(i) })),
+      clusters: [
+        cluster('app', '{{upstream:app}}'),
+        { name: 'empty', type: 'STATIC', load_assignment: { cluster_name: 'empty' } },
+      ],
+      more: `layered_runtime:
   layers:
   - name: static
     static_layer: {test: {abort_percent: 100, abort_status: 418, delay_ms: 80}}
 `,
-  }),
-  scenarios: all.map((scenario, i) => {
-    // `{prefix}` in a stat's name is the listener's stat prefix.
-    const named = (stat: string) => stat.replace('{prefix}', listenerName(i))
-    const { stats, expectStats } = scenario
-    return {
-      ...scenario,
-      listen: listenerName(i),
-      ...(stats === undefined ? {} : { stats: stats.map(named) }),
-      ...(expectStats === undefined
-        ? {}
-        : { expectStats: Object.fromEntries(Object.entries(expectStats).map(([key, value]) => [named(key), value])) }),
-    }
-  }),
+    }),
+    scenarios: scenarios.map((scenario, i) => {
+      // `{prefix}` in a stat's name is the listener's stat prefix.
+      const named = (stat: string) => stat.replace('{prefix}', listenerName(i))
+      const { stats, expectStats } = scenario
+      return {
+        ...scenario,
+        listen: listenerName(i),
+        ...(stats && { stats: stats.map(named) }),
+        ...(expectStats && {
+          expectStats: Object.fromEntries(Object.entries(expectStats).map(([key, value]) => [named(key), value])),
+        }),
+      }
+    }),
+  }
 }
+
+export const filtersSuite = filtersSuiteOf(all.filter(scenario => scenario.envoyOnly === undefined))
+export const envoyOnlySuite = filtersSuiteOf(all.filter(scenario => scenario.envoyOnly !== undefined))

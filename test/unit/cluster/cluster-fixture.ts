@@ -7,7 +7,7 @@ import { ClusterManager, type ClusterManagerOptions } from '../../../sidecar/clu
 import type { RunningCluster } from '../../../sidecar/cluster/running-cluster.ts'
 import { type HeaderMap, RequestHeaders, type ResponseHeaders } from '../../../sidecar/codec/header-map.ts'
 import type { RequestEncoder, ResponseDecoder, StreamFailure } from '../../../sidecar/codec/stream.ts'
-import { decodeResource } from '../../../sidecar/config/bootstrap.ts'
+import { decodeResource } from '../../../sidecar/config/resource.ts'
 import type { Cluster as ClusterMessage } from '../../../sidecar/config/schema/generated/types.ts'
 import { leastRequest } from '../../../sidecar/load-balancer/least-request.ts'
 import { random } from '../../../sidecar/load-balancer/random.ts'

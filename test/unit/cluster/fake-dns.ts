@@ -68,8 +68,7 @@ function question(message: Buffer): { name: string; type: number; end: number } 
 
 function response(query: Buffer, type: number, reply: Exclude<DnsReply, 'silence'>): Buffer {
   const head = Buffer.from(query)
-  const addresses =
-    typeof reply === 'string' ? [] : reply.addresses.filter(ip => isIPv6(ip) === (type === TYPE_AAAA))
+  const addresses = typeof reply === 'string' ? [] : reply.addresses.filter(ip => isIPv6(ip) === (type === TYPE_AAAA))
   const ofKind = type === TYPE_A || type === TYPE_AAAA ? addresses : []
   // Response, recursion desired and available, and the code.
   head.writeUInt16BE(0x8180 | (typeof reply === 'string' ? RCODES[reply] : 0), 2)
@@ -97,6 +96,7 @@ function ipv6Bytes(ip: string): Buffer {
   const last = groups(right)
   const middle = new Array<string>(8 - first.length - last.length).fill('0')
   const bytes = Buffer.alloc(16)
-  for (const [i, group] of [...first, ...middle, ...last].entries()) bytes.writeUInt16BE(Number.parseInt(group, 16), i * 2)
+  for (const [i, group] of [...first, ...middle, ...last].entries())
+    bytes.writeUInt16BE(Number.parseInt(group, 16), i * 2)
   return bytes
 }

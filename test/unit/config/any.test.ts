@@ -103,3 +103,13 @@ test('a name that needs configuration still breaks the rules of its message', ()
   const messages = errorsOf({ filters: '[{name: envoy.filters.http.buffer}, {name: envoy.filters.http.router}]' })
   assert.deepEqual(messages, ['is required'])
 })
+
+test('an optional filter that Hopwise lacks is left out with a warning', () => {
+  for (const type of ['envoy.extensions.filters.http.lua.v3.Lua', 'acme.filters.Nothing']) {
+    const parts = {
+      filters: `[{name: l, is_optional: true, typed_config: {"@type": type.googleapis.com/${type}}}, ${router}]`,
+    }
+    assert.equal(managerOf(loadOk(parts)).httpFilters[0]!.typedConfig, undefined)
+    assert.match(warningsOf(parts)[0]!, /^left out, as it is optional: /)
+  }
+})

@@ -60,7 +60,11 @@ export class RandomMessages {
   #native(descriptor: MessageDescriptor, depth: number): unknown {
     switch (descriptor.native) {
       case 'any': {
-        const types = ['envoy.config.route.v3.RouteMatch', 'google.protobuf.Duration', 'envoy.config.core.v3.Address']
+        const types = [
+          'envoy.config.route.v3.CookieMatcher',
+          'google.protobuf.Duration',
+          'envoy.config.core.v3.Address',
+        ]
         const typeUrl = this.#pick(types)
         return Object.freeze({ typeUrl, value: this.message(schema().message(typeUrl)!, depth + 1) })
       }

@@ -1,7 +1,19 @@
 /** Checks that need more than one message: names, places, and values that mean more than their type. */
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
-import { assignment, config, errorsOf, extension, load, router, warningsOf } from './configs.ts'
+import { discoveryType } from '../../../sidecar/config/discovery-type.ts'
+import {
+  assignment,
+  clusterOf,
+  config,
+  errorsOf,
+  extension,
+  load,
+  loadOk,
+  type Parts,
+  router,
+  warningsOf,
+} from './configs.ts'
 
 const buffer = `{name: b, typed_config: ${extension('filters.http.buffer.v3.Buffer', ', max_request_bytes: 5')}}`
 
@@ -198,4 +210,20 @@ test('runtime layers have different names and one admin layer', () => {
     'the layer "a" is there already, on line 29',
     'there is an admin layer already, on line 29',
   ])
+})
+
+test('the discovery type is told however it is written', () => {
+  const typeOf = (parts: Parts) => discoveryType(clusterOf(loadOk(parts)))
+  const two = assignment('a.example', 'b.example')
+  assert.equal(typeOf({}), 'STATIC')
+  assert.equal(typeOf({ type: '' }), 'STATIC')
+  assert.equal(typeOf({ type: 'LOGICAL_DNS', endpoints: assignment('a.example') }), 'LOGICAL_DNS')
+  assert.equal(typeOf({ type: 'LOGICAL_DNS', endpoints: two }), 'STRICT_DNS')
+  const dns = (fields: string) => ({
+    type: '',
+    cluster: `cluster_type: {name: envoy.cluster.dns, typed_config: ${extension('clusters.dns.v3.DnsCluster', fields)}}`,
+    endpoints: assignment('a.example'),
+  })
+  assert.equal(typeOf(dns('')), 'STRICT_DNS')
+  assert.equal(typeOf(dns(', all_addresses_in_single_endpoint: true')), 'LOGICAL_DNS')
 })

@@ -2,8 +2,9 @@
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { encodeBinary } from '../../../sidecar/config/binary.ts'
-import { decodeResource, everythingSupported } from '../../../sidecar/config/bootstrap.ts'
+import { decodeResource } from '../../../sidecar/config/resource.ts'
 import type { MessageTypes } from '../../../sidecar/config/schema/generated/types.ts'
+import { everythingSupported } from '../../../sidecar/config/support.ts'
 
 function errorsOf(typeName: keyof MessageTypes, text: string): string[] {
   const { errors } = decodeResource(typeName, text, { source: 'test.yaml', support: everythingSupported })

@@ -1,7 +1,9 @@
 /** The lists of what is supported name only what exists, and everything that a supported field needs. */
 import { strict as assert } from 'node:assert'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { acceptedWithoutEffect } from '../../../sidecar/config/accepted-without-effect.ts'
+import { loadBootstrap } from '../../../sidecar/config/bootstrap.ts'
 import { comesLater } from '../../../sidecar/config/comes-later.ts'
 import { extensionCategories } from '../../../sidecar/config/extension-names.ts'
 import { extensionPoints } from '../../../sidecar/config/extension-points.ts'
@@ -65,4 +67,17 @@ test('the message of every supported field is on a list too', () => {
     }
   }
   assert.deepEqual([...missing].sort(), [])
+})
+
+test('a configuration with one of everything loads, under strict too', () => {
+  const { bootstrap, errors, warnings } = loadBootstrap({
+    file: join(import.meta.dirname, 'one-of-everything.yaml'),
+    strict: true,
+  })
+  assert.deepEqual(errors, [])
+  assert.deepEqual(
+    warnings.map(({ code }) => code),
+    ['deprecated', 'deprecated'],
+  )
+  assert.equal(bootstrap?.staticResources?.clusters.length, 3)
 })

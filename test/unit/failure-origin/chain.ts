@@ -152,7 +152,7 @@ function applicationOf(
       }
       if (isFailed(reply!) && manner !== 'swallow') {
         if (manner === 'delay') yield { sleep: 30 }
-        return { status: 500, truth: reply!.truth }
+        return { status: reply!.status === 429 ? 429 : 500, truth: reply!.truth }
       }
     }
     yield { sleep: sim.some(workMs) }

@@ -70,7 +70,10 @@ test('each component has its level, which can be changed while it logs', () => {
 
 test('levels per component come as Envoy takes them on its command line, and mistakes are named', () => {
   const { log: processLog } = log()
-  assert.equal(processLog.setComponents('upstream:debug,http:trace'), undefined)
+  assert.equal(processLog.setComponents('upstream:debug,http:trace,main:warn'), undefined)
+  assert.equal(new Map(processLog.levels()).get('main'), 'warning')
+  processLog.configure({ format: 'json' })
+  assert.equal(new Map(processLog.levels()).get('upstream'), 'debug', 'configuring the format leaves levels alone')
   assert.equal(new Map(processLog.levels()).get('http'), 'trace')
   assert.match(processLog.setComponents('nope:debug') ?? '', /no log component "nope"/)
   assert.match(processLog.setComponents('http:loud') ?? '', /no log level "loud"/)

@@ -34,6 +34,14 @@ test('a health check is answered, marked and not traced', () => {
   assert.ok(!other.info.healthCheck)
 })
 
+test('a health check with a body is answered when that has come', () => {
+  const stream = healthBench({ pass_through_mode: false }).stream({ ...check, method: 'POST' })
+  assert.equal(stream.requestHeadersIn(false), FilterStatus.Stop)
+  assert.deepEqual([stream.reply], [undefined])
+  stream.requestBuffered(3)
+  assert.equal(stream.reply?.status, 200)
+})
+
 test('clusters must have enough healthy hosts', () => {
   const answer = (percentages: Record<string, number>) => {
     const minimum = Object.fromEntries(Object.entries(percentages).map(([name, value]) => [name, { value }]))

@@ -1,0 +1,28 @@
+/** Everything that ships: the one list of extensions. Nothing registers itself; what is not named here does not exist. */
+import type { HttpFilterFactory } from './filter-chain/http-filter.ts'
+import { buffer } from './filters/http/buffer.ts'
+import { cors } from './filters/http/cors.ts'
+import { fault } from './filters/http/fault.ts'
+import { headerMutation } from './filters/http/header-mutation.ts'
+import { healthCheck } from './filters/http/health-check.ts'
+import { localRateLimit } from './filters/http/local-rate-limit.ts'
+import { leastRequest } from './load-balancer/least-request.ts'
+import type { LoadBalancingPolicy } from './load-balancer/policy.ts'
+import { random } from './load-balancer/random.ts'
+import { roundRobin } from './load-balancer/round-robin.ts'
+import { router } from './router/router-factory.ts'
+
+/** A factory whose configuration types are its own business. */
+export type AnyHttpFilterFactory = HttpFilterFactory<never, never>
+
+export const httpFilters: readonly AnyHttpFilterFactory[] = [
+  buffer,
+  cors,
+  fault,
+  headerMutation,
+  healthCheck,
+  localRateLimit,
+  router,
+] as unknown as readonly AnyHttpFilterFactory[]
+
+export const loadBalancingPolicies: readonly LoadBalancingPolicy[] = [leastRequest, random, roundRobin]

@@ -1,0 +1,143 @@
+/** `hopwise run`: reads like a table of contents; what each step does is in the room it calls. */
+import { watch } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import type { CliIo } from './cli/verb.ts'
+import { invariant } from './base/invariant.ts'
+import { decodeResource, loadBootstrap } from './config/bootstrap.ts'
+import { formatProblem } from './config/problems.ts'
+import type { AnyHttpFilterFactory } from './extensions.ts'
+import { logger, parseLogLevel, processLog } from './observability/logging.ts'
+import { loadExtension } from './server/load-extension.ts'
+import { parseServerOptions, RUN_HELP, type ServerOptions, UsageError } from './server/options.ts'
+import { Server, StartError } from './server/server.ts'
+import { superviseCommand } from './server/supervise-command.ts'
+
+const log = logger('main')
+
+/** Editors and Kubernetes replace files in several steps; the last one counts. */
+const SETTLE_MS = 100
+
+export async function run(args: string[], io: CliIo): Promise<number> {
+  let options: ServerOptions | 'help'
+  try {
+    options = parseServerOptions(args)
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    io.error(`hopwise run: ${error.message}\n`)
+    return 2
+  }
+  if (options === 'help') {
+    io.out(RUN_HELP)
+    return 0
+  }
+  configureLog(options)
+
+  // Configuration: every mistake at once, then nothing starts.
+  const loaded = load(options)
+  for (const warning of loaded.warnings) log.warning({}, formatProblem(warning))
+  if (loaded.bootstrap === undefined) {
+    for (const error of loaded.errors) io.error(`${formatProblem(error)}\n`)
+    return 1
+  }
+  const extraFilters: AnyHttpFilterFactory[] = []
+  for (const file of options.extensions) extraFilters.push(await loadExtension(file))
+  const server = new Server({
+    options,
+    bootstrap: loaded.bootstrap,
+    adminConnectionManager: adminConnectionManager(),
+    extraFilters,
+    reload: () => load(options),
+  })
+  if (options.mode === 'validate') {
+    const mistakes = server.check()
+    for (const mistake of mistakes) io.error(`${mistake}\n`)
+    await server.stop()
+    if (mistakes.length > 0) return 1
+    io.out(`configuration '${options.configPath ?? '--config-yaml'}' OK\n`)
+    return 0
+  }
+
+  // Service.
+  try {
+    await server.start()
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error
+    io.error(`hopwise run: ${error.message}\n`)
+    await server.stop()
+    return 1
+  }
+  handleSignals(server)
+  if (options.watch && options.configPath !== undefined) watchFile(options.configPath, () => reload(server))
+  const command = options.command.length > 0 ? superviseCommand(options.command, server) : undefined
+  await server.stopped
+  return (await command) ?? 0
+}
+
+function configureLog(options: ServerOptions): void {
+  const level = parseLogLevel(options.logLevel)
+  processLog.configure({
+    ...(level !== undefined && { level }),
+    ...(options.logFormat !== undefined && { format: options.logFormat }),
+    ...(options.logPath !== undefined && { path: options.logPath }),
+  })
+  if (options.componentLogLevel !== '') processLog.setComponents(options.componentLogLevel)
+  for (const name of options.withoutEffect) log.info({ option: `--${name}` }, 'accepted, changes nothing here')
+}
+
+function load(options: ServerOptions) {
+  const { strict } = options
+  if (options.configYaml !== undefined && options.configPath === undefined) {
+    return loadBootstrap({ text: options.configYaml, file: '--config-yaml', strict })
+  }
+  return loadBootstrap({ file: options.configPath, strict })
+}
+
+/** The admin listener's: no routes and no filters of Envoy's, only defaults. */
+function adminConnectionManager() {
+  const name = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
+  const text = '{stat_prefix: admin, generate_request_id: false, route_config: {name: admin}}'
+  const { value, errors } = decodeResource(name, text, { source: 'admin' })
+  invariant(value !== undefined, errors.map(formatProblem).join('; '))
+  return value
+}
+
+function handleSignals(server: Server): void {
+  let asked = false
+  const end = () => {
+    // The second signal means now.
+    if (asked) void server.stop()
+    else {
+      asked = true
+      void server.drain()
+    }
+  }
+  process.on('SIGTERM', end)
+  process.on('SIGINT', end)
+  process.on('SIGHUP', () => reload(server))
+  process.on('SIGUSR1', () => server.reopenLogs())
+}
+
+function reload(server: Server): void {
+  void server.reload().then(problems => {
+    for (const problem of problems) log.error({}, `configuration not reloaded: ${problem}`)
+  })
+}
+
+/**
+ * Calls `changed` when the file's content may have changed: written, replaced by rename, or behind a link that Kubernetes
+ * turned round. The folder is watched, because a replaced file takes its watch with it.
+ */
+function watchFile(path: string, changed: () => void): void {
+  let settle: NodeJS.Timeout | undefined
+  const later = () => {
+    clearTimeout(settle)
+    settle = setTimeout(changed, SETTLE_MS)
+    settle.unref()
+  }
+  const name = basename(path)
+  const watcher = watch(dirname(path), (_event, file) => {
+    if (file === name || file === '..data' || file === null) later()
+  })
+  watcher.on('error', error => log.warning({ error: String(error) }, 'the configuration file is not watched any more'))
+  watcher.unref()
+}

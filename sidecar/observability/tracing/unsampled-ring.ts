@@ -1,0 +1,43 @@
+/**
+ * The last unsampled spans that have ended: when a request fails, those of its trace are reported after all.
+ *
+ * A span of an attempt, or of an egress call, ends before the failure of the request that caused it is known. Keeping one
+ * costs a write into an array; looking for a trace is a pass over the ring, and happens on failures only.
+ */
+import type { Span } from './span.ts'
+
+export const DEFAULT_RING_SIZE = 512
+
+export class UnsampledRing {
+  readonly #spans: (Span | undefined)[]
+  #next = 0
+
+  constructor(size = DEFAULT_RING_SIZE) {
+    this.#spans = new Array<Span | undefined>(size).fill(undefined)
+  }
+
+  add(span: Span): void {
+    const spans = this.#spans
+    if (spans.length === 0) return
+    spans[this.#next] = span
+    this.#next = this.#next + 1 === spans.length ? 0 : this.#next + 1
+  }
+
+  /** Takes the spans of a trace out, oldest first. */
+  take(traceId: string): Span[] {
+    const found: Span[] = []
+    const spans = this.#spans
+    for (let i = 0; i < spans.length; i++) {
+      const index = (this.#next + i) % spans.length
+      const span = spans[index]
+      if (span === undefined || span.traceId !== traceId) continue
+      spans[index] = undefined
+      found.push(span)
+    }
+    return found
+  }
+
+  clear(): void {
+    this.#spans.fill(undefined)
+  }
+}

@@ -1,0 +1,71 @@
+/** The deadline that gRPC callers send along (`grpc-timeout`), and what routes make of it. */
+import type { RequestHeaders } from '../codec/header-map.ts'
+import type { RouteAction } from '../config/schema/generated/types.ts'
+
+/** Milliseconds of one unit. */
+const UNITS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 }
+
+/** `grpc-timeout` in milliseconds, rounded up; undefined where it is missing or malformed. */
+export function grpcTimeoutMs(headers: RequestHeaders): number | undefined {
+  const text = headers.get('grpc-timeout')
+  if (text === undefined) return undefined
+  const parts = /^(\d{1,8})([HMSmun])$/.exec(text)
+  return parts === null ? undefined : Math.ceil(Number(parts[1]) * UNITS[parts[2]!]!)
+}
+
+/** `application/grpc`, alone or with a codec (`application/grpc+proto`). */
+export function isGrpcRequest(headers: RequestHeaders): boolean {
+  const type = headers.get('content-type')
+  if (type === undefined || !type.startsWith(GRPC) || headers.path === '') return false
+  return type.length === GRPC.length || type.charCodeAt(GRPC.length) === PLUS
+}
+
+const GRPC = 'application/grpc'
+const PLUS = 0x2b
+
+export class GrpcDeadlines {
+  /** `max_stream_duration.grpc_timeout_header_max` and `…offset`. */
+  readonly #streamMax: number | undefined
+  readonly #streamOffset: number
+  /** Their deprecated predecessors, `max_grpc_timeout` and `grpc_timeout_offset`. */
+  readonly #responseMax: number | undefined
+  readonly #responseOffset: number
+
+  private constructor(action: RouteAction) {
+    const duration = action.maxStreamDuration
+    this.#streamMax = duration?.grpcTimeoutHeaderMax
+    this.#streamOffset = duration?.grpcTimeoutHeaderOffset ?? 0
+    this.#responseMax = duration === undefined ? action.maxGrpcTimeout : undefined
+    this.#responseOffset = action.grpcTimeoutOffset ?? 0
+  }
+
+  /** Undefined where the route pays no heed to `grpc-timeout`. */
+  static of(action: RouteAction): GrpcDeadlines | undefined {
+    const heeds =
+      action.maxStreamDuration === undefined
+        ? action.maxGrpcTimeout !== undefined
+        : action.maxStreamDuration.grpcTimeoutHeaderMax !== undefined
+    return heeds ? new GrpcDeadlines(action) : undefined
+  }
+
+  /** How long the whole stream may last by its `grpc-timeout`; undefined where that does not count. */
+  streamDuration(headers: RequestHeaders): number | undefined {
+    const max = this.#streamMax
+    if (max === undefined) return undefined
+    const asked = grpcTimeoutMs(headers)
+    if (asked === undefined) return undefined
+    const capped = max !== 0 && asked > max ? max : asked
+    // A deadline that is over at once is not the same as none, which 0 would mean.
+    return Math.max(1, capped - this.#streamOffset)
+  }
+
+  /** The response timeout by `max_grpc_timeout`; undefined where the route's own counts. 0 means none. */
+  responseTimeout(headers: RequestHeaders): number | undefined {
+    const max = this.#responseMax
+    if (max === undefined || !isGrpcRequest(headers)) return undefined
+    let timeout = grpcTimeoutMs(headers) ?? 0
+    // An offset that would leave nothing is not applied: 0 would be no limit at all.
+    if (this.#responseOffset < timeout) timeout -= this.#responseOffset
+    return max !== 0 && (timeout === 0 || timeout > max) ? max : timeout
+  }
+}

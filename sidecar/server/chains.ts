@@ -1,0 +1,244 @@
+/**
+ * Filter chains from configuration: network filters, the HTTP connection manager and its HTTP filters, made of decoded
+ * messages. Everything that can be wrong is found here, before anything of the running proxy is touched.
+ */
+import type { Address } from '../base/address.ts'
+import { hopwiseMetadata } from '../config/hopwise-metadata.ts'
+import type {
+  AnyMessage,
+  FilterChain as FilterChainMessage,
+  HttpConnectionManager,
+  HttpFilter as HttpFilterMessage,
+  Listener as ListenerMessage,
+} from '../config/schema/generated/types.ts'
+import { FilterChain } from '../filter-chain/filter-manager.ts'
+import { ConfigError, type FilterContext } from '../filter-chain/http-filter.ts'
+import { ConnectionManager, type ConnectionManagerConfig } from '../http/connection-manager.ts'
+import { Http1Connection } from '../http/http1-connection.ts'
+import { ConnectionManagerStats } from '../http/stats.ts'
+import { type ObservationPolicy, StreamObserver } from '../http/stream-observation.ts'
+import type { ServedConnection, ServingChain } from '../listener/listener.ts'
+import type { StatsScope } from '../observability/stats.ts'
+import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
+import { compileRouteConfiguration, type RouteTable } from '../router/route-table.ts'
+import type { Connection } from '../transport/connection.ts'
+import { connectionManagerConfig } from './connection-manager-config.ts'
+import type { Environment } from './environment.ts'
+import { localReplyRewriter } from './local-reply-config.ts'
+
+const HTTP_CONNECTION_MANAGER = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
+
+/** A mistake with the message it is in, so that its place in the file can be found. */
+export class BuildError extends Error {
+  override name = 'BuildError'
+  readonly path: string
+  readonly at: object | undefined
+  constructor(path: string, reason: string, at?: object) {
+    super(reason)
+    this.path = path
+    this.at = at
+  }
+}
+
+/** Collects what is wrong while building goes on, so that one load tells all. */
+export class BuildErrors {
+  readonly errors: BuildError[] = []
+  readonly warnings: BuildError[] = []
+
+  attempt<T>(path: string, at: object | undefined, work: () => T): T | undefined {
+    try {
+      return work()
+    } catch (error) {
+      if (error instanceof BuildError) this.errors.push(error)
+      else if (error instanceof ConfigError)
+        this.add(error.field === '' ? path : `${path}.${error.field}`, error.message, at)
+      else throw error
+      return undefined
+    }
+  }
+
+  add(path: string, reason: string, at?: object): void {
+    this.errors.push(new BuildError(path, reason, at))
+  }
+}
+
+/** A chain that serves HTTP. */
+export class HttpServingChain implements ServingChain {
+  readonly name: string
+  readonly manager: ConnectionManager
+  readonly routes: RouteTable | undefined
+
+  constructor(name: string, manager: ConnectionManager, routes: RouteTable | undefined) {
+    this.name = name
+    this.manager = manager
+    this.routes = routes
+  }
+
+  serve(connection: Connection, info: DownstreamConnectionInfo, onClosed: () => void): ServedConnection {
+    return new Http1Connection(this.manager, connection, info, onClosed)
+  }
+}
+
+/** What of a listener its chains want to know. */
+export interface ListenerFacts {
+  readonly message: ListenerMessage
+  readonly address: Address
+  readonly statName: string
+  readonly bufferLimitBytes: number
+  readonly scope: StatsScope
+}
+
+export function buildChain(
+  chain: FilterChainMessage,
+  path: string,
+  listener: ListenerFacts,
+  env: Environment,
+  errors: BuildErrors,
+): ServingChain | undefined {
+  const last = chain.filters.at(-1)
+  if (last === undefined || last.typedConfig === undefined) {
+    errors.add(`${path}.filters`, 'a filter chain needs a terminal network filter', chain)
+    return undefined
+  }
+  if (last.typedConfig.typeUrl !== HTTP_CONNECTION_MANAGER) {
+    errors.add(`${path}.filters`, `network filter ${last.name} is not supported yet`, last)
+    return undefined
+  }
+  return buildConnectionManager(
+    last.typedConfig.value as HttpConnectionManager,
+    `${path}.filters[${chain.filters.length - 1}].typed_config`,
+    chain.name,
+    listener,
+    env,
+    errors,
+  )
+}
+
+function buildConnectionManager(
+  message: HttpConnectionManager,
+  path: string,
+  chainName: string,
+  listener: ListenerFacts,
+  env: Environment,
+  errors: BuildErrors,
+): HttpServingChain | undefined {
+  const before = errors.errors.length
+  const scope = listener.scope.scope(`http.${message.statPrefix}`)
+  const routeConfig = message.routeConfig
+  const managerScope = env.stats.scope(`http.${message.statPrefix}`)
+  const config: ConnectionManagerConfig = connectionManagerConfig(message, {
+    node: env.node,
+    localAddress: listener.address,
+    bufferLimitBytes: listener.bufferLimitBytes,
+    localReplyRewriter: errors.attempt(`${path}.local_reply_config`, message, () => localReplyRewriter(message, env)),
+    internalOnlyHeaders: routeConfig?.internalOnlyHeaders ?? [],
+  })
+  const filters = buildFilters(message.httpFilters, path, managerScope, env, errors)
+  let routes: RouteTable | undefined
+  if (routeConfig !== undefined) {
+    const compiled = compileRouteConfiguration(routeConfig, {
+      runtime: env.runtime,
+      decodeFilterConfig: (name, any) => decodeRouteFilterConfig(name, any, message.httpFilters, env),
+      clusterExists: name => env.clusters.get(name) !== undefined,
+    })
+    for (const { field, reason, message: at } of compiled.errors)
+      errors.add(`${path}.route_config.${field}`, reason, at)
+    routes = compiled.table
+  }
+  if (errors.errors.length > before || filters === undefined) return undefined
+  const policy = observationPolicy(listener.message, message)
+  const tracer = errors.attempt(`${path}.tracing`, message, () => env.tracers.tracerOf(message, policy, managerScope))
+  const loggers = errors.attempt(`${path}.access_log`, message, () => env.accessLogs.loggersOf(message.accessLog))
+  if (errors.errors.length > before) return undefined
+  const manager = new ConnectionManager({
+    config,
+    filterChain: new FilterChain(filters),
+    disabledByDefault: message.httpFilters.map(filter => filter.disabled),
+    routes,
+    stats: new ConnectionManagerStats(managerScope, scope),
+    clock: env.clock,
+    timers: env.timers,
+    random: env.random,
+    observer: new StreamObserver(policy, env.failures, tracer),
+    condition: env.condition,
+    loggers: loggers ?? [],
+  })
+  return new HttpServingChain(chainName, manager, routes)
+}
+
+/** Which way a listener faces, and whether its peers are outside the mesh (failure-origin.md, "Words"). */
+export function observationPolicy(listener: ListenerMessage, message: HttpConnectionManager): ObservationPolicy {
+  const settings = hopwiseMetadata(listener.metadata)
+  const direction =
+    listener.trafficDirection === 'UNSPECIFIED' ? (settings.direction ?? 'OUTBOUND') : listener.trafficDirection
+  return {
+    direction: direction === 'INBOUND' ? 'inbound' : 'outbound',
+    edge: settings.edge ?? message.useRemoteAddress === true,
+    humanBodies: settings.bodies === 'human',
+  }
+}
+
+function buildFilters(
+  messages: readonly HttpFilterMessage[],
+  path: string,
+  stats: StatsScope,
+  env: Environment,
+  errors: BuildErrors,
+) {
+  const before = errors.errors.length
+  const filters = messages.map((filter, i) => {
+    const at = `${path}.http_filters[${i}]`
+    const factory = env.filters.get(filter.typedConfig?.typeUrl ?? '') ?? env.filters.get(filter.name)
+    if (factory === undefined) {
+      if (!filter.isOptional) errors.add(at, `HTTP filter '${filter.name}' is not known`, filter)
+      return undefined
+    }
+    const last = i === messages.length - 1
+    if (factory.terminal === true && !last) {
+      errors.add(at, `terminal filter named ${filter.name} must be the last filter in a http filter chain.`, filter)
+    } else if (factory.terminal !== true && last) {
+      errors.add(at, `non-terminal filter named ${filter.name} is the last filter in a http filter chain.`, filter)
+    }
+    return errors.attempt(`${at}.typed_config`, filter, () => {
+      const context: FilterContext & { failureOrigin: unknown; health: unknown; localCluster: string } = {
+        filterName: filter.name,
+        clock: env.clock,
+        timers: env.timers,
+        random: env.random,
+        runtime: env.runtime,
+        stats,
+        rootStats: env.stats,
+        clusters: env.clusters,
+        failureOrigin: env.failures,
+        health: env.condition,
+        localCluster: env.node?.cluster ?? '',
+      }
+      const config = factory.decodeConfig((filter.typedConfig?.value ?? {}) as never)
+      return { name: filter.name, instance: factory.create(config, context) }
+    })
+  })
+  if (errors.errors.length > before) return undefined
+  return filters.filter(filter => filter !== undefined)
+}
+
+function decodeRouteFilterConfig(
+  name: string,
+  message: AnyMessage,
+  filters: readonly HttpFilterMessage[],
+  env: Environment,
+): unknown {
+  const listed = filters.find(filter => filter.name === name)
+  const factory =
+    env.filters.get(listed?.typedConfig?.typeUrl ?? '') ??
+    [...env.filters.values()].find(one => (one.routeTypeUrl ?? one.typeUrl) === message.typeUrl) ??
+    env.filters.get(name)
+  if (factory === undefined) return undefined
+  if ((factory.routeTypeUrl ?? factory.typeUrl) !== message.typeUrl) {
+    throw new ConfigError(
+      '',
+      `filter ${name} takes ${factory.routeTypeUrl ?? factory.typeUrl} here, not ${message.typeUrl}`,
+    )
+  }
+  const decode = factory.decodeRouteConfig ?? factory.decodeConfig
+  return decode.call(factory, message.value as never)
+}

@@ -1,0 +1,41 @@
+/** What everything that is built from configuration shares: time, chance, stats, clusters, and the state of the server. */
+import type { Clock } from '../base/clock.ts'
+import type { Random } from '../base/random.ts'
+import type { TimerWheel } from '../base/timer-wheel.ts'
+import type { ClusterManager } from '../cluster/cluster-manager.ts'
+import type { Node } from '../config/schema/generated/types.ts'
+import type { AnyHttpFilterFactory } from '../extensions.ts'
+import type { FailureLocator } from '../failure-origin/failure-origin.ts'
+import type { RuntimeLayers } from '../filter-chain/runtime-layers.ts'
+import type { ServerCondition } from '../http/connection-manager.ts'
+import type { StatsStore } from '../observability/stats-store.ts'
+import type { AccessLogSinks } from './access-logs.ts'
+import type { Tracers } from './tracers.ts'
+
+export class Condition implements ServerCondition {
+  /** Connections are to be closed after their next response: `/healthcheck/fail`, draining, shutting down. */
+  draining = false
+  overloaded = false
+  /** The operator said so (`/healthcheck/fail`). */
+  healthCheckFailed = false
+  /** For the health_check filter: failed by the operator, or on the way out. */
+  get failed(): boolean {
+    return this.healthCheckFailed || this.draining
+  }
+}
+
+export interface Environment {
+  readonly clock: Clock
+  readonly timers: TimerWheel
+  readonly random: Random
+  readonly runtime: RuntimeLayers
+  readonly stats: StatsStore
+  readonly clusters: ClusterManager
+  readonly failures: FailureLocator
+  readonly condition: Condition
+  readonly node: Node | undefined
+  readonly serviceName: string
+  readonly filters: ReadonlyMap<string, AnyHttpFilterFactory>
+  readonly accessLogs: AccessLogSinks
+  readonly tracers: Tracers
+}

@@ -1,0 +1,22 @@
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { AnyHttpFilterFactory } from '../extensions.ts'
+
+/**
+ * Loads a filter of the user's own: a module whose default export, or an export named `filter`, is an
+ * `HttpFilterFactory`. Rejects with a sentence for the terminal when it is none.
+ */
+export async function loadExtension(file: string): Promise<AnyHttpFilterFactory> {
+  const module = (await import(pathToFileURL(resolve(file)).href)) as Record<string, unknown>
+  const candidates = [module['default'], module['filter'], ...Object.values(module)]
+  const factory = candidates.find(isFactory)
+  if (factory === undefined)
+    throw new Error(`--extension ${file}: exports no HttpFilterFactory (name, typeUrl, decodeConfig, create)`)
+  return factory
+}
+
+function isFactory(value: unknown): value is AnyHttpFilterFactory {
+  if (typeof value !== 'object' || value === null) return false
+  const factory = value as Partial<AnyHttpFilterFactory>
+  return typeof factory.name === 'string' && typeof factory.typeUrl === 'string' && typeof factory.create === 'function'
+}

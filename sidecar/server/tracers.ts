@@ -1,0 +1,234 @@
+/** Tracers from configuration: what the provider's message means, and the way of finished spans to their collector. */
+
+import { VERSION } from '../base/version.ts'
+import type {
+  CustomTag,
+  HttpConnectionManager,
+  OpenTelemetryConfig,
+  ZipkinConfig,
+} from '../config/schema/generated/types.ts'
+import type { ObservationPolicy } from '../http/stream-observation.ts'
+import { compileTextFormat } from '../observability/formatter/text-format.ts'
+import type { StatsScope } from '../observability/stats.ts'
+import type { CustomTagConfig } from '../observability/tracing/custom-tags.ts'
+import { OtlpProtobufEncoder } from '../observability/tracing/otlp-encoder.ts'
+import { otlpResource } from '../observability/tracing/otlp-resource.ts'
+import { SamplingStats } from '../observability/tracing/sampling.ts'
+import type { SpanEncoder } from '../observability/tracing/span-encoder.ts'
+import {
+  type CollectorKind,
+  outcomeOfStatus,
+  SpanExporter,
+  type SpanSink,
+} from '../observability/tracing/span-exporter.ts'
+import {
+  OPENTELEMETRY_TRACING,
+  type SpanReporter,
+  Tracer,
+  type TracingConfig,
+  ZIPKIN_TRACING,
+} from '../observability/tracing/tracer.ts'
+import { ZipkinEncoder } from '../observability/tracing/zipkin-encoder.ts'
+import type { AsyncClient } from './async-client.ts'
+import { BuildError } from './chains.ts'
+import type { Environment } from './environment.ts'
+
+/** A collector that has not answered by then has lost the report. */
+const REPORT_TIMEOUT_MS = 5000
+
+interface Provider {
+  readonly base: TracingConfig
+  readonly reporter: SpanReporter
+}
+
+export class Tracers {
+  #env!: Environment
+  readonly #client: AsyncClient
+  /** Reports go through the SDK instead, where the environment asks for it (design.md). */
+  readonly #override: SpanReporter | undefined
+  readonly #providers = new Map<object, Provider>()
+  readonly #exporters = new Set<SpanExporter>()
+
+  constructor(client: AsyncClient, override: SpanReporter | undefined) {
+    this.#client = client
+    this.#override = override
+  }
+
+  /** Joined with the environment after both exist: each needs the other. */
+  attach(env: Environment): void {
+    this.#env = env
+  }
+
+  /** The tracer of a connection manager, or undefined where it names no provider. */
+  tracerOf(message: HttpConnectionManager, policy: ObservationPolicy, scope: StatsScope): Tracer | undefined {
+    const { tracing } = message
+    const provider = tracing?.provider?.typedConfig
+    if (tracing === undefined || provider === undefined) return undefined
+    const { base, reporter } = this.#provider(provider.typeUrl, provider.value)
+    const requestId = message.requestIdExtension?.typedConfig?.value as
+      | { packTraceReason?: boolean; useRequestIdForTraceSampling?: boolean }
+      | undefined
+    return new Tracer(
+      {
+        ...base,
+        operation: policy.direction === 'inbound' ? 'ingress' : 'egress',
+        nodeId: this.#env.node?.id ?? '',
+        zone: this.#env.node?.locality?.zone ?? '',
+        sampling: {
+          rates: {
+            clientSampling: tracing.clientSampling?.value ?? 100,
+            randomSampling: tracing.randomSampling?.value ?? 100,
+            overallSampling: tracing.overallSampling?.value ?? 100,
+          },
+          packTraceReason: requestId?.packTraceReason ?? true,
+          useRequestIdForSampling: requestId?.useRequestIdForTraceSampling ?? true,
+        },
+        maxPathTagLength: tracing.maxPathTagLength ?? 256,
+        verbose: tracing.verbose,
+        customTags: tracing.customTags.map(customTag),
+        spawnUpstreamSpan: tracing.spawnUpstreamSpan ?? base.spawnUpstreamSpan,
+      },
+      {
+        clock: this.#env.clock,
+        random: this.#env.random,
+        reporter,
+        runtime: this.#env.runtime,
+        stats: new SamplingStats(scope),
+      },
+    )
+  }
+
+  /** Sends what is waiting; resolves when the collectors have it or have had their time. */
+  async flush(): Promise<void> {
+    await Promise.all([...this.#exporters].map(exporter => exporter.flush()))
+  }
+
+  #provider(typeUrl: string, message: object): Provider {
+    const known = this.#providers.get(message)
+    if (known !== undefined) return known
+    const provider =
+      typeUrl === 'envoy.config.trace.v3.ZipkinConfig'
+        ? this.#zipkin(message as ZipkinConfig)
+        : this.#openTelemetry(message as OpenTelemetryConfig)
+    this.#providers.set(message, provider)
+    return provider
+  }
+
+  #zipkin(config: ZipkinConfig): Provider {
+    const service = config.collectorService?.httpUri
+    const cluster = service?.cluster ?? config.collectorCluster
+    const path = service === undefined ? config.collectorEndpoint : new URL(service.uri).pathname
+    const authority = config.collectorHostname || (service === undefined ? cluster : new URL(service.uri).host)
+    const encoder = new ZipkinEncoder({ serviceName: this.#env.serviceName, ipv4: '', ipv6: '', port: 0 })
+    const withW3c = config.traceContextOption === 'USE_B3_WITH_W3C_PROPAGATION'
+    const formats = withW3c ? (['b3', 'w3c'] as const) : (['b3'] as const)
+    return {
+      base: {
+        ...ZIPKIN_TRACING,
+        traceId128Bit: config.traceId128bit,
+        sharedSpanContext: config.sharedSpanContext ?? true,
+        splitSpansForRequest: config.splitSpansForRequest,
+        extract: formats,
+        inject: formats,
+      },
+      reporter: this.#exporter('zipkin', cluster, path, authority, [], REPORT_TIMEOUT_MS, encoder),
+    }
+  }
+
+  #openTelemetry(config: OpenTelemetryConfig): Provider {
+    const service = config.httpService
+    const uri = service?.httpUri
+    if (service === undefined || uri === undefined || uri.cluster === undefined) {
+      throw new BuildError('provider.typed_config.http_service', 'is required: spans go out by OTLP over HTTP', config)
+    }
+    const url = new URL(uri.uri)
+    const resource = otlpResource({
+      serviceName: config.serviceName,
+      version: VERSION,
+      fromEnvironment: config.resourceDetectors.some(one => one.name.endsWith('environment')),
+    })
+    const headers = service.requestHeadersToAdd.map(
+      ({ header }) => [header?.key.toLowerCase() ?? '', header?.value ?? ''] as const,
+    )
+    const encoder = new OtlpProtobufEncoder({ resource, version: VERSION })
+    const timeout = uri.timeout ?? REPORT_TIMEOUT_MS
+    return {
+      base: OPENTELEMETRY_TRACING,
+      reporter: this.#exporter('opentelemetry', uri.cluster, url.pathname, url.host, headers, timeout, encoder),
+    }
+  }
+
+  #exporter(
+    kind: CollectorKind,
+    cluster: string,
+    path: string,
+    authority: string,
+    headers: readonly (readonly [string, string])[],
+    timeoutMs: number,
+    encoder: SpanEncoder,
+  ): SpanReporter {
+    if (this.#override !== undefined) return this.#override
+    const client = this.#client
+    const clusters = this.#env.clusters
+    const sink: SpanSink = {
+      send(to, contentType, body, done) {
+        if (clusters.get(cluster) === undefined) {
+          done('no_cluster')
+          return
+        }
+        const request = {
+          cluster,
+          method: 'POST',
+          path: to,
+          authority,
+          headers: [['content-type', contentType] as const, ...headers],
+          body: Buffer.from(body as string),
+          timeoutMs,
+          maxResponseBytes: 1024,
+        }
+        void client.send(request).then(result => {
+          done(result.ok ? outcomeOfStatus(kind, result.headers.status) : 'failed')
+        })
+      },
+    }
+    const { timers, stats, runtime } = this.#env
+    const exporter = new SpanExporter({ kind, path, encoder, sink, timers, stats, runtime })
+    this.#exporters.add(exporter)
+    return exporter
+  }
+}
+
+function customTag(tag: CustomTag): CustomTagConfig {
+  const name = tag.tag
+  if (tag.literal !== undefined) return { tag: name, type: 'literal', value: tag.literal.value }
+  if (tag.environment !== undefined) {
+    return { tag: name, type: 'environment', name: tag.environment.name, defaultValue: tag.environment.defaultValue }
+  }
+  if (tag.requestHeader !== undefined) {
+    const { name: header, defaultValue } = tag.requestHeader
+    return { tag: name, type: 'request_header', name: header.toLowerCase(), defaultValue }
+  }
+  if (tag.metadata !== undefined) {
+    const { kind, metadataKey, defaultValue } = tag.metadata
+    const place =
+      kind?.route !== undefined
+        ? 'ROUTE'
+        : kind?.cluster !== undefined
+          ? 'CLUSTER'
+          : kind?.host !== undefined
+            ? 'UPSTREAM_HOST'
+            : 'DYNAMIC'
+    return {
+      tag: name,
+      type: 'metadata',
+      kind: place,
+      namespace: metadataKey?.key ?? '',
+      path: metadataKey?.path.map(segment => segment.key ?? '') ?? [],
+      defaultValue,
+    }
+  }
+  const format = compileTextFormat(tag.value ?? '')
+  if (format.errors !== undefined)
+    throw new BuildError(`custom_tags`, format.errors.map(one => one.message).join('; '), tag)
+  return { tag: name, type: 'value', format: format.value }
+}

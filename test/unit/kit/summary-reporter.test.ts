@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { repository } from '../../kit/install-once.ts'
+import { run } from '../../kit/process.ts'
+import { temporaryFile } from '../../kit/proxy-process.ts'
+
+const source = `
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+test('good', () => {})
+test('parent', async t => {
+  await t.test('bad child', () => { console.log('written before'); assert.equal(1, 2) })
+})
+test('left out', { skip: true }, () => {})
+`
+
+test('the reporter shows failures in full, what their file wrote, and the totals last', async () => {
+  const file = temporaryFile('some.test.mjs', source)
+  const reporter = join(repository, 'test', 'summary-reporter.ts')
+  const args = ['--test', `--test-reporter=${reporter}`, '--test-reporter-destination=stdout', file]
+  const { stdout } = await run(process.execPath, args, { status: 1 })
+  assert.match(stdout, /✖ bad child\n {2}at .*some\.test\.mjs:6\n/)
+  assert.match(stdout, /AssertionError .*Expected values to be strictly equal:\n+ {2}1 !== 2/)
+  assert.doesNotMatch(stdout, /node:internal/)
+  assert.match(stdout, /Written by .*some\.test\.mjs:\n {2}written before/)
+  assert.doesNotMatch(stdout, /✖ parent/)
+  assert.match(
+    stdout,
+    /\n# tests 4\n# suites 0\n# pass 1\n# fail 2\n# cancelled 0\n# skipped 1\n# todo 0\n# duration_ms .*\n$/,
+  )
+})
