@@ -1,8 +1,8 @@
 /** `hopwise run`: reads like a table of contents; what each step does is in the room it calls. */
 import { watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import type { CliIo } from './cli/verb.ts'
 import { invariant } from './base/invariant.ts'
+import type { CliIo } from './cli/verb.ts'
 import { decodeResource, loadBootstrap } from './config/bootstrap.ts'
 import { formatProblem } from './config/problems.ts'
 import type { AnyHttpFilterFactory } from './extensions.ts'

@@ -8,7 +8,7 @@
  * unless `--allow-missing` names the part. `--only` runs the files whose path contains the text.
  */
 import { globSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { run } from 'node:test'
 import type { TestEvent } from 'node:test/reporters'
 import { parseArgs } from 'node:util'
@@ -87,10 +87,19 @@ async function* observed(source: AsyncIterable<TestEvent>): AsyncGenerator<TestE
   }
 }
 
-/** Parts a file asks for, by its text: what it names in `part('…')`, and Envoy where it uses the kit's. */
-function partsOf(file: string): Set<string> {
+/**
+ * Parts a file asks for, by its text and that of the files it imports (the kit's own aside): what they name in
+ * `part('…')`, and Envoy where they use the kit's.
+ */
+function partsOf(file: string, seen = new Set<string>()): Set<string> {
+  seen.add(file)
   const source = readFileSync(join(root, file), 'utf8')
   const parts = new Set([...source.matchAll(/\bpart(?:OrSkip)?\((?:\w+, )?'([\w-]+)'\)/g)].map(match => match[1]!))
   if (/kit\/(envoy|side-by-side)\.ts/.test(source)) parts.add('envoy')
+  for (const [, specifier] of source.matchAll(/from '(\.[^']+\.ts)'/g)) {
+    const imported = join(dirname(file), specifier!)
+    if (!/^test\/(?!kit\/)/.test(imported) || seen.has(imported)) continue
+    for (const name of partsOf(imported, seen)) parts.add(name)
+  }
   return parts
 }

@@ -39,6 +39,8 @@ const OWN_IS_LIKELIER = 0.5
 const OWN_IS_POSSIBLE = 0.2
 /** A call that a timed-out request waited for has been open for a good part of it; one just sent is chance. */
 const WAITING_SHARE = 0.25
+/** Calls that fail in one turn of the event loop, or together by one tick of a timer. */
+const SAME_MOMENT_MS = 0.5
 /** Calls with ids after which an application counts as one that copies them. */
 const COPIES_IDS_AFTER = 8
 
@@ -52,6 +54,8 @@ export class Claims {
   #front = 0
   readonly #baseRate = new BaseRate()
   readonly #unexplained = new EventRate()
+  /** Highest `startSeq` of a call that was claimed by judgement. */
+  #claimedSeq = 0
   /** Of all callees together. */
   readonly #reaction = new AftermathOfFailures()
   #matchedByIds = 0
@@ -137,11 +141,25 @@ export class Claims {
     return claim
   }
 
-  /** The held call that failed with this very status, for an application that repeats it. */
-  claimEcho(entry: InboundEntry, status: number): EgressCall | undefined {
-    const call = entry.failedCalls?.findLast(each => !each.claimed && !each.repaired && each.status === status)
-    if (call !== undefined) call.claimed = true
-    return call
+  /**
+   * A failed call that was answered with this very status, for an application that repeats it. Undefined when there is
+   * none: then the status is the application's own word.
+   */
+  claimEcho(entry: InboundEntry, status: number): Claim | undefined {
+    const repeats = (call: EgressCall) => !call.claimed && !call.repaired && call.status === status
+    let call = entry.failedCalls?.findLast(repeats)
+    if (call !== undefined) {
+      call.claimed = true
+      return { call, confidence: call.confidence, likelihood: 1 }
+    }
+    const least = Math.max(this.#front, this.#unclaimed.length - MAX_LOOKED_AT)
+    for (let i = this.#unclaimed.length - 1; i >= least; i--) {
+      call = this.#unclaimed[i]!
+      if (!repeats(call) || call.startSeq < entry.seq || !this.#couldBeOf(call, entry)) continue
+      call.claimed = true
+      return { call, confidence: 'likely', likelihood: 1 / Math.max(1, call.candidates) }
+    }
+    return undefined
   }
 
   /** Whom a request that timed out waits for; undefined for nobody. A call older than the request never counts. */
@@ -218,21 +236,17 @@ export class Claims {
   }
 
   #claimUnclaimed(entry: InboundEntry, nowMs: number): Claim {
-    let contested = false
+    // A failure that this request may have lost to another, which took it by mistake.
+    let contested = this.#claimedSeq >= entry.seq
     let claimed: EgressCall | undefined
     let best = 0
-    let looked = 0
     const rate = this.#unexplained.perMs(nowMs)
-    for (let i = this.#unclaimed.length - 1; i >= this.#front && looked < MAX_LOOKED_AT; i--, looked++) {
+    const least = Math.max(this.#front, this.#unclaimed.length - MAX_LOOKED_AT)
+    for (let i = this.#unclaimed.length - 1; i >= least; i--) {
       const call = this.#unclaimed[i]!
       // Sent before the request came: not its call, however long it took.
-      if (call.startSeq < entry.seq || !this.#couldBeOf(call, entry)) continue
+      if (call.claimed || call.startSeq < entry.seq || !this.#couldBeOf(call, entry)) continue
       const gap = nowMs - call.endMs
-      // Taken already; but if that was a mistake, this request has lost its reason to it.
-      if (call.claimed) {
-        contested = true
-        continue
-      }
       const aftermath = call.target?.aftermath
       let verdict = aftermath?.verdict(gap, nowMs, rate) ?? 'unknown'
       // Of a callee that hardly ever failed nothing is known, but how fast the application reacts in general may be.
@@ -242,7 +256,7 @@ export class Claims {
         continue
       }
       const odds = aftermath?.odds(gap, rate) ?? 1
-      if (odds <= best) continue
+      if (claimed !== undefined && !isBetterMatch(call, odds, claimed, best)) continue
       best = odds
       claimed = call
     }
@@ -252,6 +266,7 @@ export class Claims {
       return contested ? { call: undefined, confidence: 'likely', likelihood: 0.5 } : OWN
     }
     claimed.claimed = true
+    if (!claimed.isAbandoned) this.#claimedSeq = Math.max(this.#claimedSeq, claimed.startSeq)
     const confidence = claimed.isAbandoned ? lowerConfidence('likely', 'link') : 'likely'
     return { call: claimed, confidence, likelihood: 1 / Math.max(1, claimed.candidates) }
   }
@@ -313,6 +328,17 @@ export class Claims {
 function bestFirst(a: EgressCall, b: EgressCall): number {
   const unique = Number(a.confidence === 'unique') - Number(b.confidence === 'unique')
   return unique !== 0 ? unique : b.endMs - a.endMs
+}
+
+/**
+ * Likelier by the distance to the failure, and where that is much the same (several failed in one tick of a timer), the
+ * one sent first: later requests cannot have sent it, so taking it leaves them the calls that can be theirs.
+ */
+function isBetterMatch(call: EgressCall, odds: number, than: EgressCall, thanOdds: number): boolean {
+  if (than.endMs - call.endMs < SAME_MOMENT_MS) {
+    return odds > 2 * thanOdds || (odds * 2 >= thanOdds && call.startMs <= than.startMs)
+  }
+  return odds > thanOdds
 }
 
 /** A call without ids may be background work, which has nothing to do with what the request is about. */

@@ -138,12 +138,10 @@ export class EgressFailures extends EgressCall implements StreamFailures {
 
   responseHead(info: StreamInfo, headers: MutableHeaders): FailureView | undefined {
     const grpcStatus = Math.max(info.grpcStatus, grpcStatusIn(headers.get('grpc-status')))
-    if (
-      isFailure(info.responseCode, grpcStatus, info.localReply, info.responseCodeDetails, false) &&
-      !info.healthCheck
-    ) {
-      this.#fail(info, false)
-    }
+    const failed = isFailure(info.responseCode, grpcStatus, info.localReply, info.responseCodeDetails, false)
+    // What another sidecar refused (429, 413, 403) is a failure too; only its record tells it from an application's own.
+    const refused = (info.responseCode >= 400 || grpcStatus > 0) && this.#received !== undefined
+    if ((failed || refused) && !info.healthCheck) this.#fail(info, false)
     return this.#writeHeaders(info, headers)
   }
 

@@ -118,7 +118,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
       !info.healthCheck
     ) {
       this.#decide(info)
-    } else if (info.responseCode >= 400 && this.failedCalls !== undefined) this.#decideEcho(info)
+    } else if (info.responseCode >= 400) this.#decideEcho(info)
     return this.#writeHeaders(info, headers)
   }
 
@@ -168,10 +168,11 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   /** An application's own 4xx is no failure; one that repeats the refusal of a sidecar further on (429, 413) is. */
   #decideEcho(info: StreamInfo): void {
     const { claims, settings } = this.#context
-    const call = claims.claimEcho(this, info.responseCode)
-    if (call?.record === undefined) return
+    const claim = claims.claimEcho(this, info.responseCode)
+    if (claim?.call?.record === undefined) return
     this.#failedByApplication = true
-    this.#settle(info, 'propagated', passedOn(call.record, settings.service, call.confidence), [])
+    const record = passedOn(claim.call.record, settings.service, claim.confidence, claim.likelihood)
+    this.#settle(info, 'propagated', record, [])
   }
 
   #decideCut(info: StreamInfo): void {

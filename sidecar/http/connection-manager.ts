@@ -114,6 +114,11 @@ export class ConnectionManager {
     return this.#condition.overloaded
   }
 
+  /** Whether a connection made for this manager can go on with `next`: what its codec was told must not differ. */
+  compatible(next: ConnectionManager): boolean {
+    return CODEC_SETTINGS.every(setting => this.config[setting] === next.config[setting])
+  }
+
   log(stream: ActiveStream): void {
     for (const logger of this.#loggers) logger.log(stream)
   }
@@ -132,3 +137,14 @@ export class ConnectionManager {
     return disabled
   }
 }
+
+/** Settings that a connection takes over when it is made. */
+const CODEC_SETTINGS = [
+  'codecType',
+  'maxRequestHeadBytes',
+  'maxRequestHeaders',
+  'acceptHttp10',
+  'allowChunkedLength',
+  'allowCustomMethods',
+  'bufferLimitBytes',
+] as const satisfies readonly (keyof ConnectionManagerConfig)[]

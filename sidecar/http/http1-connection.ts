@@ -37,7 +37,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   readonly info: DownstreamConnectionInfo
   readonly multiplexed = false
   closing = false
-  readonly #manager: ConnectionManager
+  #manager: ConnectionManager
   readonly #connection: Connection
   readonly #parser: Http1RequestParser
   readonly #onClosed: (connection: Http1Connection) => void
@@ -50,6 +50,8 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   /** Bytes behind the current request. */
   #rest: Buffer | undefined = undefined
   #feeding = false
+  /** The last response is out; whatever still comes in is nobody's. */
+  #finished = false
   #requestPauses = 0
   #method = 'GET'
   #version: 10 | 11 = 11
@@ -96,6 +98,17 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     return this.#stream === undefined && this.#parser.idle
   }
 
+  /** Requests from now on are `next`'s; the one under way keeps the manager it began with. */
+  adopt(next: ConnectionManager): boolean {
+    if (this.closing || !this.#manager.compatible(next)) return false
+    this.#manager.stats.gauges.downstream_cx_active.dec()
+    this.#manager.stats.gauges.downstream_cx_http1_active.dec()
+    next.stats.gauges.downstream_cx_active.inc()
+    next.stats.gauges.downstream_cx_http1_active.inc()
+    this.#manager = next
+    return true
+  }
+
   /** Takes no further request: closes now when idle, otherwise after the response under way. */
   drain(closeIdle: boolean): void {
     if (this.idle && closeIdle) this.#connection.closeAfterFlush(0)
@@ -123,7 +136,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     let offset = 0
     this.#feeding = true
     while (offset < chunk.length) {
-      if (this.#connection.closed || (this.closing && this.#stream === undefined)) break
+      if (this.#finished || this.#connection.closed) break
       if (this.#stream !== undefined && this.#requestDone) {
         this.#rest = Buffer.from(chunk.subarray(offset))
         this.#connection.pauseReading()
@@ -250,7 +263,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
         flag: ResponseFlag.DownstreamProtocolError,
         details: error.details,
       })
-      if (this.#stream !== undefined) this.#connection.closeAfterFlush(this.#manager.config.delayedCloseTimeoutMs)
+      if (this.#stream !== undefined) this.#finish()
       return
     }
     if (stream !== undefined) {
@@ -355,8 +368,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     this.#idleSinceMs = this.#manager.clock.now()
     for (; this.#requestPauses > 0; this.#requestPauses--) this.#connection.resumeReading()
     if (this.closing || !this.#requestDone) {
-      this.closing = true
-      this.#connection.closeAfterFlush(this.#manager.config.delayedCloseTimeoutMs)
+      this.#finish()
       return
     }
     if (!this.#feeding) this.#feedRest()
@@ -366,6 +378,13 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     const stream = new ActiveStream(this.#manager, this, this, previous.protocol, this.#manager.clock.now())
     this.#stream = stream
     stream.startRecreated(headers, previous)
+  }
+
+  #finish(): void {
+    this.closing = true
+    this.#finished = true
+    this.#rest = undefined
+    this.#connection.closeAfterFlush(this.#manager.config.delayedCloseTimeoutMs)
   }
 
   #feedRest(): void {

@@ -16,6 +16,11 @@ import type { FilterChainMatcher } from './filter-chain-match.ts'
 
 /** A connection that a chain has taken on. */
 export interface ServedConnection extends ConnectionHandler {
+  /**
+   * Serve what comes next by `chain`; what is under way finishes as it began. False where that cannot be done, because
+   * the chain differs in what was settled when the connection was made.
+   */
+  adoptChain(chain: ServingChain): boolean
   /** Take nothing new; close when what is under way is done, at once when nothing is and `closeIdle` says so. */
   drain(closeIdle: boolean): void
   destroy(): void
@@ -73,6 +78,13 @@ export function listenerStatName(config: { statPrefix: string; addresses: readon
   return config.statPrefix !== '' ? config.statPrefix : addressText(config.addresses[0]!).replaceAll(':', '_')
 }
 
+/** A connection and who serves it; the owner changes when a listener is replaced. */
+interface Held {
+  served: ServedConnection
+  owner: Listener
+  readonly startMs: number
+}
+
 /** A bound socket whose owner may change. */
 interface BoundSocket {
   readonly address: Address
@@ -85,7 +97,7 @@ export class Listener {
   readonly #clock: Clock
   readonly #stats: ListenerStats
   readonly #scope: StatsScope
-  readonly #connections = new Map<Connection, ServedConnection>()
+  readonly #connections = new Map<Connection, Held>()
   sockets: BoundSocket[] = []
   draining = false
 
@@ -107,14 +119,7 @@ export class Listener {
       stats.cxOverflow.inc()
       return undefined
     }
-    const chain = this.config.chains.find({
-      local: connection.local,
-      remote: connection.remote,
-      directRemote: connection.remote,
-      serverName: '',
-      transportProtocol: 'raw_buffer',
-      applicationProtocols: [],
-    })
+    const chain = this.#chainOf(connection)
     stats.cxTotal.inc()
     if (chain === undefined) {
       stats.noFilterChainMatch.inc()
@@ -122,7 +127,6 @@ export class Listener {
       return undefined
     }
     stats.cxActive.inc()
-    const start = this.#clock.now()
     const info: DownstreamConnectionInfo = {
       id: connection.id,
       directRemote: connection.remote,
@@ -132,15 +136,46 @@ export class Listener {
       tls: connection.tls,
       requestedServerName: '',
     }
-    const served = chain.serve(connection, info, () => {
-      stats.cxActive.dec()
-      stats.cxDestroy.inc()
-      stats.cxLengthMs.record(this.#clock.now() - start)
-      this.#connections.delete(connection)
-      if (this.draining && this.#connections.size === 0) this.#onDrained?.()
+    const held: Held = { served: undefined as never, owner: this, startMs: this.#clock.now() }
+    held.served = chain.serve(connection, info, () => held.owner.#onClosed(connection, held))
+    this.#connections.set(connection, held)
+    return held.served
+  }
+
+  #chainOf(connection: Connection): ServingChain | undefined {
+    return this.config.chains.find({
+      local: connection.local,
+      remote: connection.remote,
+      directRemote: connection.remote,
+      serverName: '',
+      transportProtocol: 'raw_buffer',
+      applicationProtocols: [],
     })
-    this.#connections.set(connection, served)
-    return served
+  }
+
+  #onClosed(connection: Connection, held: Held): void {
+    const stats = this.#stats
+    stats.cxActive.dec()
+    stats.cxDestroy.inc()
+    stats.cxLengthMs.record(this.#clock.now() - held.startMs)
+    this.#connections.delete(connection)
+    if (this.draining && this.#connections.size === 0) this.#onDrained?.()
+  }
+
+  /**
+   * Hands its connections to the listener that takes its place, so that a reload neither closes them nor leaves them with
+   * routes and clusters that are gone. Those that cannot go on with the new chains stay, to be drained.
+   */
+  handOver(next: Listener): void {
+    for (const [connection, held] of this.#connections) {
+      const chain = next.#chainOf(connection)
+      if (chain === undefined || !held.served.adoptChain(chain)) continue
+      this.#connections.delete(connection)
+      next.#connections.set(connection, held)
+      held.owner = next
+      this.#stats.cxActive.dec()
+      next.#stats.cxActive.inc()
+    }
   }
 
   #onDrained: (() => void) | undefined
@@ -148,7 +183,7 @@ export class Listener {
   /** Asks every connection to end; resolves when none is left. */
   drain(closeIdle: boolean): Promise<void> {
     this.draining = true
-    for (const served of [...this.#connections.values()]) served.drain(closeIdle)
+    for (const { served } of [...this.#connections.values()]) served.drain(closeIdle)
     if (this.#connections.size === 0) return Promise.resolve()
     return new Promise(resolve => {
       this.#onDrained = resolve
@@ -157,7 +192,7 @@ export class Listener {
 
   /** Ends every connection now. */
   destroy(): void {
-    for (const served of [...this.#connections.values()]) served.destroy()
+    for (const { served } of [...this.#connections.values()]) served.destroy()
     this.#scope.release()
   }
 }
@@ -212,14 +247,12 @@ export class ListenerSockets {
   }
 
   /** Stops accepting on the sockets that `listener` still owns. */
-  async close(listener: Listener): Promise<void> {
-    const closing: Promise<void>[] = []
+  close(listener: Listener): void {
     for (const socket of listener.sockets) {
       if (socket.owner !== listener) continue
       this.#bound.delete(addressText(socket.address))
       // Resolves when the connections are gone as well; nobody waits for that here.
       void socket.listener.close()
     }
-    await Promise.all(closing)
   }
 }

@@ -108,15 +108,15 @@ export function compileRoute(
   const matchMistakes = mistakes.below('match', route.match)
   if (route.match === undefined) mistakes.error('match', 'is required')
   const match = routeMatch(route.match ?? NO_MATCH, context.runtime, matchMistakes)
-  const common = commonSettings(route, parent, context, mistakes)
+  const common = commonSettings(route, parent, mistakes)
+  const level = new RouteLevel(route, parent, context, mistakes)
   const action = route.route
   if (action === undefined) {
-    const settings = { ...common, ...answerSettings(route, match, parent, mistakes) }
+    const settings = { ...common, ...level.settings(undefined), ...answerSettings(route, match, parent, mistakes) }
     return new CompiledRoute(route.name, match, [new RouteEntry(settings)], undefined, [''], false)
   }
   const actionMistakes = mistakes.below('route', action)
   const forward = { ...common, ...forwardSettings(action, route, match, parent, context, actionMistakes) }
-  const level = new RouteLevel(route, parent, context, mistakes)
   const perRequest = forward.grpcDeadlines !== undefined
   const weighted = action.weightedClusters
   if (weighted === undefined) {
@@ -231,12 +231,7 @@ class RouteLevel {
 }
 
 /** What every kind of route has. */
-function commonSettings(
-  route: Route,
-  parent: RouteParent,
-  _context: RouteCompileContext,
-  mistakes: Mistakes,
-): RouteSettings {
+function commonSettings(route: Route, parent: RouteParent, mistakes: Mistakes): RouteSettings {
   const { decorator, tracing } = route
   if (decorator !== undefined && decorator.operation === '') {
     mistakes.error('decorator.operation', 'must not be empty')

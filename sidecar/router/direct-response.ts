@@ -83,7 +83,8 @@ function bodyFormatter(format: SubstitutionFormatString, mistakes: Mistakes): Fo
     return value && { constant: undefined, format: value }
   }
   const text = format.textFormat ?? textOf(format.textFormatSource, mistakes)
-  return text === undefined ? undefined : formattedValue(text, 'body_format.text_format', mistakes)
+  const missing = format.omitEmptyValues ? '' : '-'
+  return text === undefined ? undefined : formattedValue(text, 'body_format.text_format', mistakes, missing)
 }
 
 function textOf(source: DataSource | undefined, mistakes: Mistakes): string | undefined {

@@ -1,6 +1,6 @@
 /**
  * Values with operators (`%REQ(x)%`) in header mutations, rewrites and direct responses. A value without operators is
- * constant and costs nothing; what an operator has no value for is empty here, not `-` as in an access log.
+ * constant and costs nothing; what an operator has no value for is empty here, where an access log has `-`.
  */
 import { textToBytes } from '../base/regex.ts'
 import type { FormatContext } from '../observability/formatter/context.ts'
@@ -19,10 +19,15 @@ export function constantValue(text: string): FormattedValue {
   return { constant, format: () => constant }
 }
 
-/** Compiles the value in `property` of the current message. */
-export function formattedValue(text: string, property: string, mistakes: Mistakes): FormattedValue {
+/** Compiles the value in `property` of the current message; `missing` is what an operator without a value gives. */
+export function formattedValue(
+  text: string,
+  property: string,
+  mistakes: Mistakes,
+  missing: '' | '-' = '',
+): FormattedValue {
   if (!text.includes('%')) return constantValue(text)
-  const { value, errors } = compileTextFormat(text, { omitEmptyValues: true })
+  const { value, errors } = compileTextFormat(text, { omitEmptyValues: missing === '' })
   if (errors !== undefined) {
     mistakes.error(property, formatErrorText(errors))
     return constantValue('')

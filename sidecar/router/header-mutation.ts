@@ -10,6 +10,7 @@ import type { HeaderMutation, HeaderValueOption } from '../config/schema/generat
 import type { FormatContext } from '../observability/formatter/context.ts'
 import { type FormattedValue, formattedValue } from './formatted-value.ts'
 import type { Mistakes } from './mistakes.ts'
+import { SINGLE_ENTRY_IN_REQUESTS, SINGLE_ENTRY_IN_RESPONSES } from './single-entry-headers.ts'
 import { type StringMatch, stringMatch } from './string-matcher.ts'
 
 type Action = HeaderValueOption['appendAction']
@@ -19,6 +20,8 @@ interface Addition {
   readonly value: FormattedValue
   readonly action: Action
   readonly keepEmpty: boolean
+  /** Appending makes a list of values in the one entry there is. */
+  readonly singleEntry: boolean
 }
 
 export class HeaderMutations {
@@ -78,58 +81,9 @@ function overwrites({ action }: Addition): boolean {
 function write(addition: Addition, value: string, headers: HeaderMap): void {
   const { name } = addition
   if (overwrites(addition)) headers.set(name, value)
-  else if (SINGLE_ENTRY.has(name)) headers.appendJoined(name, value)
+  else if (addition.singleEntry) headers.appendJoined(name, value)
   else headers.add(name, value)
 }
-
-/**
- * Headers that Envoy keeps in one entry: appending to them makes a list of values in that entry (its inline headers),
- * where others get another entry.
- */
-const SINGLE_ENTRY = new Set([
-  'connection',
-  'content-length',
-  'content-type',
-  'date',
-  'grpc-message',
-  'grpc-status',
-  'grpc-timeout',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-status',
-  'server',
-  'te',
-  'transfer-encoding',
-  'upgrade',
-  'user-agent',
-  'via',
-  'x-client-trace-id',
-  'x-envoy-attempt-count',
-  'x-envoy-decorator-operation',
-  'x-envoy-degraded',
-  'x-envoy-downstream-service-cluster',
-  'x-envoy-downstream-service-node',
-  'x-envoy-expected-rq-timeout-ms',
-  'x-envoy-external-address',
-  'x-envoy-force-trace',
-  'x-envoy-immediate-health-check-fail',
-  'x-envoy-internal',
-  'x-envoy-ip-tags',
-  'x-envoy-max-retries',
-  'x-envoy-original-path',
-  'x-envoy-original-url',
-  'x-envoy-overloaded',
-  'x-envoy-ratelimited',
-  'x-envoy-retry-on',
-  'x-envoy-retry-grpc-on',
-  'x-envoy-upstream-service-time',
-  'x-forwarded-client-cert',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'x-forwarded-proto',
-  'x-request-id',
-])
 
 /**
  * Compiles one level; undefined where it changes nothing. `kind` is the beginning of the fields' names,
@@ -138,10 +92,11 @@ const SINGLE_ENTRY = new Set([
 export function headerMutations(
   add: readonly HeaderValueOption[],
   remove: readonly string[],
-  kind: string,
+  kind: 'request_headers' | 'response_headers',
   mistakes: Mistakes,
 ): HeaderMutations | undefined {
   if (add.length === 0 && remove.length === 0) return undefined
+  const singleEntry = kind === 'request_headers' ? SINGLE_ENTRY_IN_REQUESTS : SINGLE_ENTRY_IN_RESPONSES
   const removals = remove.map((name, index) => {
     const lower = name.toLowerCase()
     if (lower.startsWith(':') || lower === 'host') {
@@ -152,13 +107,17 @@ export function headerMutations(
   })
   const additions = add.flatMap((option, index) => {
     const field = `${kind}_to_add[${index}]`
-    const addition = compileAddition(option, mistakes.below(field, option))
+    const addition = compileAddition(option, singleEntry, mistakes.below(field, option))
     return addition === undefined ? [] : [addition]
   })
   return new HeaderMutations(removals, additions)
 }
 
-function compileAddition(option: HeaderValueOption, mistakes: Mistakes): Addition | undefined {
+function compileAddition(
+  option: HeaderValueOption,
+  singleEntry: ReadonlySet<string>,
+  mistakes: Mistakes,
+): Addition | undefined {
   const { header, append, appendAction, keepEmptyValue } = option
   if (header === undefined || header.key === '') {
     mistakes.error('header', 'needs a key')
@@ -183,6 +142,7 @@ function compileAddition(option: HeaderValueOption, mistakes: Mistakes): Additio
     value: formattedValue(text, 'header.value', mistakes),
     action,
     keepEmpty: keepEmptyValue,
+    singleEntry: singleEntry.has(name),
   }
 }
 
@@ -207,7 +167,11 @@ export class HeaderMutationSteps {
     const steps = mutations.flatMap((mutation, index): readonly (HeaderMutations | StringMatch)[] => {
       const place = mistakes.below(`${field}[${index}]`, mutation)
       if (mutation.append !== undefined) {
-        const addition = compileAddition(mutation.append, place.below('append', mutation.append))
+        const addition = compileAddition(
+          mutation.append,
+          SINGLE_ENTRY_IN_REQUESTS,
+          place.below('append', mutation.append),
+        )
         return addition === undefined ? [] : [new HeaderMutations([], [addition])]
       }
       if (mutation.remove !== undefined) {

@@ -31,7 +31,8 @@ export function hostRewrite(action: RouteAction, mistakes: Mistakes): HostRewrit
     return rewrite && (headers => rewrite.replace(pathOnly(headers.path)))
   }
   if (action.hostRewrite) {
-    const value = formattedValue(action.hostRewrite, 'host_rewrite', mistakes)
+    // Alone among rewrites this one writes `-` for what is missing (measured).
+    const value = formattedValue(action.hostRewrite, 'host_rewrite', mistakes, '-')
     return (_headers, context) => value.format(context)
   }
   return undefined

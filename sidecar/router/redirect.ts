@@ -81,6 +81,12 @@ export class Redirect {
   }
 }
 
+/** Envoy adds a location to direct responses of these statuses too: where the request went. */
+export function ownLocation(status: number, headers: RequestHeaders): string | undefined {
+  if (status !== 201 && (status < 300 || status > 399)) return undefined
+  return `${headers.scheme}://${headers.authority}${headers.path}`
+}
+
 /** The redirect of `require_tls`: the same place over https. */
 export class SslRedirect {
   readonly status = 301

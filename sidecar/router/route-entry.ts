@@ -27,7 +27,7 @@ import { type HostRewrite, setAuthority } from './host-rewrite.ts'
 import type { InternalRedirectPolicy } from './internal-redirect.ts'
 import type { MirrorPolicy } from './mirror-policy.ts'
 import type { PathRewrite } from './path-rewrite.ts'
-import type { Redirect, SslRedirect } from './redirect.ts'
+import { ownLocation, type Redirect, type SslRedirect } from './redirect.ts'
 import type { RetryPolicy } from './retry-policy.ts'
 
 export type RouteKind = 'cluster' | 'redirect' | 'direct_response' | 'non_forwarding'
@@ -295,12 +295,14 @@ export class RouteEntry implements MatchedRoute {
   }
 
   /**
-   * `Location` of a redirect; undefined for other routes. A rewrite of the path is done to the request as well, and what
+   * `Location` of a redirect, or of a direct response whose status has one; undefined for other routes. A rewrite of the path is done to the request as well, and what
    * was there before is kept in `x-envoy-original-path`, for the access log.
    */
   redirectLocation(headers: RequestHeaders, info: StreamInfo, insertOriginal = true): string | undefined {
     const settings = this.#settings
-    return settings.redirect?.location(headers, formatView(info, headers, undefined, settings), insertOriginal)
+    const { redirect } = settings
+    if (redirect === undefined) return ownLocation(settings.directResponse.status, headers)
+    return redirect.location(headers, formatView(info, headers, undefined, settings), insertOriginal)
   }
 
   /** Body of a direct response, one character a byte. */

@@ -75,7 +75,13 @@ export class HttpServingChain implements ServingChain {
   }
 
   serve(connection: Connection, info: DownstreamConnectionInfo, onClosed: () => void): ServedConnection {
-    return new Http1Connection(this.manager, connection, info, onClosed)
+    return new ServedHttp1Connection(this.manager, connection, info, onClosed)
+  }
+}
+
+class ServedHttp1Connection extends Http1Connection implements ServedConnection {
+  adoptChain(chain: ServingChain): boolean {
+    return chain instanceof HttpServingChain && this.adopt(chain.manager)
   }
 }
 

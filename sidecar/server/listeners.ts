@@ -130,7 +130,7 @@ export class ListenerManager {
     } catch (error) {
       // Sockets that were taken over go back to whom they belonged.
       for (const { listener } of before.values()) await this.#sockets.bind(listener)
-      for (const listener of bound) await this.#sockets.close(listener)
+      for (const listener of bound) this.#sockets.close(listener)
       throw error
     }
     this.#running = built
@@ -144,9 +144,11 @@ export class ListenerManager {
       )
     }
     for (const [name, { listener }] of before) {
-      if (built.get(name)?.listener === listener) continue
-      if (!built.has(name)) this.#stats.removed.inc()
-      await this.#sockets.close(listener)
+      const next = built.get(name)?.listener
+      if (next === listener) continue
+      if (next === undefined) this.#stats.removed.inc()
+      else listener.handOver(next)
+      this.#sockets.close(listener)
       this.#drain(listener, drainTimeMs)
     }
     this.#stats.active.set(this.#running.size)
@@ -154,9 +156,9 @@ export class ListenerManager {
   }
 
   /** Stops accepting on every listener the predicate names. */
-  async stopAccepting(which: (listener: ListenerMessage) => boolean): Promise<void> {
+  stopAccepting(which: (listener: ListenerMessage) => boolean): void {
     for (const { message, listener } of this.#running.values()) {
-      if (which(message)) await this.#sockets.close(listener)
+      if (which(message)) this.#sockets.close(listener)
     }
   }
 

@@ -259,9 +259,9 @@ export class Server {
     log.info({ seconds: limit / 1000 }, 'draining')
     if (this.options.drainDelayMs > 0) await wait(this.options.drainDelayMs)
     // Inbound first: the application behind it still makes its calls through the outbound listeners.
-    await this.listeners.stopAccepting(listener => listener.trafficDirection === 'INBOUND')
+    this.listeners.stopAccepting(listener => listener.trafficDirection === 'INBOUND')
     await this.#drainListeners(listener => listener.config.name !== '', end, true)
-    await this.listeners.stopAccepting(() => true)
+    this.listeners.stopAccepting(() => true)
     await this.#drainListeners(() => true, end, true)
     await this.stop()
   }
@@ -280,8 +280,8 @@ export class Server {
     await Promise.race([this.#tracers.flush(), wait(1000)])
     await this.env.accessLogs.flush()
     this.#admin?.destroy()
-    if (this.#admin !== undefined) await this.#adminSockets.close(this.#admin)
-    await this.listeners.stopAccepting(() => true)
+    if (this.#admin !== undefined) this.#adminSockets.close(this.#admin)
+    this.listeners.stopAccepting(() => true)
     this.env.clusters.close()
     this.env.timers.close()
     this.#stopped.resolve()
@@ -293,7 +293,7 @@ export class Server {
     this.#condition.draining = true
     if (!options.skipExit) {
       if (options.graceful) await wait((this.options.drainTimeS ?? SHUTDOWN_DRAIN_MS / 1000) * 1000)
-      await this.listeners.stopAccepting(message => chosen(message.trafficDirection === 'INBOUND'))
+      this.listeners.stopAccepting(message => chosen(message.trafficDirection === 'INBOUND'))
     }
     for (const [i, listener] of this.listeners.listeners.entries()) {
       if (chosen(this.listeners.messages[i]?.trafficDirection === 'INBOUND')) void listener.drain(false)

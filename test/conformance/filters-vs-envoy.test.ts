@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { envoyValidates } from '../kit/envoy.ts'
 import { hopwiseValidates } from '../kit/hopwise.ts'
-import { repository } from '../kit/install-once.ts'
 import {
   alteredEnvoySide,
   differences,
@@ -18,13 +15,9 @@ import {
 } from '../kit/side-by-side.ts'
 import { allowedDifferences } from './allowed-differences.ts'
 import { bootstrap, cluster, httpListener } from './scenarios/bootstrap.ts'
-import { filterConfigCases } from './scenarios/filter-refusals.ts'
+import { type ConfigCase, filterConfigCases } from './scenarios/filter-refusals.ts'
 import { envoyOnlySuite, filtersSuite, filtersSuiteOf } from './scenarios/filters.ts'
 import { corsScenarios } from './scenarios/filters-cors.ts'
-
-/** The filters come before the process that runs them. */
-const hopwiseRuns = existsSync(join(repository, 'sidecar', 'main.ts'))
-const notYet = hopwiseRuns ? false : '`hopwise run` does not exist yet'
 
 let envoy: Map<string, Observation>
 
@@ -39,7 +32,7 @@ test('the HTTP filters of Envoy do what the scenarios say', async t => {
   }
 })
 
-test('the HTTP filters of Hopwise do what those of Envoy do', { skip: notYet }, async t => {
+test('the HTTP filters of Hopwise do what those of Envoy do', async t => {
   const hopwise = await observe(hopwiseSide, filtersSuite)
   const { unexpected, unused } = judge('filters', differences(envoy, hopwise), allowedDifferences)
   for (const scenario of filtersSuite.scenarios) {
@@ -68,22 +61,18 @@ test('an Envoy whose configuration was altered is noticed', async () => {
   assert.equal(judge('filters', found, []).unexpected.length, 2)
 })
 
-test('configurations that Envoy refuses, and those it loads', async t => {
-  for (const { name, refused, ...listener } of filterConfigCases) {
-    await t.test(name, async () => {
-      const yaml = bootstrap({
-        listeners: [httpListener({ ...listener, name: 'main' })],
-        clusters: [cluster('app', '1')],
-      })
-        .replaceAll('{{listen:main}}', '1')
-        .replaceAll('{{admin}}', '2')
-        .replaceAll('{{log}}', '/dev/null')
-      const envoy = await envoyValidates(yaml)
-      assert.equal(envoy.ok, refused === undefined, envoy.output)
-      if (refused !== undefined) assert.ok(envoy.output.includes(refused), envoy.output)
-      if (!hopwiseRuns) return
-      const hopwise = await hopwiseValidates(yaml)
-      assert.equal(hopwise.ok, refused === undefined, hopwise.output)
-    })
+test('configurations that Envoy refuses, and those it loads', { concurrency: 4 }, async t => {
+  const check = async ({ name: _, refused, ...listener }: ConfigCase) => {
+    const listeners = [httpListener({ ...listener, name: 'main' })]
+    const yaml = bootstrap({ listeners, clusters: [cluster('app', '1')] })
+      .replaceAll('{{listen:main}}', '1')
+      .replaceAll('{{admin}}', '2')
+      .replaceAll('{{log}}', '/dev/null')
+    const envoy = await envoyValidates(yaml)
+    assert.equal(envoy.ok, refused === undefined, envoy.output)
+    if (refused !== undefined) assert.ok(envoy.output.includes(refused), envoy.output)
+    const hopwise = await hopwiseValidates(yaml)
+    assert.equal(hopwise.ok, refused === undefined, hopwise.output)
   }
+  await Promise.all(filterConfigCases.map(config => t.test(config.name, () => check(config))))
 })

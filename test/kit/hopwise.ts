@@ -31,8 +31,15 @@ export async function startHopwise(
   return proxy
 }
 
-/** What `hopwise validate --strict` says of a configuration. */
+/** What `hopwise run --mode validate --strict` says of a configuration. */
 export async function hopwiseValidates(yaml: string): Promise<{ ok: boolean; output: string }> {
-  const process = TestProcess.start(hopwisePath, ['validate', '--strict', temporaryFile('envoy.yaml', yaml)])
+  const process = TestProcess.start(hopwisePath, [
+    'run',
+    '--mode',
+    'validate',
+    '--strict',
+    '-c',
+    temporaryFile('envoy.yaml', yaml),
+  ])
   return { ok: (await process.exited) === 0, output: process.output }
 }

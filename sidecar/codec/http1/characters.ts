@@ -2,11 +2,7 @@
 
 const TOKEN = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-/** For each byte that a token may have, its lower case; 0 for all others. */
-export const TOKEN_LOWER = new Uint8Array(256)
-for (const character of TOKEN) TOKEN_LOWER[character.charCodeAt(0)] = character.toLowerCase().charCodeAt(0)
-
-/** Method tokens are case-sensitive, so this one keeps the case: 1 or 0. */
+/** 1 or 0. */
 export const IS_TOKEN = new Uint8Array(256)
 for (const character of TOKEN) IS_TOKEN[character.charCodeAt(0)] = 1
 

@@ -7,7 +7,7 @@ import { isAuthority } from './characters.ts'
 import { type Http1Error, Http1Errors } from './error.ts'
 import { type Http1Framing, NO_NAMES } from './framing.ts'
 import { type HeadScanner, MARKS } from './head-scanner.ts'
-import { knownName, NameKind } from './header-names.ts'
+import { knownNameOf, NameKind } from './header-names.ts'
 
 const TAB = 0x09
 const SP = 0x20
@@ -41,13 +41,12 @@ export class HeadFields {
     this.close = false
     let error: Http1Error | undefined
     let codings = 0
-    const { source, offset, marks } = scanner
-    const end = scanner.headers * MARKS
-    for (let mark = 0; mark < end; mark += MARKS) {
-      const nameStart = offset + marks[mark + 1]!
-      const known = knownName(marks[mark]!, source, nameStart, offset + marks[mark + 2]!)
-      const valueStart = marks[mark + 3]!
-      let valueEnd = marks[mark + 4]!
+    const { source, offset, marks, names, headers } = scanner
+    for (let header = 0; header < headers; header++) {
+      const mark = header * MARKS
+      const known = names[header] ?? knownNameOf(source, offset + marks[mark]!, offset + marks[mark + 1]!)
+      const valueStart = marks[mark + 2]!
+      let valueEnd = marks[mark + 3]!
       let last = 0
       while (valueEnd > valueStart && ((last = source[offset + valueEnd - 1]!) === SP || last === TAB)) valueEnd--
       const value = text.slice(valueStart, valueEnd)
@@ -157,16 +156,15 @@ function setLength(list: string[], length: number): void {
 
 /** The trailers of a scanned trailer section, those left out that no trailer may be; undefined when none is left. */
 export function readTrailers(scanner: HeadScanner): HeaderMap | undefined {
-  const { source, offset, marks } = scanner
+  const { source, offset, marks, names, headers } = scanner
   let list: string[] | undefined
-  const end = scanner.headers * MARKS
-  for (let mark = 0; mark < end; mark += MARKS) {
-    const nameStart = offset + marks[mark + 1]!
-    const known = knownName(marks[mark]!, source, nameStart, offset + marks[mark + 2]!)
+  for (let header = 0; header < headers; header++) {
+    const mark = header * MARKS
+    const known = names[header] ?? knownNameOf(source, offset + marks[mark]!, offset + marks[mark + 1]!)
     // RFC 9110 §6.5.1: ignored, not refused, as Envoy does; they are not passed on either, so they can mislead nobody.
     if (known.kind !== NameKind.Other) continue
     list ??= []
-    list.push(known.name, source.latin1Slice(offset + marks[mark + 3]!, offset + marks[mark + 4]!).trimEnd())
+    list.push(known.name, source.latin1Slice(offset + marks[mark + 2]!, offset + marks[mark + 3]!).trimEnd())
   }
   return list === undefined ? undefined : new HeaderMap(list)
 }

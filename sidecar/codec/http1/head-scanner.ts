@@ -12,10 +12,10 @@
  *
  * Each mistake is found at the byte that makes it one, whatever the split.
  */
-import { IS_TARGET, IS_TOKEN, TOKEN_LOWER } from './characters.ts'
+import { IS_TARGET, IS_TOKEN } from './characters.ts'
 import { type Http1Error, Http1Errors } from './error.ts'
 import type { Http1Limits } from './framing.ts'
-import { HASH_SEED } from './header-names.ts'
+import { HASH_SEED, type KnownName, knownName, startsWith } from './header-names.ts'
 
 const State = {
   LeadingLines: 0,
@@ -44,14 +44,16 @@ const MAX_LEADING_LINES = 4
 /** UNSUBSCRIBE has 11; what is much longer is not HTTP. */
 const MAX_METHOD_BYTES = 32
 
-/** Numbers per header in {@link HeadScanner.marks}: hash, start and end of the name, start and end of the value. */
-export const MARKS = 5
+/** Numbers per header in {@link HeadScanner.marks}: start and end of the name, start and end of the value. */
+export const MARKS = 4
 
 /**
  * Where the parts of the head under way are: one array for all parsers, since a head is scanned and read out in one go.
  * A head that stays incomplete takes a copy with it.
  */
 let sharedMarks = new Int32Array(128 * MARKS)
+/** The names that go with them; undefined for one whose bytes came in two pieces. */
+const sharedNames: (KnownName | undefined)[] = []
 
 const VERSION = [0x48, 0x54, 0x54, 0x50, 0x2f, 0x31, 0x2e] // HTTP/1.
 
@@ -73,7 +75,9 @@ export class HeadScanner {
   #before = 0
   #gathered: Buffer | undefined
   #savedMarks: Int32Array | undefined
-  #hash = HASH_SEED
+  #savedNames: (KnownName | undefined)[] | undefined
+  /** The name of the first header of the last head. */
+  #first: KnownName | undefined
   /** Bytes of the version or digits of the status matched so far; empty lines before a request. */
   #matched = 0
   #leadingLines = 0
@@ -88,6 +92,7 @@ export class HeadScanner {
   length = 0
   headers = 0
   marks = sharedMarks
+  readonly names = sharedNames
   methodEnd = 0
   targetEnd = 0
   version: 10 | 11 = 11
@@ -115,6 +120,7 @@ export class HeadScanner {
     this.#leadingLines = 0
     this.#matched = 0
     this.#savedMarks = undefined
+    this.#savedNames = undefined
     this.done = false
     this.headers = 0
     this.source = NOTHING
@@ -136,30 +142,39 @@ export class HeadScanner {
       start = i
     }
     const marks = sharedMarks
-    if (this.#savedMarks !== undefined) {
-      marks.set(this.#savedMarks)
-      this.#savedMarks = undefined
-    }
+    const names = sharedNames
+    if (this.#savedMarks !== undefined) this.#restore()
     const maxHeaders = this.#maxHeaders
     /** Offset in the head = offset in the chunk + delta. */
     const delta = this.#before - start
     const limit = Math.min(end, start + this.#maxBytes - this.#before)
-    let hash = this.#hash
     let headers = this.headers
+    /** Most peers send the same names in the same order each time: compared with its guess, a name is read once. */
+    let previous = headers > 0 ? names[headers - 1] : undefined
+    /** Offset in the chunk where the name under way begins; -1 when it began in an earlier one. */
+    let nameStart = -1
     let mark = headers * MARKS
     let error: Http1Error | undefined
 
     scanning: while (i < limit) {
       if (state === State.LineStart) {
         const byte = chunk[i]!
-        if (TOKEN_LOWER[byte] !== 0) {
+        if (IS_TOKEN[byte] === 1) {
           if (headers === maxHeaders) {
             error = Http1Errors.tooManyHeaders
             break
           }
-          marks[mark + 1] = i + delta
-          hash = HASH_SEED
-          state = State.Name
+          marks[mark] = i + delta
+          const guess: KnownName | undefined = headers === 0 ? this.#first : previous?.next
+          if (guess !== undefined && guess.raw.length <= limit - i && startsWith(chunk, i, guess.raw)) {
+            i += guess.raw.length
+            marks[mark + 1] = i + delta - 1
+            names[headers] = previous = guess
+            state = State.Space
+          } else {
+            nameStart = i
+            state = State.Name
+          }
         } else if (byte === CR) {
           i++
           state = State.EndLf
@@ -171,9 +186,9 @@ export class HeadScanner {
       }
       if (state === State.Name) {
         let byte = 0
-        let lower = 0
-        while (i < limit && (lower = TOKEN_LOWER[(byte = chunk[i]!)]!) !== 0) {
-          hash = (Math.imul(hash, 31) + lower) | 0
+        let hash = HASH_SEED
+        while (i < limit && IS_TOKEN[(byte = chunk[i]!)] === 1) {
+          hash = (Math.imul(hash, 31) + byte) | 0
           i++
         }
         if (i === limit) break
@@ -181,8 +196,14 @@ export class HeadScanner {
           error = badName(byte)
           break
         }
-        marks[mark] = hash
-        marks[mark + 2] = i + delta
+        marks[mark + 1] = i + delta
+        if (nameStart >= 0) {
+          const known = knownName(hash, chunk, nameStart, i)
+          names[headers] = known
+          if (headers === 0) this.#first = known
+          else if (previous !== undefined) previous.next = known
+          previous = known
+        } else names[headers] = previous = undefined
         i++
         state = State.Space
       }
@@ -190,7 +211,7 @@ export class HeadScanner {
         let byte = SP
         while (i < limit && ((byte = chunk[i]!) === SP || byte === TAB)) i++
         if (i === limit) break
-        marks[mark + 3] = i + delta
+        marks[mark + 2] = i + delta
         state = State.Value
       }
       if (state === State.Value) {
@@ -201,7 +222,7 @@ export class HeadScanner {
           error = byte === LF ? Http1Errors.bareLf : Http1Errors.controlInValue
           break
         }
-        marks[mark + 4] = i + delta
+        marks[mark + 3] = i + delta
         i++
         if (i === limit) {
           state = State.ValueLf
@@ -367,10 +388,18 @@ export class HeadScanner {
       return limit
     }
     this.#state = state
-    this.#hash = hash
     if (start < end) this.#gather(chunk, start, end)
     this.#savedMarks = marks.slice(0, mark + MARKS)
+    this.#savedNames = names.slice(0, headers + 1)
     return end
+  }
+
+  #restore(): void {
+    sharedMarks.set(this.#savedMarks!)
+    const saved = this.#savedNames!
+    for (let i = 0; i < saved.length; i++) sharedNames[i] = saved[i]
+    this.#savedMarks = undefined
+    this.#savedNames = undefined
   }
 
   /** CRLFs before a request line; the offset of the first other byte. */

@@ -7,6 +7,7 @@
  * is our own bug and throws.
  */
 import { invariant } from '../../base/invariant.ts'
+import '../latin1.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../header-map.ts'
 import { reasonPhrase } from './reason-phrases.ts'
 
@@ -69,7 +70,7 @@ export function responseFraming(
 export function writeRequestHead(headers: RequestHeaders, framing: WriteFraming, headerCase?: HeaderCase): string {
   const target = headers.method === 'CONNECT' ? headers.authority : headers.path
   invariant(!SPLITS_REQUEST_LINE.test(headers.method) && !SPLITS_REQUEST_LINE.test(target), WHY)
-  invariant(!SPLITS_LINE.test(headers.authority), WHY)
+  invariant(!SPLITS_REQUEST_LINE.test(headers.authority), WHY)
   const start = `${headers.method} ${target} HTTP/1.1${lineStart('host', headerCase)}${headers.authority}`
   return writeFields(start, headers.list, framing, headerCase)
 }
@@ -111,9 +112,17 @@ function statusLine(status: number, version: 10 | 11): string {
 }
 
 const WHY = 'no CR, LF or NUL can be in a header: a codec refuses them and filters make none'
+/** What is written as latin1 loses its upper byte: U+010A would become LF. So these take what is wider as well. */
+const SPLITS_REQUEST_LINE = /[\r\n\0 \u0100-\uffff]/
+const SPLITS_NAME = /[\r\n\0: \u0100-\uffff]/
+const SPLITS_VALUE = /[\r\n\0\u0100-\uffff]/
 const SPLITS_LINE = /[\r\n\0]/
-const SPLITS_REQUEST_LINE = /[\r\n\0 ]/
-const SPLITS_NAME = /[\r\n\0: ]/
+
+/** A value from the configuration may hold any character: it goes out in UTF-8, as it would from Envoy. */
+function wideValue(value: string): string {
+  invariant(!SPLITS_LINE.test(value), WHY)
+  return Buffer.from(value, 'utf8').latin1Slice()
+}
 
 /**
  * `\r\nname: ` by name, for names that were checked once. Bounded, since names come from the wire.
@@ -138,9 +147,9 @@ function lineStart(name: string, headerCase: HeaderCase | undefined): string {
 function writeFields(out: string, list: readonly string[], framing: WriteFraming, headerCase?: HeaderCase): string {
   for (let i = 0; i < list.length; i += 2) {
     const name = list[i]!
-    const value = list[i + 1]!
+    let value = list[i + 1]!
     if (name === 'transfer-encoding' || (name === 'content-length' && framing !== WriteFraming.Length)) continue
-    invariant(!SPLITS_LINE.test(value), WHY)
+    if (SPLITS_VALUE.test(value)) value = wideValue(value)
     out += lineStart(name, headerCase)
     out += value
   }

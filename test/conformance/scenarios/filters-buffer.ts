@@ -82,8 +82,9 @@ export const bufferScenarios: readonly FilterScenario[] = [
     expectUpstream: [],
   },
   {
-    name: 'buffer: request trailers come after the buffered body',
+    name: 'buffer: request trailers go where a body has a length',
     filters: [buffer(100)],
+    routes: [{ match: { prefix: '/' }, route: { cluster: 'trailing' } }],
     manager: { http_protocol_options: { enable_trailers: true } },
     steps: [{ method: 'POST', chunks: ['abc'], trailers: [['x-sum', '1']], expect: { status: 200 } }],
     expectUpstream: [{ body: 'abc' }],

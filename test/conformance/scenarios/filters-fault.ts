@@ -51,7 +51,7 @@ export const faultScenarios: readonly FilterScenario[] = [
       {
         method: 'POST',
         body: 'abc',
-        expect: { status: 200, atLeastMs: 95, atMostMs: 1000, log: '200 DI via_upstream' },
+        expect: { status: 200, atLeastMs: 95, log: '200 DI via_upstream' },
       },
     ],
     stats: STATS,
@@ -77,12 +77,12 @@ export const faultScenarios: readonly FilterScenario[] = [
     name: 'fault: the request chooses its delay',
     filters: [fault({ delay: { header_delay: {}, percentage: percent(100) } })],
     steps: [
-      { headers: { 'x-envoy-fault-delay-request': '100' }, expect: { status: 200, atLeastMs: 95 } },
-      { expect: { status: 200, atMostMs: 90 } },
-      { headers: { 'x-envoy-fault-delay-request': 'soon' }, expect: { status: 200, atMostMs: 90 } },
+      { headers: { 'x-envoy-fault-delay-request': '100' }, expect: { log: '200 DI via_upstream', atLeastMs: 95 } },
+      { expect: { log: '200 - via_upstream' } },
+      { headers: { 'x-envoy-fault-delay-request': 'soon' }, expect: { log: '200 - via_upstream' } },
       {
         headers: { 'x-envoy-fault-delay-request': '200', 'x-envoy-fault-delay-request-percentage': '0' },
-        expect: { status: 200, atMostMs: 150 },
+        expect: { log: '200 - via_upstream' },
       },
     ],
     stats: STATS,
@@ -195,7 +195,7 @@ export const faultScenarios: readonly FilterScenario[] = [
     name: 'fault: a response at 10 KiB a second',
     filters: [fault({ response_rate_limit: { fixed_limit: { limit_kbps: 10 }, percentage: percent(100) } })],
     upstreams: { app: [{ status: 200, body: LONG }] },
-    steps: [{ expect: { status: 200, body: LONG, atLeastMs: 130, atMostMs: 900 } }],
+    steps: [{ expect: { status: 200, body: LONG, atLeastMs: 130, atMostMs: 5000 } }],
     stats: STATS,
     expectStats: { 'http.{prefix}.fault.response_rl_injected': 1 },
   },
@@ -205,10 +205,11 @@ export const faultScenarios: readonly FilterScenario[] = [
     upstreams: { app: [{ status: 200, chunks: [LONG, 'end'], trailers: [['x-sum', '1']] }] },
     steps: [
       { headers: { 'x-envoy-fault-throughput-response': '10' }, expect: { atLeastMs: 130 } },
-      { expect: { atMostMs: 120 } },
-      { headers: { 'x-envoy-fault-throughput-response': '0' }, expect: { atMostMs: 120 } },
+      { expect: { status: 200 } },
+      { headers: { 'x-envoy-fault-throughput-response': '0' }, expect: { status: 200 } },
     ],
     stats: STATS,
+    expectStats: { 'http.{prefix}.fault.response_rl_injected': 1 },
   },
   {
     name: 'fault: metadata of a faulted request is in the log',
@@ -226,7 +227,7 @@ export const faultScenarios: readonly FilterScenario[] = [
         delay_duration_runtime: 'test.delay_ms',
       }),
     ],
-    steps: [{ expect: { status: 418, atLeastMs: 75, atMostMs: 1000 } }],
+    steps: [{ expect: { status: 418, atLeastMs: 75, atMostMs: 2500 } }],
   },
   {
     name: 'fault: stats of the downstream cluster',

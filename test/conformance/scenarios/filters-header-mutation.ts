@@ -140,6 +140,7 @@ export const headerMutationScenarios: readonly FilterScenario[] = [
   {
     name: 'header_mutation: trailers of both directions',
     manager: { http_protocol_options: { enable_trailers: true } },
+    routes: [{ match: { prefix: '/' }, route: { cluster: 'trailing' } }],
     filters: [
       mutation({
         request_trailers_mutations: [append('x-t', 'new'), { remove: 'x-u' }],

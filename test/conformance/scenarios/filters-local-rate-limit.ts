@@ -45,13 +45,13 @@ export const localRateLimitScenarios: readonly FilterScenario[] = [
   },
   {
     name: 'local_ratelimit: tokens come back',
-    filters: [limit({ ...on, token_bucket: { max_tokens: 1, tokens_per_fill: 1, fill_interval: '0.2s' } })],
-    steps: [ok, limited, { waitMs: 230, ...ok }, limited],
+    filters: [limit({ ...on, token_bucket: { max_tokens: 1, tokens_per_fill: 1, fill_interval: '1s' } })],
+    steps: [ok, limited, { waitMs: 1050, ...ok }, limited],
   },
   {
     name: 'local_ratelimit: tokens come back one by one',
-    filters: [limit({ ...on, token_bucket: { max_tokens: 4, tokens_per_fill: 4, fill_interval: '2s' } })],
-    steps: [...times(4, ok), limited, { waitMs: 600, ...ok }, limited],
+    filters: [limit({ ...on, token_bucket: { max_tokens: 4, tokens_per_fill: 4, fill_interval: '8s' } })],
+    steps: [...times(4, ok), limited, { waitMs: 2100, ...ok }, limited],
   },
   {
     name: 'local_ratelimit: counted but not enforced',
@@ -107,7 +107,7 @@ export const localRateLimitScenarios: readonly FilterScenario[] = [
     filters: [
       limit({
         ...on,
-        token_bucket: bucket(1, '0.7s'),
+        token_bucket: bucket(1, '0.9s'),
         enable_retry_after_header: true,
         enable_x_ratelimit_headers: 'DRAFT_VERSION_03',
       }),

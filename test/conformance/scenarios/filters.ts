@@ -3,7 +3,7 @@
  * The expectations were measured on Envoy and are asserted on Envoy too.
  */
 import type { Scenario, Suite } from '../../kit/side-by-side.ts'
-import { bootstrap, cluster, type HttpListener, httpListener } from './bootstrap.ts'
+import { bootstrap, cluster, type HttpListener, httpListener, typed } from './bootstrap.ts'
 import { bufferScenarios } from './filters-buffer.ts'
 import { corsScenarios } from './filters-cors.ts'
 import { faultScenarios } from './filters-fault.ts'
@@ -37,6 +37,14 @@ export function filtersSuiteOf(scenarios: readonly FilterScenario[]): Suite {
       listeners: scenarios.map((scenario, i) => httpListener({ ...scenario, name: listenerName(i) })),
       clusters: [
         cluster('app', '{{upstream:app}}'),
+        cluster('trailing', '{{upstream:app}}', {
+          typed_extension_protocol_options: {
+            'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': typed(
+              'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+              { explicit_http_config: { http_protocol_options: { enable_trailers: true } } },
+            ),
+          },
+        }),
         { name: 'empty', type: 'STATIC', load_assignment: { cluster_name: 'empty' } },
       ],
       more: `layered_runtime:

@@ -160,6 +160,7 @@ export const redirectScenarios: readonly RoutingScenario[] = [
       { match: { path: '/3' }, direct_response: { status: 201, body: { inline_bytes: 'Ynl0ZXM=' } } },
       { match: { path: '/4' }, direct_response: { status: 599, body: { inline_string: 'é' } } },
       { match: { path: '/5' }, direct_response: { status: 204 } },
+      { match: { path: '/6' }, direct_response: { status: 302 } },
       rest,
     ],
     steps: [
@@ -168,6 +169,7 @@ export const redirectScenarios: readonly RoutingScenario[] = [
       answered('/3', { status: 201, body: 'bytes' }),
       answered('/4', { status: 599, body: 'é' }),
       answered('/5', { status: 204, body: '' }),
+      answered('/6?q', { status: 302, body: '', headers: { location: 'http://test.local/6?q' } }),
       answered('/1', { status: 200, body: '' }, { method: 'HEAD' }),
     ],
   },

@@ -238,8 +238,8 @@ const hostScenarios: readonly RoutingScenario[] = [
   {
     name: 'host: a value with operators',
     routes: [to('app', { prefix: '/' }, { host_rewrite: '%REQ(x-t)%.tenants.test' })],
-    steps: [get('/', 'app', { headers: { 'x-t': 'one' } })],
-    expectUpstream: [{ headers: { host: 'one.tenants.test' } }],
+    steps: [get('/', 'app', { headers: { 'x-t': 'one' } }), get('/', 'app')],
+    expectUpstream: [{ headers: { host: 'one.tenants.test' } }, { headers: { host: '-.tenants.test' } }],
   },
   {
     name: 'host: auto_host_rewrite has no name to take from a static endpoint',

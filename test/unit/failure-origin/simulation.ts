@@ -100,9 +100,12 @@ export class Service {
   readonly locator: FailureLocator
   readonly stats = new PlainLabelledStats()
   readonly targets = new Map<string, CallTarget>()
+  /** Where in a tick of its timer wheel this process stands. */
+  readonly phase: number
   constructor(name: string, spec: ServiceSpec, clock: ManualClock, random: SeededRandom) {
     this.name = name
     this.spec = spec
+    this.phase = random.next() * 5
     const settings = failureOriginSettings({ service: name, maxLogEntries: 1_000_000, ...spec.settings })
     this.locator = new FailureLocator(settings, { clock, random, stats: this.stats })
   }
@@ -124,6 +127,8 @@ interface Event {
 }
 
 const NETWORK_MS = 0.15
+/** Of the timer wheel. */
+const TICK_MS = 5
 
 export class Simulation {
   readonly clock = new ManualClock()
@@ -163,6 +168,13 @@ export class Simulation {
       i = up
     }
     return event
+  }
+
+  /** A timer of the proxy: fires on the wheel's next tick after its deadline, at each service at another phase. */
+  timer(ms: number, phase: number, run: () => void): Event {
+    const due = this.clock.now() + ms
+    const tick = Math.ceil((due - phase) / TICK_MS) * TICK_MS + phase
+    return this.after(tick - this.clock.now(), run)
   }
 
   /** Runs until nothing is left to do or `untilMs` has come. */
@@ -280,14 +292,14 @@ export class Simulation {
         if (over) return
         const more = failures.timeoutFired(clock.now())
         if (more > 0) {
-          timer = this.after(more, fire)
+          timer = this.timer(more, service.phase, fire)
           return
         }
         failures.attemptFailed({ kind: 'route_timeout', details: '' })
         info.responseFlags |= ResponseFlag.UpstreamRequestTimeout
         respond(504, 'response_timeout', true, this.hangTruth(request), false)
       }
-      timer = this.after(limit, fire)
+      timer = this.timer(limit, service.phase, fire)
       const application = service.spec.application(request, random)
       this.after(0.05, () => {
         this.#step(request, application, [], answer => {
@@ -411,7 +423,7 @@ class EgressStream {
       this.#respond(504, 'deadline_exceeded', new Headers(), { origin: from.name, cause: 'deadline_exceeded' }, false)
       return
     }
-    this.#timer = sim.after(budgetMs, () => this.#timeout())
+    this.#timer = sim.timer(budgetMs, from.phase, () => this.#timeout())
     this.#attempt()
   }
 

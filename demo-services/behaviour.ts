@@ -1,0 +1,61 @@
+/** How a service of the demo misbehaves: set over `POST /control` of its ops port, as JSON; `{}` makes it well again. */
+export interface Behaviour {
+  /** Only requests for this path; all by default. */
+  path?: string
+  /** Answers with this status, after its own calls went well. */
+  status?: number
+  delayMs?: number
+  /** Takes requests and never answers. */
+  hang?: boolean
+  /** Answers by resetting the connection (RST). */
+  reset?: boolean
+  /** Answers by closing the connection (FIN). */
+  close?: boolean
+  /** Answers what is no HTTP. */
+  garbage?: boolean
+  /** Breaks off in the middle of the body, of a response with Content-Length or a chunked one. */
+  cutBody?: 'length' | 'chunked'
+  /** Answers 200 whatever its calls came to. */
+  swallow?: boolean
+  /** Sends a body of this many bytes with its first call. */
+  sendBytes?: number
+  /** Makes its first call this many times at once. */
+  fanOut?: number
+  /** Calls this host as well. */
+  alsoCall?: string
+  /** Request headers added to its calls. */
+  headers?: Readonly<Record<string, string>>
+}
+
+const KINDS: Readonly<Record<keyof Behaviour, 'string' | 'number' | 'boolean' | 'object'>> = {
+  path: 'string',
+  status: 'number',
+  delayMs: 'number',
+  hang: 'boolean',
+  reset: 'boolean',
+  close: 'boolean',
+  garbage: 'boolean',
+  cutBody: 'string',
+  swallow: 'boolean',
+  sendBytes: 'number',
+  fanOut: 'number',
+  alsoCall: 'string',
+  headers: 'object',
+}
+
+/** The behaviour in `text`, or what is wrong with it. */
+export function parseBehaviour(text: string): Behaviour | string {
+  let value: unknown
+  try {
+    value = JSON.parse(text === '' ? '{}' : text)
+  } catch (error) {
+    return (error as Error).message
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'an object is wanted'
+  for (const [name, setting] of Object.entries(value)) {
+    const kind = Object.hasOwn(KINDS, name) ? KINDS[name as keyof Behaviour] : undefined
+    if (kind === undefined) return `no setting '${name}'; there are ${Object.keys(KINDS).join(', ')}`
+    if (typeof setting !== kind) return `${name} must be a ${kind}`
+  }
+  return value as Behaviour
+}
