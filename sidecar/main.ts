@@ -5,7 +5,8 @@ import { invariant } from './base/invariant.ts'
 import type { CliIo } from './cli/verb.ts'
 import { decodeResource, loadBootstrap } from './config/bootstrap.ts'
 import { formatProblem } from './config/problems.ts'
-import type { AnyHttpFilterFactory } from './extensions.ts'
+import { schema } from './config/schema/table.ts'
+import { type AnyHttpFilterFactory, httpFilters } from './extensions.ts'
 import { logger, parseLogLevel, processLog } from './observability/logging.ts'
 import { loadExtension } from './server/load-extension.ts'
 import { parseServerOptions, RUN_HELP, type ServerOptions, UsageError } from './server/options.ts'
@@ -32,21 +33,25 @@ export async function run(args: string[], io: CliIo): Promise<number> {
   }
   configureLog(options)
 
+  const extraFilters: AnyHttpFilterFactory[] = []
+  for (const file of options.extensions) extraFilters.push(await loadExtension(file))
+  const ownExtensions = new Map(
+    [...httpFilters, ...extraFilters].map(({ name, typeUrl }) => [name, typeUrl] as const).filter(notInSchema),
+  )
+
   // Configuration: every mistake at once, then nothing starts.
-  const loaded = load(options)
+  const loaded = load(options, ownExtensions)
   for (const warning of loaded.warnings) log.warning({}, formatProblem(warning))
   if (loaded.bootstrap === undefined) {
     for (const error of loaded.errors) io.error(`${formatProblem(error)}\n`)
     return 1
   }
-  const extraFilters: AnyHttpFilterFactory[] = []
-  for (const file of options.extensions) extraFilters.push(await loadExtension(file))
   const server = new Server({
     options,
     bootstrap: loaded.bootstrap,
     adminConnectionManager: adminConnectionManager(),
     extraFilters,
-    reload: () => load(options),
+    reload: () => load(options, ownExtensions),
   })
   if (options.mode === 'validate') {
     const mistakes = server.check()
@@ -84,12 +89,17 @@ function configureLog(options: ServerOptions): void {
   for (const name of options.withoutEffect) log.info({ option: `--${name}` }, 'accepted, changes nothing here')
 }
 
-function load(options: ServerOptions) {
+/** Filters whose configuration is no message of Envoy's: those that users add. */
+function notInSchema([, typeUrl]: readonly [name: string, typeUrl: string]): boolean {
+  return schema().message(typeUrl) === undefined
+}
+
+function load(options: ServerOptions, ownExtensions: ReadonlyMap<string, string>) {
   const { strict } = options
   if (options.configYaml !== undefined && options.configPath === undefined) {
-    return loadBootstrap({ text: options.configYaml, file: '--config-yaml', strict })
+    return loadBootstrap({ text: options.configYaml, file: '--config-yaml', strict, ownExtensions })
   }
-  return loadBootstrap({ file: options.configPath, strict })
+  return loadBootstrap({ file: options.configPath, strict, ownExtensions })
 }
 
 /** The admin listener's: no routes and no filters of Envoy's, only defaults. */

@@ -25,6 +25,8 @@ export interface LoadOptions {
   /** What Envoy refuses for its form only is an error too. */
   readonly strict?: boolean | undefined
   readonly extensionNames?: ExtensionNames | undefined
+  /** Extensions the user brings along: type URL by name. */
+  readonly ownExtensions?: ReadonlyMap<string, string> | undefined
   /** What counts as supported; for tools that only look at a file, `everythingSupported`. */
   readonly support?: Support | undefined
 }
@@ -64,7 +66,9 @@ export function loadBootstrap(options: LoadOptions): LoadedBootstrap {
     document,
     problems,
     support: options.support ?? hopwiseSupport,
-    extensionNames: options.extensionNames ?? knownExtensionNames,
+    extensionNames: (name, category) =>
+      options.ownExtensions?.get(name) ?? (options.extensionNames ?? knownExtensionNames)(name, category),
+    ownTypes: options.ownExtensions && new Set(options.ownExtensions.values()),
     isJson: options.format === 'json' || (options.format === undefined && file.endsWith('.json')),
   })
   const { root: whole, fragments } = checkFragment(root, document, problems)

@@ -62,6 +62,10 @@ export function decodeAny(
       const value = entryOf(node, 'value')?.value ?? { kind: 'map', offset: node.offset, entries: [] }
       return decodeAs(decoder, descriptor, value, `${path}.value`, category, inner.value.offset)
     }
+    if (inner && decoder.context.ownTypes?.has(innerName)) {
+      const value = entryOf(node, 'value')?.value ?? { kind: 'map', offset: node.offset, entries: [] }
+      return decodeOwn(decoder, innerName, value, `${path}.value`)
+    }
     return refuse(
       decoder,
       inner?.value.offset ?? node.offset,
@@ -70,11 +74,22 @@ export function decodeAny(
       unknownType(decoder, innerName),
     )
   }
+  if (decoder.context.ownTypes?.has(typeName)) {
+    const fields = node.entries.filter(entry => entry !== type)
+    return decodeOwn(decoder, typeName, { ...node, entries: fields }, path)
+  }
   const descriptor = decoder.context.schema.message(typeName)
   if (!descriptor) {
     return refuse(decoder, type.value.offset, `${path}.@type`, 'extension', unknownType(decoder, typeName))
   }
   return decodeAs(decoder, descriptor, node, path, category, type.value.offset)
+}
+
+/** A type of an extension of the user's own: no schema knows its fields, so it is plain JSON, checked by the extension. */
+function decodeOwn(decoder: TreeDecoder, typeName: string, node: ConfigNode, path: string): AnyMessage | undefined {
+  const struct = decoder.context.schema.message('google.protobuf.Struct')!
+  const value = decodeNative(decoder, struct, node, path)
+  return value === undefined ? undefined : anyOf(decoder, typeName, value, path, node)
 }
 
 /** What we do not know is left out, with a warning, where the configuration says that it may be. */
@@ -151,6 +166,9 @@ function decodeNamed(
   category: string | undefined,
   { name, typeUrl, offset }: NamedExtension,
 ): AnyMessage | undefined {
+  if (typeUrl !== undefined && decoder.context.ownTypes?.has(typeUrl)) {
+    return decodeOwn(decoder, typeUrl, node ?? { kind: 'map', offset, entries: [] }, path)
+  }
   const envoysWords = `Didn't find a registered implementation for '${name}' with type URL: ''`
   const descriptor = typeUrl === undefined ? undefined : decoder.context.schema.message(typeUrl)
   if (!descriptor) {

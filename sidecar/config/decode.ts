@@ -22,6 +22,8 @@ export interface DecodeContext {
   readonly problems: Problems
   readonly support: Support
   readonly extensionNames: ExtensionNames
+  /** Message types of extensions that the user brings along (`--extension`); their fields are plain JSON. */
+  readonly ownTypes?: ReadonlySet<string> | undefined
   /** JSON files type their scalars themselves. */
   readonly isJson: boolean
 }

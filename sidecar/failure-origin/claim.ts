@@ -59,6 +59,8 @@ export class Claims {
   /** Of all callees together. */
   readonly #reaction = new AftermathOfFailures()
   #matchedByIds = 0
+  #lags = 0
+  #meanLag = 0
   /** Callees with a failure that no known request held; as many as there are clusters at most. */
   readonly #suspects = new Set<CalleeState>()
   overflowed = 0
@@ -177,6 +179,8 @@ export class Claims {
     for (let call = this.#ledger.looseHead; call !== undefined && steps < MAX_WAITING; call = call.looseNext, steps++) {
       if (call.startSeq < entry.seq || call.claimed || call.record !== undefined) continue
       if (this.#copiesElsewhere(call)) continue
+      // Later calls come later still: none of them is this request's.
+      if (call.startMs - entry.startMs > this.#longestLag) break
       if (nowMs - call.startMs < leastAge) break
       candidates++
       first ??= call
@@ -231,6 +235,7 @@ export class Claims {
       return leastOwn === 1 ? undefined : { call: undefined, confidence: 'likely', likelihood: leastOwn }
     }
     reason.claimed = true
+    this.#learnLag(entry, reason)
     if (leastOwn > OWN_IS_POSSIBLE) return { call: reason, confidence: 'likely', likelihood: 1 - leastOwn }
     return { call: reason, confidence: reason.confidence, likelihood: 1 }
   }
@@ -266,9 +271,22 @@ export class Claims {
       return contested ? { call: undefined, confidence: 'likely', likelihood: 0.5 } : OWN
     }
     claimed.claimed = true
+    this.#learnLag(entry, claimed)
     if (!claimed.isAbandoned) this.#claimedSeq = Math.max(this.#claimedSeq, claimed.startSeq)
     const confidence = claimed.isAbandoned ? lowerConfidence('likely', 'link') : 'likely'
     return { call: claimed, confidence, likelihood: 1 / Math.max(1, claimed.candidates) }
+  }
+
+  /** How long after a request's arrival the application sends the call it then fails over. */
+  #learnLag(entry: InboundEntry, call: EgressCall): void {
+    const lag = call.startMs - entry.startMs
+    const weight = 1 / Math.min(32, ++this.#lags)
+    this.#meanLag += (lag - this.#meanLag) * weight
+  }
+
+  /** A call sent so much later than is usual is hardly the one a request has been waiting for. */
+  get #longestLag(): number {
+    return this.#lags < 4 ? Number.POSITIVE_INFINITY : 4 * this.#meanLag + 2
   }
 
   /** Every callee with failures not long ago hears of it: more of these than by chance make it a cause. */

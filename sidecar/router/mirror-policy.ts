@@ -63,7 +63,7 @@ export class MirrorPolicy {
   prepare(headers: RequestHeaders, info: StreamInfo): void {
     this.#mutations?.apply(headers, formatView(info, headers, undefined, undefined))
     if (this.#host !== '') headers.authority = this.#host
-    if (this.#shadowSuffix) headers.authority = withShadowSuffix(headers.authority)
+    else if (this.#shadowSuffix) headers.authority = withShadowSuffix(headers.authority)
   }
 }
 

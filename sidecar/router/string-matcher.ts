@@ -2,7 +2,7 @@
  * `StringMatcher` (envoy.type.matcher.v3 and its twin in xds.type.matcher.v3), compiled. What it is asked about are values
  * from the wire: strings whose characters are bytes; the configured texts are brought into the same form at load.
  */
-import { Regex, textToBytes } from '../base/regex.ts'
+import { DEFAULT_MAX_PROGRAM_SIZE, Regex, textToBytes } from '../base/regex.ts'
 import type { RegexMatcher, StringMatcher, XdsStringMatcher } from '../config/schema/generated/types.ts'
 import type { Mistakes } from './mistakes.ts'
 
@@ -126,7 +126,12 @@ export function compileRegex(
   mistakes: Mistakes,
 ): Regex | undefined {
   const pattern = message?.regex ?? ''
-  return mistakes.attempt(`${property}.regex`, () => Regex.compile(pattern))
+  const regex = mistakes.attempt(`${property}.regex`, () => Regex.compile(pattern))
+  if (regex !== undefined && regex.programSize > DEFAULT_MAX_PROGRAM_SIZE) {
+    const limit = `${DEFAULT_MAX_PROGRAM_SIZE} by default (re2.max_program_size.error_level)`
+    mistakes.warning(`${property}.regex`, `compiles to ${regex.programSize} instructions; Envoy refuses more than ${limit}`)
+  }
+  return regex
 }
 
 export function regexMatch(message: Pick<RegexMatcher, 'regex'>, property: string, mistakes: Mistakes): StringMatch {

@@ -1,4 +1,5 @@
-import { resolve } from 'node:path'
+import { registerHooks } from 'node:module'
+import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { AnyHttpFilterFactory } from '../extensions.ts'
 
@@ -7,6 +8,7 @@ import type { AnyHttpFilterFactory } from '../extensions.ts'
  * `HttpFilterFactory`. Rejects with a sentence for the terminal when it is none.
  */
 export async function loadExtension(file: string): Promise<AnyHttpFilterFactory> {
+  resolveOwnName()
   const module = (await import(pathToFileURL(resolve(file)).href)) as Record<string, unknown>
   const candidates = [module['default'], module['filter'], ...Object.values(module)]
   const factory = candidates.find(isFactory)
@@ -19,4 +21,19 @@ function isFactory(value: unknown): value is AnyHttpFilterFactory {
   if (typeof value !== 'object' || value === null) return false
   const factory = value as Partial<AnyHttpFilterFactory>
   return typeof factory.name === 'string' && typeof factory.typeUrl === 'string' && typeof factory.create === 'function'
+}
+
+let resolvesOwnName = false
+
+/** Lets a file anywhere import `hopwise/sidecar/…` from the Hopwise that runs it, without being installed beside it. */
+function resolveOwnName(): void {
+  if (resolvesOwnName) return
+  resolvesOwnName = true
+  const root = join(import.meta.dirname, '..', '..')
+  registerHooks({
+    resolve: (specifier, context, next) =>
+      specifier.startsWith('hopwise/')
+        ? { url: pathToFileURL(join(root, specifier.slice('hopwise/'.length))).href, shortCircuit: true }
+        : next(specifier, context),
+  })
 }

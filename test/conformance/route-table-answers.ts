@@ -34,6 +34,7 @@ const OF_THE_PROXY = new Set([
   'date',
   'server',
   'x-envoy-attempt-count',
+  'x-envoy-internal',
   'x-envoy-expected-rq-timeout-ms',
   'x-envoy-upstream-service-time',
   'x-forwarded-proto',
@@ -43,13 +44,16 @@ const OF_THE_PROXY = new Set([
 type Fields = Record<string, string>
 
 /** The fields of an observation that a table alone decides. */
-export function decidedByTable(fields: Readonly<Fields>): Fields {
+export function decidedByTable(scenario: Scenario, fields: Readonly<Fields>): Fields {
   const kept: Fields = {}
+  // Mirrored requests come from the proxy itself, whose address stands there.
+  const isMirrored = scenario.name.startsWith('mirror:')
   for (const [field, value] of Object.entries(fields)) {
     if (!/^(?:response \d+ (?:status|header|body)|upstream \w+ (?:requests|request \d+ (?:line|header)))/.test(field))
       continue
     const header = / header (\S+)$/.exec(field)?.[1]
     if (header !== undefined && OF_THE_PROXY.has(header)) continue
+    if (isMirrored && header === 'x-forwarded-for') continue
     kept[field] = / status$/.test(field) ? value.slice(0, 3) : value
   }
   return kept
@@ -60,6 +64,7 @@ export class TableSide {
   /** `suppress_envoy_headers` of the router, by listener. */
   readonly #suppressed = new Set<string>()
   readonly #clusters: ReadonlySet<string>
+  readonly #runtime: RuntimeLayers
 
   constructor(suite: Suite) {
     let port = 10_000
@@ -71,6 +76,7 @@ export class TableSide {
       throw new Error(errors.map(({ path, message }) => `${path}: ${message}`).join('\n'))
     }
     const runtime = RuntimeLayers.from(bootstrap.layeredRuntime)
+    this.#runtime = runtime
     this.#clusters = new Set(bootstrap.staticResources?.clusters.map(({ name }) => name))
     for (const [name, manager] of managers(bootstrap)) {
       const compiled = compileRouteConfiguration(manager.routeConfig as RouteConfiguration, {
@@ -97,7 +103,7 @@ export class TableSide {
     for (const [index, step] of scenario.steps.entries())
       this.#step(scenario, step, `response ${index + 1}`, fields, counts)
     for (const [name, count] of counts) fields[`upstream ${name} requests`] = String(count)
-    return decidedByTable(fields)
+    return decidedByTable(scenario, fields)
   }
 
   #step(scenario: Scenario, step: Step, prefix: string, fields: Fields, counts: Map<string, number>): void {
@@ -119,17 +125,30 @@ export class TableSide {
     }
     info.clusterName = entry.clusterName
     entry.finalizeRequestHeaders(headers, info, insertOriginal)
-    const count = (counts.get(entry.clusterName) ?? 0) + 1
-    counts.set(entry.clusterName, count)
-    const request = `upstream ${entry.clusterName} request ${count}`
-    fields[`${request} line`] = `${headers.method} ${headers.path} HTTP/1.1`
-    writeHeaders(fields, request, ['host', headers.authority, ...headers.list])
+    arrive(entry.clusterName, headers, fields, counts)
+    for (const policy of entry.mirrorPolicies) {
+      if (policy.fraction !== undefined && !this.#runtime.enabled(policy.fraction, new SeededRandom(1))) continue
+      const cluster = policy.clusterFor(headers)
+      if (!this.#clusters.has(cluster)) continue
+      const copy = headers.clone()
+      policy.prepare(copy, info)
+      arrive(cluster, copy, fields, counts)
+    }
     const script = (scenario.upstreams?.[entry.clusterName] as readonly Answer[])[0]!
     const response = new ResponseHeaders(script.status ?? 200, Object.entries(script.headers ?? {}).flat())
     info.responseCode = response.status
     entry.finalizeResponseHeaders(response, headers, info)
     answer(fields, prefix, response, String(script.body ?? ''))
   }
+}
+
+/** A request that reaches an upstream. */
+function arrive(cluster: string, headers: RequestHeaders, fields: Fields, counts: Map<string, number>): void {
+  const count = (counts.get(cluster) ?? 0) + 1
+  counts.set(cluster, count)
+  const request = `upstream ${cluster} request ${count}`
+  fields[`${request} line`] = `${headers.method} ${headers.path} HTTP/1.1`
+  writeHeaders(fields, request, ['host', headers.authority, ...headers.list])
 }
 
 /** A redirect or a direct response, as the router filter and the local reply make them. */

@@ -35,8 +35,8 @@ export interface HeaderCase {
   format(name: string): string
 }
 
-/** As Envoy: methods for which no body needs no `content-length: 0`. */
-const BODILESS_METHODS = new Set(['GET', 'HEAD', 'DELETE', 'CONNECT', 'TRACE', 'OPTIONS'])
+/** Without a body these get no `content-length: 0` from Envoy (measured). */
+const BODILESS_METHODS = new Set(['GET', 'HEAD', 'DELETE', 'TRACE'])
 
 /** How the body of this request goes to an HTTP/1.1 upstream; `endStream`: there is none. */
 export function requestFraming(headers: RequestHeaders, endStream: boolean): WriteFraming {
@@ -58,10 +58,9 @@ export function responseFraming(
   if (status === 101 || (requestMethod === 'CONNECT' && status >= 200 && status < 300)) return WriteFraming.Raw
   if (status < 200 || status === 204) return WriteFraming.None
   if (headers.has('content-length')) return WriteFraming.Length
-  if (requestMethod === 'HEAD') {
-    return endStream || version === 10 ? WriteFraming.None : WriteFraming.ChunkedNoBody
-  }
   if (status === 304) return WriteFraming.None
+  // Envoy's guess at what a GET would get (measured): it may be wrong where that has no body, and harms nobody.
+  if (requestMethod === 'HEAD') return version === 10 ? WriteFraming.None : WriteFraming.ChunkedNoBody
   if (endStream) return WriteFraming.Empty
   return version === 10 ? WriteFraming.Raw : WriteFraming.Chunked
 }

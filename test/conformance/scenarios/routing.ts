@@ -8,6 +8,7 @@ import { bootstrap, cluster, type HttpListener, httpListener, type Json } from '
 import { headerMutationScenarios } from './routing-headers.ts'
 import { hostScenarios } from './routing-hosts.ts'
 import { matchScenarios } from './routing-match.ts'
+import { mirrorScenarios } from './routing-mirror.ts'
 import { redirectScenarios } from './routing-redirect.ts'
 import { rewriteScenarios } from './routing-rewrite.ts'
 
@@ -20,6 +21,7 @@ export const routingScenarios: readonly RoutingScenario[] = [
   ...rewriteScenarios,
   ...redirectScenarios,
   ...headerMutationScenarios,
+  ...mirrorScenarios,
 ]
 
 export const UPSTREAMS = ['app', 'blue', 'green'] as const

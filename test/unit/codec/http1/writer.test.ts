@@ -44,7 +44,9 @@ test('a body of unknown length goes in chunks, and no other framing header stays
 
 test('how a request without body says so depends on its method', () => {
   assert.equal(requestFraming(request('GET', '/'), true), WriteFraming.None)
-  assert.equal(requestFraming(request('POST', '/'), true), WriteFraming.Empty)
+  for (const method of ['POST', 'PUT', 'PATCH', 'OPTIONS', 'PURGE']) {
+    assert.equal(requestFraming(request(method, '/'), true), WriteFraming.Empty, method)
+  }
   assert.match(writeRequestHead(request('POST', '/'), WriteFraming.Empty), /\r\ncontent-length: 0\r\n\r\n$/)
   assert.equal(requestFraming(request('POST', '/', ['content-length', '0']), true), WriteFraming.Length)
 })
@@ -83,8 +85,9 @@ const framings: readonly [status: number, list: string[], end: boolean, method: 
     [200, [], false, 'CONNECT', 11, WriteFraming.Raw],
     [403, [], true, 'CONNECT', 11, WriteFraming.Empty],
     [200, ['content-length', '5'], true, 'HEAD', 11, WriteFraming.Length],
-    [200, [], true, 'HEAD', 11, WriteFraming.None],
-    [200, [], false, 'HEAD', 11, WriteFraming.ChunkedNoBody],
+    [200, [], true, 'HEAD', 11, WriteFraming.ChunkedNoBody],
+    [200, [], true, 'HEAD', 10, WriteFraming.None],
+    [304, [], true, 'HEAD', 11, WriteFraming.None],
   ]
 for (const [status, list, endStream, method, version, expected] of framings) {
   const name = `${status} to ${method}${list.length > 0 ? ' with length' : ''}${endStream ? ', ended' : ''}, 1.${version - 10}`

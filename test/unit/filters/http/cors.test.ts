@@ -80,3 +80,33 @@ test('routes that answer by themselves, and requests without a route, are left a
     assert.equal(bench.counter('http.test.cors.origin_valid'), 0)
   }
 })
+
+test('the old fields of route and virtual host serve where no policy is typed', () => {
+  const old = {
+    allowOriginStringMatch: [{ exact: 'http://a.test', ignoreCase: false }],
+    allowMethods: '',
+    allowHeaders: '*',
+    exposeHeaders: '',
+    maxAge: '7',
+  }
+  const bench = corsBench({ route: { cors: { ...old, maxAge: '' }, virtualHostCors: old } })
+  for (let i = 0; i < 2; i++) {
+    const asking = preflight('http://a.test')
+    const stream = bench.stream({ ...asking, headers: { ...asking.headers, 'access-control-request-headers': 'x-q' } })
+    assert.equal(stream.requestHeadersIn(), FilterStatus.Stop)
+    assert.equal(stream.responseHeaders?.get('access-control-allow-headers'), 'x-q')
+    assert.equal(stream.responseHeaders?.get('access-control-max-age'), '7')
+  }
+})
+
+test('private networks are allowed to those who ask', () => {
+  const bench = corsBench({ routeConfigs: [{ ...policy, allow_private_network_access: true }] })
+  const asking = preflight('http://a.test')
+  const answer = (headers: Record<string, string>) => {
+    const stream = bench.stream({ ...asking, headers: { ...asking.headers, ...headers } })
+    stream.requestHeadersIn()
+    return stream.responseHeaders?.get('access-control-allow-private-network')
+  }
+  assert.equal(answer({ 'access-control-request-private-network': 'true' }), 'true')
+  assert.equal(answer({}), undefined)
+})

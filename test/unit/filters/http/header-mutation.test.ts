@@ -114,6 +114,14 @@ test('a request without its path is refused', () => {
   assert.equal(stream.reply?.details, 'filter_removed_required_request_headers{missing_required_header:_:path}')
 })
 
+test('a pattern that matches pseudo-headers takes them too', () => {
+  const everything = { remove_on_match: { key_matcher: { safe_regex: { regex: '.*' } } } }
+  const stream = mutationBench({ request_mutations: [everything] }).stream({ headers: { 'x-a': '1' } })
+  assert.equal(stream.requestHeadersIn(), FilterStatus.Stop)
+  assert.equal(stream.requestHeaders.size, 0)
+  assert.equal(stream.reply?.body, 'missing required header: :method')
+})
+
 test('a response without its status is replaced, once', () => {
   const stream = mutationBench({ response_mutations: [{ remove: ':status' }] }).stream()
   stream.requestHeadersIn()

@@ -1,0 +1,221 @@
+/**
+ * Who is to blame, from the sidecars' output alone, and is that the truth? Pure functions: entries of `/failures` and
+ * counters in, a name and a verdict out. What callers saw, and what was really broken, play no part in the naming.
+ */
+import type { FailureEntry } from '../sidecar/failure-origin/failure-log.ts'
+import { type MergedFailure, mergeFailures } from '../sidecar/failure-origin/merge.ts'
+import { CONFIDENCES, type Confidence, lowerConfidence } from '../sidecar/failure-origin/record.ts'
+import type { Outcome, Truth } from './catalogue.ts'
+
+/** What the sidecars said in the time of one fault. */
+export interface Evidence {
+  /** Of all sidecars. */
+  readonly entries: readonly FailureEntry[]
+  /** `hopwise_failures_total{role="origin"}` by origin: how much it rose. */
+  readonly originCounts: ReadonlyMap<string, number>
+  /** Seconds per request spent in each service, and in each that has no sidecar as its callers waited for it. */
+  readonly secondsPerRequest: ReadonlyMap<string, number>
+  /** The same before the fault. */
+  readonly usualSecondsPerRequest: ReadonlyMap<string, number>
+}
+
+export interface Named {
+  /** Undefined: nobody is blamed. */
+  readonly origin: string | undefined
+  readonly cause: string
+  readonly subCause: string
+  readonly outcome: Outcome
+  /** Failures, merged by id, that this names. */
+  readonly count: number
+  /** Of all failures of the time, how many say the same origin; 0 to 1. */
+  readonly share: number
+  /** Share of each confidence, best first; the lowest on the way to whoever saw it. */
+  readonly confidences: readonly (readonly [Confidence, number])[]
+  /** From origin to the last that passed it on. */
+  readonly path: readonly string[]
+  readonly details: string
+  /** An example, to look at. */
+  readonly failureId: string
+  readonly traceId: string
+  /** All causes named, with how often. */
+  readonly causes: readonly (readonly [string, number])[]
+  readonly attempts: number
+  /** Milliseconds per request above the usual, for `slow`. */
+  readonly slowerMs: number
+}
+
+export interface Verdict {
+  readonly right: boolean
+  /** Why not; '' when right. */
+  readonly why: string
+}
+
+/** Of failures whose way is not quite certain (`likely`), the specification asks for nine in ten. */
+const LEAST_SHARE = 0.9
+/** A service is slow when it takes this much longer than it used to. */
+const SLOW_MS = 20
+
+/** Everything of one failure that a reader wants on one line. */
+export interface LocatedFailure {
+  readonly merged: MergedFailure
+  readonly outcome: Outcome
+  readonly confidence: Confidence
+  readonly path: readonly string[]
+  readonly traceId: string
+  readonly attempts: number
+}
+
+export function locate(entries: readonly FailureEntry[]): LocatedFailure[] {
+  return mergeFailures(entries).map(merged => {
+    const visible = merged.entries.find(entry => entry.service === 'front' && isSeen(entry))
+    let path = merged.entries[0]!.path
+    let confidence: Confidence = 'exact'
+    let attempts = 1
+    for (const entry of merged.entries) {
+      if (entry.path.length > path.length) path = entry.path
+      if (entry.role === 'propagated' || entry.role === 'origin')
+        confidence = lowerConfidence(confidence, entry.confidence)
+      attempts = Math.max(attempts, entry.attempts)
+    }
+    const traceId = (visible ?? merged.entries.find(entry => entry.traceId !== ''))?.traceId ?? ''
+    return { merged, outcome: outcomeOf(merged), confidence, path, traceId, attempts }
+  })
+}
+
+function isSeen({ role }: FailureEntry): boolean {
+  return role === 'origin' || role === 'propagated'
+}
+
+function outcomeOf(merged: MergedFailure): Outcome {
+  const has = (role: string) => merged.entries.some(entry => entry.role === role)
+  if (!merged.hasOrigin) return 'cancelled'
+  // What the caller of the edge got counts, not what became of an attempt on the way.
+  if (merged.entries.some(entry => entry.service === 'front' && isSeen(entry))) return 'visible'
+  if (has('retried')) return 'retried'
+  if (has('masked')) return 'masked'
+  return has('background') ? 'background' : 'visible'
+}
+
+/** Whom the sidecars blame for what happened, or who is slow when nothing failed. */
+export function nameCulprit(evidence: Evidence): Named | undefined {
+  const failures = locate(evidence.entries)
+  const blamed = failures.filter(({ merged }) => merged.hasOrigin)
+  if (blamed.length > 0) return nameOrigin(blamed)
+  if (failures.length > 0) {
+    const example = failures[0]!
+    return {
+      ...nothing,
+      cause: 'cancelled',
+      outcome: 'cancelled',
+      count: failures.length,
+      share: 1,
+      failureId: example.merged.id,
+      traceId: example.traceId,
+    }
+  }
+  return nameSlowest(evidence)
+}
+
+const nothing: Named = {
+  origin: undefined,
+  cause: '',
+  subCause: '',
+  outcome: 'slow',
+  count: 0,
+  share: 0,
+  confidences: [],
+  path: [],
+  details: '',
+  failureId: '',
+  traceId: '',
+  causes: [],
+  attempts: 1,
+  slowerMs: 0,
+}
+
+function nameOrigin(blamed: readonly LocatedFailure[]): Named {
+  const origin = mostOf(blamed, ({ merged }) => merged.origin)[0]![0]
+  const ofOrigin = blamed.filter(({ merged }) => merged.origin === origin)
+  const causes = mostOf(ofOrigin, ({ merged }) => merged.cause)
+  const cause = causes[0]![0]
+  const ofCause = ofOrigin.filter(({ merged }) => merged.cause === cause)
+  const outcome = mostOf(ofCause, located => located.outcome)[0]![0]
+  // One that was seen makes the better example: its path and its trace are whole.
+  const alike = ofCause.filter(located => located.outcome === outcome)
+  const example = alike.reduce((best, next) => (next.path.length > best.path.length ? next : best))
+  const confidences = mostOf(ofCause, ({ confidence }) => confidence)
+    .map(([confidence, count]) => [confidence, count / ofCause.length] as const)
+    .sort((x, y) => CONFIDENCES.indexOf(x[0]) - CONFIDENCES.indexOf(y[0]))
+  return {
+    ...nothing,
+    origin,
+    cause,
+    subCause: example.merged.subCause,
+    outcome,
+    count: ofOrigin.length,
+    share: ofOrigin.length / blamed.length,
+    confidences,
+    path: example.path,
+    details: example.merged.entries.find(entry => entry.id === example.merged.id)?.details ?? '',
+    failureId: example.merged.id,
+    traceId: example.traceId,
+    causes,
+    attempts: Math.max(...alike.map(({ attempts }) => attempts)),
+  }
+}
+
+/** The service whose requests take so much longer than they used to, if any does. */
+export function nameSlowest({ secondsPerRequest, usualSecondsPerRequest }: Evidence): Named | undefined {
+  let origin: string | undefined
+  let slowerMs = SLOW_MS
+  let slower = 0
+  for (const [service, seconds] of secondsPerRequest) {
+    const more = (seconds - (usualSecondsPerRequest.get(service) ?? 0)) * 1000
+    if (more > SLOW_MS) slower += more
+    if (more <= slowerMs) continue
+    origin = service
+    slowerMs = more
+  }
+  if (origin === undefined) return undefined
+  return { ...nothing, origin, cause: 'slow', share: slowerMs / slower, slowerMs }
+}
+
+/** Does what the sidecars say agree with what was announced to be broken? */
+export function judge(named: Named | undefined, truth: Truth, evidence: Evidence): Verdict {
+  const wrong = (why: string): Verdict => ({ right: false, why })
+  if (named === undefined) return wrong('the sidecars saw nothing')
+  if (truth.origin === undefined) {
+    if (named.origin !== undefined) return wrong(`${named.origin} is blamed, though nobody is to be`)
+    return named.count > 0 ? right : wrong('the sidecars saw nothing')
+  }
+  if (named.origin !== truth.origin) return wrong(`it was ${truth.origin}`)
+  if (truth.causes.length > 0 && !(truth.causes as readonly string[]).includes(named.cause)) {
+    return wrong(`the cause was ${truth.causes[0]}`)
+  }
+  if (truth.causes.length > 0 && !named.causes.some(([cause]) => cause === truth.causes[0])) {
+    return wrong(`never ${truth.causes[0]}`)
+  }
+  if (!truth.outcomes.includes(named.outcome)) return wrong(`${named.outcome}, though it was ${truth.outcomes[0]}`)
+  if (named.outcome === 'slow') return right
+  if (named.share < LEAST_SHARE) return wrong(`others are blamed as well, in ${percent(1 - named.share)}`)
+  if (truth.attempts !== undefined && named.attempts < truth.attempts) {
+    return wrong(`${named.attempts} attempts, there were ${truth.attempts}`)
+  }
+  const counted = [...evidence.originCounts].sort((x, y) => y[1] - x[1])[0]
+  if (counted?.[0] !== named.origin) return wrong(`the metrics blame ${counted?.[0] ?? 'nobody'}`)
+  return right
+}
+
+const right: Verdict = { right: true, why: '' }
+
+/** Values with their counts, the most frequent first; of equals the one that came first. */
+function mostOf<T, K>(items: readonly T[], keyOf: (item: T) => K): [K, number][] {
+  const counts = new Map<K, number>()
+  for (const item of items) counts.set(keyOf(item), (counts.get(keyOf(item)) ?? 0) + 1)
+  return [...counts].sort((x, y) => y[1] - x[1])
+}
+
+export function percent(share: number): string {
+  const value = share * 100
+  return `${value > 99 && value < 100 ? value.toFixed(1) : Math.round(value)} %`
+}

@@ -1,0 +1,145 @@
+/** Reads what the sidecars tell on their admin ports: `/failures` and `/stats/prometheus`. */
+import { Agent, get } from 'node:http'
+import type { FailureEntry } from '../sidecar/failure-origin/failure-log.ts'
+import type { Evidence } from './judge.ts'
+import { SERVICES, SIDECARS, serviceOf } from './layout.ts'
+
+/** Counters of one moment: name and labels as in the exposition, by instance. */
+export type Counters = ReadonlyMap<string, ReadonlyMap<string, number>>
+
+const agent = new Agent({ keepAlive: true })
+const TIMEOUT_MS = 3000
+/** More failures than one fault causes. */
+const MAX_FAILURES = 3000
+const FILTER = '^(hopwise_(failures|own_seconds|blocked_seconds)|http\\.ingress\\.downstream_rq_completed)'
+
+export class SidecarOutput {
+  readonly #adminPorts: ReadonlyMap<string, number>
+
+  constructor(adminPorts: ReadonlyMap<string, number>) {
+    this.#adminPorts = adminPorts
+  }
+
+  /** Failures since then (wall clock, ms) of all sidecars. One that is down says nothing. */
+  async failuresSince(sinceMs: number): Promise<FailureEntry[]> {
+    const lists = await this.#all(async port => {
+      const text = await fetchText(port, `/failures?format=json&limit=${MAX_FAILURES}`)
+      return (JSON.parse(text) as { failures: FailureEntry[] }).failures.filter(entry => entry.at >= sinceMs)
+    })
+    return lists.flat()
+  }
+
+  async counters(): Promise<Counters> {
+    const path = `/stats/prometheus?filter=${encodeURIComponent(FILTER)}`
+    const all = new Map<string, ReadonlyMap<string, number>>()
+    await this.#all(async (port, instance) => {
+      all.set(instance, parseExposition(await fetchText(port, path)))
+    })
+    return all
+  }
+
+  async #all<T>(read: (port: number, instance: string) => Promise<T>): Promise<T[]> {
+    const results = await Promise.allSettled([...this.#adminPorts].map(([instance, port]) => read(port, instance)))
+    return results.filter(result => result.status === 'fulfilled').map(result => result.value)
+  }
+}
+
+export function adminPorts(portOf: (instance: string) => number): Map<string, number> {
+  return new Map(SIDECARS.map(instance => [instance, portOf(instance)]))
+}
+
+/** Lines of a Prometheus exposition: `name{labels}` with its value. */
+export function parseExposition(text: string): Map<string, number> {
+  const values = new Map<string, number>()
+  for (const line of text.split('\n')) {
+    if (line === '' || line.startsWith('#')) continue
+    const space = line.lastIndexOf(' ')
+    values.set(line.slice(0, space), Number(line.slice(space + 1)))
+  }
+  return values
+}
+
+/** How much counters of `name` rose, by the value of `label`; only those whose labels include all of `parts`. */
+export function risen(before: Counters, after: Counters, name: string, label: string, ...parts: string[]) {
+  const sums = new Map<string, number>()
+  for (const [instance, values] of after) {
+    const old = before.get(instance)
+    for (const [key, value] of values) {
+      if (!key.startsWith(`${name}{`) || !parts.every(part => key.includes(part))) continue
+      const of = labelOf(key, label)
+      // A counter below its old value belongs to a process that was started anew.
+      const start = old?.get(key) ?? 0
+      const rise = value >= start ? value - start : value
+      if (rise > 0) sums.set(of, (sums.get(of) ?? 0) + rise)
+    }
+  }
+  return sums
+}
+
+function labelOf(key: string, label: string): string {
+  const start = key.indexOf(`${label}="`)
+  if (start < 0) return ''
+  const from = start + label.length + 2
+  return key.slice(from, key.indexOf('"', from))
+}
+
+/**
+ * Seconds that each service spent per request of a, on its own work. Of a service without a sidecar only its callers can
+ * tell: what they waited for it.
+ */
+export function secondsPerRequest(before: Counters, after: Counters): Map<string, number> {
+  const handled = requestsOf(before, after, 'a')
+  const seconds = new Map<string, number>()
+  if (handled === 0) return seconds
+  for (const [service, own] of risen(before, after, 'hopwise_own_seconds_total', 'service')) {
+    seconds.set(service, own / handled)
+  }
+  for (const [service, blocked] of risen(before, after, 'hopwise_blocked_seconds_total', 'on')) {
+    if (!(SERVICES as readonly string[]).includes(service)) seconds.set(service, blocked / handled)
+  }
+  return seconds
+}
+
+function requestsOf(before: Counters, after: Counters, service: string): number {
+  let requests = 0
+  for (const [instance, values] of after) {
+    if (serviceOf(instance) !== service) continue
+    for (const [key, value] of values) {
+      if (!key.startsWith('envoy_http_downstream_rq_completed{')) continue
+      requests += Math.max(0, value - (before.get(instance)?.get(key) ?? 0))
+    }
+  }
+  return requests
+}
+
+export function evidenceOf(
+  entries: readonly FailureEntry[],
+  before: Counters,
+  after: Counters,
+  usual: ReadonlyMap<string, number>,
+): Evidence {
+  return {
+    entries,
+    originCounts: risen(before, after, 'hopwise_failures_total', 'origin', 'role="origin"'),
+    secondsPerRequest: secondsPerRequest(before, after),
+    usualSecondsPerRequest: usual,
+  }
+}
+
+export function fetchText(port: number, path: string): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const request = get({ host: '127.0.0.1', port, path, agent, timeout: TIMEOUT_MS }, response => {
+    let text = ''
+    response.setEncoding('utf8').on('data', (part: string) => {
+      text += part
+    })
+    response.on('error', reject)
+    response.on('end', () => {
+      if (response.statusCode === 200) resolve(text)
+      else reject(new Error(`${path}: ${response.statusCode}`))
+    })
+  })
+  request.on('timeout', () => request.destroy(new Error(`${path}: no answer in ${TIMEOUT_MS} ms`)))
+  request.on('error', reject)
+  return promise
+}

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import http from 'node:http'
+import { test } from 'node:test'
+import { freePorts } from '../kit/free-port.ts'
+import { startHopwise } from '../kit/hopwise.ts'
+import { TestProcess } from '../kit/process.ts'
+import { temporaryFile } from '../kit/proxy-process.ts'
+
+/** An upstream that notes every request before it does anything else, then takes its time. */
+const UPSTREAM = `
+import fs from 'node:fs'
+import http from 'node:http'
+const [port, log] = process.argv.slice(2)
+const out = fs.openSync(log, 'a')
+http.createServer((request, response) => {
+  fs.writeSync(out, request.headers['x-id'] + '\\n')
+  setTimeout(() => response.end('ok'), 5)
+}).listen(Number(port), '127.0.0.1', () => console.log('listening'))
+`
+
+function configuration(listen: number, upstreams: readonly number[]): string {
+  const endpoint = (port: number) =>
+    `{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ${port} } } } }`
+  return `
+static_resources:
+  listeners:
+  - name: out
+    address: { socket_address: { address: 127.0.0.1, port_value: ${listen} } }
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: out
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: { prefix: / }
+                route:
+                  cluster: pair
+                  retry_policy:
+                    retry_on: connect-failure
+                    num_retries: 3
+                    host_selection_retry_max_attempts: 5
+                    retry_host_predicate:
+                    - name: envoy.retry_host_predicates.previous_hosts
+                      typed_config:
+                        "@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }
+  clusters:
+  - name: pair
+    type: STATIC
+    connect_timeout: 1s
+    circuit_breakers: { thresholds: [{ max_retries: 1000 }] }
+    load_assignment:
+      cluster_name: pair
+      endpoints: [{ lb_endpoints: [${upstreams.map(endpoint).join(', ')}] }]
+`
+}
+
+test('when an upstream is killed under load, only requests that it had received can fail', async () => {
+  const [listen, first, second] = await freePorts(3)
+  const script = temporaryFile('upstream.mjs', UPSTREAM)
+  const log = temporaryFile('received.log', '')
+  const start = async (port: number) => {
+    const upstream = TestProcess.start(process.execPath, [script, String(port), log], { name: `upstream ${port}` })
+    await upstream.waitForLine('listening')
+    return upstream
+  }
+  const victim = await start(first!)
+  await using survivor = await start(second!)
+  await using _proxy = await startHopwise(configuration(listen!, [first!, second!]))
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 20 })
+  const failed: string[] = []
+  let sent = 0
+  let answered = 0
+  let running = true
+  const client = async () => {
+    while (running) {
+      const id = String(++sent)
+      const status = await new Promise<number>(resolve => {
+        const options = { port: listen, host: '127.0.0.1', agent, headers: { 'x-id': id } }
+        const request = http.get(options, response => {
+          response.resume()
+          response.on('close', () => resolve(response.complete ? (response.statusCode ?? 0) : 0))
+        })
+        request.on('error', () => resolve(0))
+      })
+      if (status === 200) answered++
+      else failed.push(id)
+    }
+  }
+  const clients = Array.from({ length: 20 }, client)
+  await new Promise(resolve => setTimeout(resolve, 700))
+  const before = answered
+  await victim.stop('SIGKILL')
+  await new Promise(resolve => setTimeout(resolve, 700))
+  running = false
+  await Promise.all(clients)
+  agent.destroy()
+  const received = new Set(readFileSync(log, 'utf8').split('\n'))
+  assert.ok(before > 100 && answered > before + 100, `served ${before} before and ${answered - before} after`)
+  assert.deepEqual(
+    failed.filter(id => !received.has(id)),
+    [],
+    'every failed request had been received by the upstream that was killed',
+  )
+  assert.equal(survivor.exitCode, undefined)
+})
