@@ -1,5 +1,5 @@
 /** Everything that ships: the one list of extensions. Nothing registers itself; what is not named here does not exist. */
-import type { HttpFilterFactory } from './filter-chain/http-filter.ts'
+import type { AnyHttpFilterFactory } from './filter-chain/http-filter.ts'
 import { buffer } from './filters/http/buffer.ts'
 import { cors } from './filters/http/cors.ts'
 import { fault } from './filters/http/fault.ts'
@@ -11,9 +11,6 @@ import type { LoadBalancingPolicy } from './load-balancer/policy.ts'
 import { random } from './load-balancer/random.ts'
 import { roundRobin } from './load-balancer/round-robin.ts'
 import { router } from './router/router-factory.ts'
-
-/** A factory whose configuration types are its own business. */
-export type AnyHttpFilterFactory = HttpFilterFactory<never, never>
 
 export const httpFilters: readonly AnyHttpFilterFactory[] = [
   buffer,

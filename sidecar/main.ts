@@ -2,11 +2,12 @@
 import { watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { invariant } from './base/invariant.ts'
-import type { CliIo } from './cli/verb.ts'
+import type { CliIo } from './base/verb.ts'
 import { decodeResource, loadBootstrap } from './config/bootstrap.ts'
 import { formatProblem } from './config/problems.ts'
 import { schema } from './config/schema/table.ts'
-import { type AnyHttpFilterFactory, httpFilters } from './extensions.ts'
+import { httpFilters, loadBalancingPolicies } from './extensions.ts'
+import type { AnyHttpFilterFactory } from './filter-chain/http-filter.ts'
 import { logger, parseLogLevel, processLog } from './observability/logging.ts'
 import { loadExtension } from './server/load-extension.ts'
 import { parseServerOptions, RUN_HELP, type ServerOptions, UsageError } from './server/options.ts'
@@ -50,7 +51,8 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     options,
     bootstrap: loaded.bootstrap,
     adminConnectionManager: adminConnectionManager(),
-    extraFilters,
+    filters: [...httpFilters, ...extraFilters],
+    policies: loadBalancingPolicies,
     reload: () => load(options, ownExtensions),
   })
   if (options.mode === 'validate') {

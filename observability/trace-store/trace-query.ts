@@ -33,10 +33,12 @@ export function parseTraceQuery(parameters: URLSearchParams, nowMs: number): Tra
   if (minDuration !== undefined && maxDuration !== undefined && maxDuration < minDuration) {
     throw new BadQuery('maxDuration < minDuration')
   }
+  const spanName = name(parameters, 'spanName')
   return {
     serviceName: name(parameters, 'serviceName'),
     remoteServiceName: name(parameters, 'remoteServiceName'),
-    spanName: name(parameters, 'spanName'),
+    // `all` asks for every name: the page of old Zipkins sends it. For services it is a name like any other.
+    spanName: spanName === 'all' ? undefined : spanName,
     annotations: parseAnnotationQuery(parameters.get('annotationQuery') ?? ''),
     minDuration,
     maxDuration,
@@ -46,10 +48,9 @@ export function parseTraceQuery(parameters: URLSearchParams, nowMs: number): Tra
   }
 }
 
-/** `all` asks for every one, as in Zipkin's page. */
 function name(parameters: URLSearchParams, parameter: string): string | undefined {
   const value = parameters.get(parameter)?.toLowerCase()
-  return value === undefined || value === '' || value === 'all' ? undefined : value
+  return value === '' ? undefined : value
 }
 
 export function positive(parameters: URLSearchParams, parameter: string): number | undefined {

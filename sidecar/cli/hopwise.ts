@@ -4,8 +4,9 @@
  *
  * Exit codes: 0 done; 1 the input was wrong (configuration, failed check); 2 the command line was wrong; 130 interrupted.
  */
+
+import type { CliIo, Verb } from '../base/verb.ts'
 import { nearest } from '../config/suggest.ts'
-import type { CliIo, Verb } from './verb.ts'
 
 interface VerbEntry {
   readonly summary: string

@@ -1,6 +1,7 @@
 /** `hopwise schema`: the JSON schema of the configuration, for editors. */
+
+import type { CliIo } from '../base/verb.ts'
 import { jsonSchema } from '../config/json-schema.ts'
-import type { CliIo } from './verb.ts'
 
 export const schemaHelp = `usage: hopwise schema
 

@@ -3,9 +3,9 @@
  * error, 2 if the command line is wrong, else 0.
  */
 import { parseArgs } from 'node:util'
+import type { CliIo } from '../base/verb.ts'
 import { type LoadedBootstrap, loadBootstrap } from '../config/bootstrap.ts'
 import { type ConfigProblem, formatProblem } from '../config/problems.ts'
-import type { CliIo } from './verb.ts'
 
 export const validateHelp = `usage: hopwise validate [--strict] [--format=text|json|github] FILE…
 

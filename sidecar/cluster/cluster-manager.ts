@@ -87,7 +87,9 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
   readonly #stats: ManagerStats
   readonly #clusters = new Map<string, RunningCluster>()
   readonly #draining = new Set<RunningCluster>()
+  /** Clusters that are waited for, each with the promise of its latest discovery. */
   readonly #warming = new Map<RunningCluster, Promise<void>>()
+  #awaitingWarm: (() => void)[] = []
   readonly #resolvers = new Map<string, DnsResolver>()
 
   constructor(options: ClusterManagerOptions) {
@@ -177,8 +179,11 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
   }
 
   /** Resolves when every cluster that is to be waited for has its first hosts, or has failed to get any. */
-  async initialize(): Promise<void> {
-    while (this.#warming.size > 0) await Promise.all(this.#warming.values())
+  initialize(): Promise<void> {
+    return new Promise(resolve => {
+      if (this.#warming.size === 0) resolve()
+      else this.#awaitingWarm.push(resolve)
+    })
   }
 
   /** Percent of hosts that are healthy, or undefined where there is no such cluster. */
@@ -247,6 +252,10 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
   #countClusters(): void {
     this.#stats.active.set(this.#clusters.size - this.#warming.size)
     this.#stats.warming.set(this.#warming.size)
+    if (this.#warming.size > 0) return
+    const waiting = this.#awaitingWarm
+    this.#awaitingWarm = []
+    for (const resolve of waiting) resolve()
   }
 }
 

@@ -165,10 +165,9 @@ export class Claims {
   }
 
   /** Whom a request that timed out waits for; undefined for nobody. A call older than the request never counts. */
-  waitingFor(entry: InboundEntry, nowMs: number, claim: boolean): Claim {
+  waitingFor(entry: InboundEntry, nowMs: number): Claim {
     for (let call = entry.openHead; call !== undefined; call = call.openNext) {
       if (call.startMs < entry.startMs || call.record !== undefined || !this.#ledger.isMatched(call)) continue
-      if (claim) call.claimed = true
       return { call, confidence: lowerConfidence(call.confidence, 'link'), likelihood: 1 }
     }
     if (entry.copiesIds) return OWN
@@ -177,18 +176,25 @@ export class Claims {
     let candidates = 0
     let steps = 0
     for (let call = this.#ledger.looseHead; call !== undefined && steps < MAX_WAITING; call = call.looseNext, steps++) {
-      if (call.startSeq < entry.seq || call.claimed || call.record !== undefined) continue
+      if (call.startSeq < entry.seq || call.waitedBy !== undefined || call.record !== undefined) continue
       if (this.#copiesElsewhere(call)) continue
       // Later calls come later still: none of them is this request's.
-      if (call.startMs - entry.startMs > this.#longestLag) break
-      if (nowMs - call.startMs < leastAge) break
+      if (call.startMs - entry.startMs > this.#longestLag || nowMs - call.startMs < leastAge) break
       candidates++
       first ??= call
     }
     if (first === undefined) return OWN
     // First come, first served: requests that wait alike began to wait in the order in which they came.
-    if (claim) first.claimed = true
     return { call: first, confidence: 'likely', likelihood: 1 / candidates }
+  }
+
+  /**
+   * A request has answered (or was given up) as `recordId`, waiting for `call`. Where that is a judgement it is open to
+   * correction: if another request then fails over the call, it was that one's.
+   */
+  waits(call: EgressCall, entry: InboundEntry, recordId: string): void {
+    if (this.#ledger.isMatched(call)) call.claimed = true
+    else call.waitedBy = { recordId, seq: entry.seq }
   }
 
   /** An inbound request is over and out of the ledger. `failed`: by its application. */
@@ -271,10 +277,23 @@ export class Claims {
       return contested ? { call: undefined, confidence: 'likely', likelihood: 0.5 } : OWN
     }
     claimed.claimed = true
+    if (claimed.waitedBy !== undefined) this.#waitElsewhere(claimed)
     this.#learnLag(entry, claimed)
     if (!claimed.isAbandoned) this.#claimedSeq = Math.max(this.#claimedSeq, claimed.startSeq)
     const confidence = claimed.isAbandoned ? lowerConfidence('likely', 'link') : 'likely'
     return { call: claimed, confidence, likelihood: 1 / Math.max(1, claimed.candidates) }
+  }
+
+  /** The call turned out to be another's: whoever was thought to wait for it waits for the next one. */
+  #waitElsewhere(call: EgressCall): void {
+    const waiting = call.waitedBy!
+    call.waitedBy = undefined
+    let steps = 0
+    for (let next = this.#ledger.looseHead; next !== undefined && steps < MAX_WAITING; next = next.looseNext, steps++) {
+      if (next.waitedBy !== undefined || next.record !== undefined || next.startSeq < waiting.seq) continue
+      if (next.target === call.target) next.waitedBy = waiting
+      return
+    }
   }
 
   /** How long after a request's arrival the application sends the call it then fails over. */
@@ -286,7 +305,7 @@ export class Claims {
 
   /** A call sent so much later than is usual is hardly the one a request has been waiting for. */
   get #longestLag(): number {
-    return this.#lags < 4 ? Number.POSITIVE_INFINITY : 4 * this.#meanLag + 2
+    return this.#lags < 4 ? Number.POSITIVE_INFINITY : 6 * this.#meanLag + 5
   }
 
   /** Every callee with failures not long ago hears of it: more of these than by chance make it a cause. */

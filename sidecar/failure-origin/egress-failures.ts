@@ -199,7 +199,8 @@ export class EgressFailures extends EgressCall implements StreamFailures {
   #cancel(info: StreamInfo): void {
     const verdict: Verdict = { cause: 'timeout', subCause: 'waiting_on', blame: 'callee' }
     const record = this.#make(verdict, info, 'link', this.linkId())
-    info.failure = this.#context.write('outbound', 'cancelled', record, [], info)
+    const aliases = this.waitedBy === undefined ? [] : [this.waitedBy.recordId]
+    info.failure = this.#context.write('outbound', 'cancelled', record, aliases, info)
     const now = this.#context.clock.now()
     this.record = record
     this.isAbandoned = true

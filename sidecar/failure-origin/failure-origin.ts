@@ -46,7 +46,11 @@ export class FailureLocator implements FailureOrigin {
     const metrics = new FailureMetrics(stats, settings.service, settings.maxLabelNames)
     const ledger = new Ledger(settings.maxInFlight)
     const claims = new Claims(ledger, settings.maxUnclaimed, settings.maxUnclaimedAgeMs, (call, role, confidence) => {
-      if (call.record !== undefined) this.#context.write('outbound', role, call.record, [], undefined, confidence)
+      if (call.record === undefined) return
+      const waited = call.waitedBy
+      // Nobody else claims it, so it was the call of the request that had given up before it failed.
+      if (waited !== undefined) this.#context.write('outbound', 'propagated', call.record, [waited.recordId], undefined)
+      else this.#context.write('outbound', role, call.record, [], undefined, confidence)
     })
     const trust = new Trust(settings, identity)
     this.#context = new FailureContext(settings, clock, random, trust, ledger, claims, this.log, metrics)

@@ -78,8 +78,11 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   timeoutFired(nowMs: number): number {
     const patience = this.#patienceMs
     this.#patienceMs = 0
-    if (patience < 1 || this.#context.claims.waitingFor(this, nowMs, false).call === undefined) return 0
-    return patience
+    if (patience < 1) return 0
+    const { call, confidence } = this.#context.claims.waitingFor(this, nowMs)
+    if (call === undefined) return 0
+    // A call that is only likely ours has its budget from elsewhere, and ends later: the caller's timer may have the word.
+    return confidence === 'likely' ? 2 * patience : patience
   }
 
   /** The application's word on failures is not taken: whatever stands in its headers goes. */
@@ -195,32 +198,37 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   }
 
   #decideTimeout(info: StreamInfo, verdict: Verdict, nowMs: number): void {
-    const { call, confidence, likelihood } = this.#context.claims.waitingFor(this, nowMs, true)
-    const linkId = this.#linkId()
-    if (call === undefined) {
-      this.#settle(info, 'origin', { ...this.#make(verdict, info, linkId), confidence }, [])
-      return
-    }
-    const record = this.#waitingOn(call, info)
-    this.#settle(info, 'origin', { ...record, confidence, likelihood }, [linkId])
+    const { record, call } = this.#whoWasWaitedFor(info, verdict, nowMs)
+    this.#settle(info, 'origin', record, call === undefined ? [] : [this.#linkId()])
   }
 
   /** Not a failure of anybody's here; but what was waited for may be what the caller's timer is about. */
   #cancel(info: StreamInfo): void {
-    const { claims, settings } = this.#context
-    const now = this.#context.clock.now()
-    const { call, confidence, likelihood } = claims.waitingFor(this, now, true)
+    const verdict: Verdict = { cause: 'app_timeout', subCause: '', blame: 'application' }
+    const { record, call } = this.#whoWasWaitedFor(info, verdict, this.#context.clock.now())
     const linkId = this.#linkId()
-    let record: FailureRecord
-    let aliases: string[] = []
-    if (call === undefined) {
-      record = this.#make({ cause: 'app_timeout', subCause: '', blame: 'application' }, info, linkId)
-    } else {
-      const waiting = this.#waitingOn(call, info)
-      record = { ...waiting, id: linkId === '' ? waiting.id : linkId, confidence, likelihood }
-      aliases = [waiting.id]
-    }
-    info.failure = this.#context.write('inbound', 'cancelled', passedOn(record, settings.service), aliases, info)
+    const aliases = call === undefined ? [] : [record.id]
+    const own = passedOn({ ...record, id: linkId || record.id }, this.#context.settings.service)
+    info.failure = this.#context.write('inbound', 'cancelled', own, aliases, info)
+  }
+
+  /**
+   * A known call gives the record its own id, which its callee derives too. With a call that is only likely to be the one
+   * the record keeps an id of its own until the call has ended and nobody else claims it (`Claims.waits`).
+   */
+  #whoWasWaitedFor(
+    info: StreamInfo,
+    verdict: Verdict,
+    nowMs: number,
+  ): { readonly record: FailureRecord; readonly call: EgressCall | undefined } {
+    const { claims } = this.#context
+    const { call, confidence, likelihood } = claims.waitingFor(this, nowMs)
+    const linkId = this.#linkId()
+    if (call === undefined) return { record: { ...this.#make(verdict, info, linkId), confidence }, call }
+    const waiting = this.#waitingOn(call, info)
+    const id = confidence === 'likely' && linkId !== '' ? linkId : waiting.id
+    claims.waits(call, this, id)
+    return { record: { ...waiting, id, confidence, likelihood }, call }
   }
 
   #waitingOn(call: EgressCall, info: StreamInfo): FailureRecord {

@@ -81,6 +81,8 @@ export class EgressCall {
   record: FailureRecord | undefined = undefined
   /** An inbound request has taken this call as the reason of its failure. */
   claimed = false
+  /** The request that answered while it was probably waiting for this call: its record, and its number. */
+  waitedBy: { readonly recordId: string; readonly seq: number } | undefined = undefined
   /** A later call to the same callee succeeded. */
   repaired = false
   /** Trace or request id it shares with several entries: only those can have sent it. '' otherwise. */

@@ -62,6 +62,9 @@ export interface HttpFilterFactory<Config, RouteConfig = Config> {
   create(config: Config, context: FilterContext): HttpFilterInstance
 }
 
+/** A factory whose configuration types are its own business. */
+export type AnyHttpFilterFactory = HttpFilterFactory<never, never>
+
 /** A mistake in a filter's configuration: `field` is the path below the filter's own message. */
 export class ConfigError extends Error {
   override name = 'ConfigError'

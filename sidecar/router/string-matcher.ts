@@ -129,7 +129,10 @@ export function compileRegex(
   const regex = mistakes.attempt(`${property}.regex`, () => Regex.compile(pattern))
   if (regex !== undefined && regex.programSize > DEFAULT_MAX_PROGRAM_SIZE) {
     const limit = `${DEFAULT_MAX_PROGRAM_SIZE} by default (re2.max_program_size.error_level)`
-    mistakes.warning(`${property}.regex`, `compiles to ${regex.programSize} instructions; Envoy refuses more than ${limit}`)
+    mistakes.warning(
+      `${property}.regex`,
+      `compiles to ${regex.programSize} instructions; Envoy refuses more than ${limit}`,
+    )
   }
   return regex
 }

@@ -93,7 +93,10 @@ class TemplateParser {
     const equals = text.indexOf('=')
     const name = equals < 0 ? text : text.slice(0, equals)
     if (!NAME.test(name) || name.length > MAX_NAME_LENGTH) {
-      throw new ConfigError('', `${quote(name)} is no name for a variable (a letter, then up to 15 letters, digits, "_")`)
+      throw new ConfigError(
+        '',
+        `${quote(name)} is no name for a variable (a letter, then up to 15 letters, digits, "_")`,
+      )
     }
     if (this.variables.includes(name)) throw new ConfigError('', `variable ${quote(name)} is given twice`)
     this.variables.push(name)

@@ -1,15 +1,190 @@
-/** Access loggers from configuration. */
-import type { AccessLog } from '../config/schema/generated/types.ts'
+/** Access loggers from configuration: what each message means, and the files they share. */
+import { readFileSync } from 'node:fs'
+import type { Random } from '../base/random.ts'
+import type { Timers } from '../base/timer-wheel.ts'
+import type { HeaderMap } from '../codec/header-map.ts'
+import type {
+  AccessLogFilter,
+  AccessLog as AccessLogMessage,
+  ComparisonFilter,
+  DataSource,
+  FileAccessLog,
+  FractionalPercent,
+  StdoutAccessLog,
+  SubstitutionFormatString,
+} from '../config/schema/generated/types.ts'
+import type { Runtime } from '../filter-chain/runtime.ts'
+import type { ActiveStream } from '../http/active-stream.ts'
 import type { StreamLogger } from '../http/connection-manager.ts'
+import { AccessLog, type AccessLogConfig, type FormatSource } from '../observability/access-log/access-log.ts'
+import { LogFileStats } from '../observability/access-log/log-file.ts'
+import { LogFiles } from '../observability/access-log/log-files.ts'
+import {
+  type Comparison,
+  compileLogFilter,
+  type LogFilter,
+  type LogFilterConfig,
+} from '../observability/access-log/log-filter.ts'
+import { formatErrorText } from '../observability/formatter/context.ts'
+import type { StatsScope } from '../observability/stats.ts'
+import { headerMatcher } from '../router/header-matcher.ts'
+import { Mistakes } from '../router/mistakes.ts'
+import { BuildError } from './chains.ts'
 
-export interface AccessLogSinks {
-  loggersOf(messages: readonly AccessLog[]): readonly StreamLogger[]
-  reopen(): void
-  flush(): Promise<void>
+const DENOMINATORS = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 } as const
+
+/** gRPC codes by the names Envoy's filter uses. */
+const GRPC_STATUSES = [
+  'OK',
+  'CANCELED',
+  'UNKNOWN',
+  'INVALID_ARGUMENT',
+  'DEADLINE_EXCEEDED',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+  'UNAUTHENTICATED',
+]
+
+export class AccessLogs {
+  readonly #files: LogFiles
+  readonly #random: Random
+  #runtime: Runtime | undefined
+
+  constructor(parts: { timers: Timers; random: Random; stats: StatsScope; flushIntervalMs: number | undefined }) {
+    const { timers, random, stats, flushIntervalMs } = parts
+    this.#files = new LogFiles({ timers, stats: new LogFileStats(stats), flushIntervalMs })
+    this.#random = random
+  }
+
+  useRuntime(runtime: Runtime): void {
+    this.#runtime = runtime
+  }
+
+  /** Throws {@link BuildError} for the first mistake. */
+  loggersOf(messages: readonly AccessLogMessage[]): readonly StreamLogger[] {
+    return messages.map((message, i) => {
+      const config = loggerConfig(message, `[${i}]`)
+      const made = AccessLog.create(config, { files: this.#files, random: this.#random, runtime: this.#runtime })
+      if (made.errors !== undefined) throw new BuildError(`[${i}].typed_config`, formatErrorText(made.errors), message)
+      return made.value as { log(stream: ActiveStream): void }
+    })
+  }
+
+  /** A filter alone, for whatever else chooses among requests (`local_reply_config`). */
+  filterOf(message: AccessLogFilter, path: string): LogFilter {
+    return compileLogFilter(filterConfig(message, path), { random: this.#random, runtime: this.#runtime })
+  }
+
+  reopen(): void {
+    this.#files.reopen()
+  }
+
+  async flush(): Promise<void> {
+    await this.#files.flush()
+  }
 }
 
-export const noAccessLogs: AccessLogSinks = {
-  loggersOf: () => [],
-  reopen: () => {},
-  flush: async () => {},
+function loggerConfig(message: AccessLogMessage, path: string): AccessLogConfig {
+  const any = message.typedConfig
+  const filter = message.filter === undefined ? undefined : filterConfig(message.filter, `${path}.filter`)
+  switch (any?.typeUrl) {
+    case 'envoy.extensions.access_loggers.file.v3.FileAccessLog': {
+      const file = any.value as FileAccessLog
+      return { path: file.path, format: fileFormat(file), filter }
+    }
+    case 'envoy.extensions.access_loggers.stream.v3.StdoutAccessLog':
+      return { path: '/dev/stdout', format: formatSource((any.value as StdoutAccessLog).logFormat), filter }
+    case 'envoy.extensions.access_loggers.stream.v3.StderrAccessLog':
+      return { path: '/dev/stderr', format: formatSource((any.value as StdoutAccessLog).logFormat), filter }
+    default:
+      throw new BuildError(path, `access logger ${message.name} is not supported yet`, message)
+  }
+}
+
+function fileFormat(file: FileAccessLog): FormatSource {
+  if (file.format !== undefined && file.format !== '') return { type: 'text', format: file.format }
+  const json = file.jsonFormat ?? file.typedJsonFormat
+  if (json !== undefined) return { type: 'json', format: json }
+  return formatSource(file.logFormat)
+}
+
+/** `SubstitutionFormatString`; Envoy's default line where there is none. */
+export function formatSource(message: SubstitutionFormatString | undefined): FormatSource {
+  if (message === undefined) return { type: 'default' }
+  const { omitEmptyValues } = message
+  if (message.jsonFormat !== undefined) return { type: 'json', format: message.jsonFormat, omitEmptyValues }
+  const text = message.textFormat ?? dataText(message.textFormatSource)
+  return text === undefined ? { type: 'default', omitEmptyValues } : { type: 'text', format: text, omitEmptyValues }
+}
+
+/** The text of a `DataSource`, read now; undefined where there is none. */
+export function dataText(source: DataSource | undefined): string | undefined {
+  if (source === undefined) return undefined
+  if (source.inlineString !== undefined) return source.inlineString
+  if (source.inlineBytes !== undefined) return Buffer.from(source.inlineBytes).toString('utf8')
+  if (source.environmentVariable !== undefined) return process.env[source.environmentVariable] ?? ''
+  if (source.filename === undefined) return undefined
+  try {
+    return readFileSync(source.filename, 'utf8')
+  } catch (error) {
+    throw new BuildError('filename', (error as Error).message, source)
+  }
+}
+
+function comparison(message: ComparisonFilter | undefined): Comparison {
+  return {
+    op: message?.op ?? 'EQ',
+    value: message?.value?.defaultValue ?? 0,
+    runtimeKey: message?.value?.runtimeKey ?? '',
+  }
+}
+
+function percent(message: FractionalPercent | undefined) {
+  return { numerator: message?.numerator ?? 0, denominator: DENOMINATORS[message?.denominator ?? 'HUNDRED'] }
+}
+
+function filterConfig(message: AccessLogFilter, path: string): LogFilterConfig {
+  if (message.statusCodeFilter !== undefined) {
+    return { type: 'status_code', comparison: comparison(message.statusCodeFilter.comparison) }
+  }
+  if (message.durationFilter !== undefined) {
+    return { type: 'duration', comparison: comparison(message.durationFilter.comparison) }
+  }
+  if (message.notHealthCheckFilter !== undefined) return { type: 'not_health_check' }
+  if (message.traceableFilter !== undefined) return { type: 'traceable' }
+  if (message.runtimeFilter !== undefined) {
+    const { runtimeKey, percentSampled, useIndependentRandomness } = message.runtimeFilter
+    return { type: 'runtime', runtimeKey, ...percent(percentSampled), useIndependentRandomness }
+  }
+  if (message.andFilter !== undefined || message.orFilter !== undefined) {
+    const type = message.andFilter !== undefined ? 'and' : 'or'
+    const filters = (message.andFilter ?? message.orFilter)!.filters
+    return { type, filters: filters.map((one, i) => filterConfig(one, `${path}.${type}_filter.filters[${i}]`)) }
+  }
+  if (message.headerFilter?.header !== undefined) {
+    const mistakes = new Mistakes(message.headerFilter)
+    const matcher = headerMatcher(message.headerFilter.header, mistakes)
+    const [mistake] = mistakes.errors
+    if (mistake !== undefined) throw new BuildError(`${path}.header_filter.${mistake.field}`, mistake.reason, message)
+    return { type: 'header', matches: headers => matcher.matches(headers as HeaderMap) }
+  }
+  if (message.responseFlagFilter !== undefined)
+    return { type: 'response_flag', flags: message.responseFlagFilter.flags }
+  if (message.grpcStatusFilter !== undefined) {
+    const { statuses, exclude } = message.grpcStatusFilter
+    return { type: 'grpc_status', statuses: statuses.map(name => GRPC_STATUSES.indexOf(name)), exclude }
+  }
+  if (message.logTypeFilter !== undefined) {
+    return { type: 'log_type', types: message.logTypeFilter.types, exclude: message.logTypeFilter.exclude }
+  }
+  throw new BuildError(path, 'this access log filter is not supported yet', message)
 }

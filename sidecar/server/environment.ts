@@ -4,23 +4,27 @@ import type { Random } from '../base/random.ts'
 import type { TimerWheel } from '../base/timer-wheel.ts'
 import type { ClusterManager } from '../cluster/cluster-manager.ts'
 import type { Node } from '../config/schema/generated/types.ts'
-import type { AnyHttpFilterFactory } from '../extensions.ts'
 import type { FailureLocator } from '../failure-origin/failure-origin.ts'
+import type { AnyHttpFilterFactory } from '../filter-chain/http-filter.ts'
 import type { RuntimeLayers } from '../filter-chain/runtime-layers.ts'
 import type { ServerCondition } from '../http/connection-manager.ts'
 import type { StatsStore } from '../observability/stats-store.ts'
-import type { AccessLogSinks } from './access-logs.ts'
+import type { AccessLogs } from './access-logs.ts'
 import type { Tracers } from './tracers.ts'
 
 export class Condition implements ServerCondition {
-  /** Connections are to be closed after their next response: `/healthcheck/fail`, draining, shutting down. */
-  draining = false
+  /** Shutting down, or told to drain. */
+  leaving = false
   overloaded = false
   /** The operator said so (`/healthcheck/fail`). */
   healthCheckFailed = false
   /** For the health_check filter: failed by the operator, or on the way out. */
   get failed(): boolean {
-    return this.healthCheckFailed || this.draining
+    return this.healthCheckFailed || this.leaving
+  }
+  /** Connections are to be closed after their next response. Failing the health check does that too, as in Envoy. */
+  get draining(): boolean {
+    return this.healthCheckFailed || this.leaving
   }
 }
 
@@ -36,6 +40,6 @@ export interface Environment {
   readonly node: Node | undefined
   readonly serviceName: string
   readonly filters: ReadonlyMap<string, AnyHttpFilterFactory>
-  readonly accessLogs: AccessLogSinks
+  readonly accessLogs: AccessLogs
   readonly tracers: Tracers
 }

@@ -1,7 +1,7 @@
 import { registerHooks } from 'node:module'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { AnyHttpFilterFactory } from '../extensions.ts'
+import type { AnyHttpFilterFactory } from '../filter-chain/http-filter.ts'
 
 /**
  * Loads a filter of the user's own: a module whose default export, or an export named `filter`, is an

@@ -19,6 +19,8 @@ export interface ServerOptions {
   readonly concurrency: number
   readonly drainTimeS: number | undefined
   readonly drainDelayMs: number
+  /** How long an access log line may wait for others. Envoy: 10 s. */
+  readonly fileFlushIntervalMs: number | undefined
   readonly adminAddressPath: string | undefined
   readonly extensions: readonly string[]
   readonly watch: boolean
@@ -48,6 +50,7 @@ const OPTIONS = {
   'drain-time-s': { type: 'string' },
   'drain-delay': { type: 'string' },
   'admin-address-path': { type: 'string' },
+  'file-flush-interval-msec': { type: 'string' },
   extension: { type: 'string', multiple: true },
   watch: { type: 'boolean' },
   'no-watch': { type: 'boolean' },
@@ -70,7 +73,6 @@ const WITHOUT_EFFECT: Readonly<Record<string, 'string' | 'boolean'>> = {
   'reject-unknown-dynamic-fields': 'boolean',
   'ignore-unknown-dynamic-fields': 'boolean',
   'enable-mutex-tracing': 'boolean',
-  'file-flush-interval-msec': 'string',
   'file-flush-min-size-kb': 'string',
   'local-address-ip-version': 'string',
   'socket-path': 'string',
@@ -168,6 +170,7 @@ export function parseServerOptions(args: readonly string[]): ServerOptions | 'he
     concurrency,
     drainTimeS: whole('drain-time-s'),
     drainDelayMs: whole('drain-delay') ?? 0,
+    fileFlushIntervalMs: whole('file-flush-interval-msec'),
     adminAddressPath: text('admin-address-path'),
     extensions: (values['extension'] as string[] | undefined) ?? [],
     watch: values['no-watch'] !== true,

@@ -14,17 +14,18 @@ import { ClusterManager } from '../cluster/cluster-manager.ts'
 import { nodeHopwiseSettings } from '../config/hopwise-metadata.ts'
 import type { ConfigProblem } from '../config/problems.ts'
 import type { Bootstrap, HttpConnectionManager } from '../config/schema/generated/types.ts'
-import { type AnyHttpFilterFactory, httpFilters, loadBalancingPolicies } from '../extensions.ts'
 import { FailureLocator } from '../failure-origin/failure-origin.ts'
 import { failureOriginSettings } from '../failure-origin/settings.ts'
+import type { AnyHttpFilterFactory } from '../filter-chain/http-filter.ts'
 import { RuntimeLayers } from '../filter-chain/runtime-layers.ts'
 import { FilterChainMatcher } from '../listener/filter-chain-match.ts'
 import { Listener, ListenerSockets } from '../listener/listener.ts'
+import type { LoadBalancingPolicy } from '../load-balancer/policy.ts'
 import { logger, processLog } from '../observability/logging.ts'
 import { compileStatsConfig } from '../observability/stats-config.ts'
 import { StatsStore } from '../observability/stats-store.ts'
 import type { TagExtractor } from '../observability/stats-tags.ts'
-import { noAccessLogs } from './access-logs.ts'
+import { AccessLogs } from './access-logs.ts'
 import { adminChain } from './admin-listener.ts'
 import { AsyncClient } from './async-client.ts'
 import { type BuildError, BuildErrors } from './chains.ts'
@@ -48,7 +49,8 @@ export interface ServerParts {
   readonly bootstrap: Bootstrap
   /** The connection manager of the admin listener. */
   readonly adminConnectionManager: HttpConnectionManager
-  readonly extraFilters?: readonly AnyHttpFilterFactory[]
+  readonly filters: readonly AnyHttpFilterFactory[]
+  readonly policies: readonly LoadBalancingPolicy[]
   readonly clock?: Clock
   readonly random?: Random
   /** Re-reads the configuration for a reload. */
@@ -90,7 +92,7 @@ export class Server {
     const { store: storeOptions, tags } = compileStatsConfig(bootstrap.statsConfig as never)
     this.tags = tags
     const stats = new StatsStore(storeOptions)
-    const clusters = new ClusterManager({ clock, timers, random, stats, policies: loadBalancingPolicies })
+    const clusters = new ClusterManager({ clock, timers, random, stats, policies: parts.policies })
     const node = bootstrap.node
     const settings = nodeHopwiseSettings(node?.metadata)
     const service = options.serviceCluster || node?.cluster || serviceOfFile(options.configPath)
@@ -106,7 +108,7 @@ export class Server {
     )
     this.#tracers = new Tracers(new AsyncClient(clusters, timers), undefined)
     const filters = new Map<string, AnyHttpFilterFactory>()
-    for (const factory of [...httpFilters, ...(parts.extraFilters ?? [])]) {
+    for (const factory of parts.filters) {
       filters.set(factory.name, factory)
       filters.set(factory.typeUrl, factory)
     }
@@ -122,10 +124,11 @@ export class Server {
       node,
       serviceName: service,
       filters,
-      accessLogs: noAccessLogs,
+      accessLogs: new AccessLogs({ timers, random, stats, flushIntervalMs: options.fileFlushIntervalMs }),
       tracers: this.#tracers,
     }
     this.#tracers.attach(this.env)
+    this.env.accessLogs.useRuntime(this.env.runtime)
     this.listeners = new ListenerManager(this.env)
     this.#adminSockets = new ListenerSockets(timers)
     const server = stats.scope('server')
@@ -252,7 +255,7 @@ export class Server {
     if (this.#drainStarted) return
     this.#drainStarted = true
     this.state = 'DRAINING'
-    this.#condition.draining = true
+    this.#condition.leaving = true
     this.#configReloads.live.set(0)
     const limit = (this.options.drainTimeS ?? SHUTDOWN_DRAIN_MS / 1000) * 1000
     const end = this.env.clock.now() + limit
@@ -290,7 +293,7 @@ export class Server {
   /** `/drain_listeners`: closes listeners, and ends their connections unless told not to. */
   async drainListeners(options: DrainOptions): Promise<void> {
     const chosen = (inbound: boolean) => !options.inboundOnly || inbound
-    this.#condition.draining = true
+    this.#condition.leaving = true
     if (!options.skipExit) {
       if (options.graceful) await wait((this.options.drainTimeS ?? SHUTDOWN_DRAIN_MS / 1000) * 1000)
       this.listeners.stopAccepting(message => chosen(message.trafficDirection === 'INBOUND'))

@@ -134,11 +134,11 @@ export class TableSide {
       policy.prepare(copy, info)
       arrive(cluster, copy, fields, counts)
     }
-    const script = (scenario.upstreams?.[entry.clusterName] as readonly Answer[])[0]!
-    const response = new ResponseHeaders(script.status ?? 200, Object.entries(script.headers ?? {}).flat())
+    const [script] = scenario.upstreams![entry.clusterName] as readonly Answer[]
+    const response = new ResponseHeaders(script?.status ?? 200, Object.entries(script?.headers ?? {}).flat())
     info.responseCode = response.status
     entry.finalizeResponseHeaders(response, headers, info)
-    answer(fields, prefix, response, String(script.body ?? ''))
+    answer(fields, prefix, response, String(script?.body ?? ''))
   }
 }
 

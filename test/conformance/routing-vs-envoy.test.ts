@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { loadBootstrap } from '../../sidecar/config/bootstrap.ts'
 import type { HttpConnectionManager } from '../../sidecar/config/schema/generated/types.ts'
 import { everythingSupported } from '../../sidecar/config/support.ts'
@@ -72,7 +73,7 @@ test('an Envoy whose routes were altered is noticed', async () => {
   const table = new TableSide(suite)
   const [first, second] = suite.scenarios.map(scenario => {
     const theirs = decidedByTable(scenario, altered.get(scenario.name)!.fields)
-    return JSON.stringify(table.observe(scenario)) === JSON.stringify(theirs)
+    return isDeepStrictEqual(table.observe(scenario), theirs)
   })
   assert.deepEqual([first, second], [false, true])
 })

@@ -41,10 +41,11 @@ export class ProxyProcess {
     return response.text
   }
 
-  /** Counters and gauges by name (histograms are left out). */
-  async stats(): Promise<Map<string, number>> {
+  /** Counters and gauges by name (histograms are left out); `filter` is a regular expression on names. */
+  async stats(filter = ''): Promise<Map<string, number>> {
     const stats = new Map<string, number>()
-    for (const line of (await this.admin('/stats')).split('\n')) {
+    const query = filter === '' ? '' : `?filter=${encodeURIComponent(filter)}`
+    for (const line of (await this.admin(`/stats${query}`)).split('\n')) {
       const match = /^(\S.*): (-?\d+)$/.exec(line)
       if (match !== null) stats.set(match[1]!, Number(match[2]))
     }

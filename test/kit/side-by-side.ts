@@ -7,6 +7,7 @@
  *
  *   {{listen:NAME}}    a free port for a listener          {{log}}     path of this side's access log
  *   {{upstream:NAME}}  port of a scripted upstream         {{admin}}   port of the admin listener
+ *   {{dead:NAME}}      port on which nobody listens        {{hole:NAME}}  port that never accepts
  *
  * Whatever two runs of one proxy may differ in (dates, ids, ports, milliseconds) is replaced by a word before anything is
  * compared. Header order is not compared unless a scenario says so; names are compared in lower case.
@@ -14,6 +15,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { BlackHole } from './black-hole.ts'
 import { startEnvoy } from './envoy.ts'
 import { FakeUpstream, type Script } from './fake-upstream.ts'
 import { freePorts } from './free-port.ts'
@@ -31,6 +33,20 @@ export interface Step extends RequestOptions {
   /** The client goes away this long after it has sent the request. */
   leaveAfterMs?: number
   deadlineMs?: number
+  /** Goes on with the next step at once; the response is awaited after the last step. Has a connection of its own. */
+  background?: boolean
+  /** Bytes sent later, each after a pause, whether or not a response has come. */
+  then?: readonly { waitMs: number; write: string }[]
+  /** Responses to read; 1 by default. */
+  responses?: number
+  /** Sent once the response's head is here: the first bytes of another protocol. */
+  tunnel?: string
+  /** Reads that many bytes behind the response (of a tunnel), or what there is when the connection ends. */
+  rawBytes?: number
+  /** Looks, so many milliseconds after the response, whether the connection is open, ended or reset. */
+  connectionAfterMs?: number
+  /** Upstream whose open connections are ended before the step. */
+  dropUpstream?: string
   expect?: Expectation
 }
 
@@ -61,6 +77,8 @@ export interface Scenario {
   adminAfter?: readonly string[]
   /** Counters and gauges whose change is compared. */
   stats?: readonly string[]
+  /** Prefixes of names: whatever begins so and changes on either side is compared. Placeholders stand for ports. */
+  statPrefixes?: readonly string[]
   /** Change expected of stats (of `stats` or others). */
   expectStats?: Readonly<Record<string, number>>
   /** What upstreams must have seen, one per request they got. */
@@ -136,23 +154,26 @@ export async function observe(side: Side, suite: Suite): Promise<Map<string, Obs
 class RunningSide {
   readonly #proxy: ProxyProcess
   readonly #upstreams: ReadonlyMap<string, FakeUpstream>
+  readonly #holes: readonly BlackHole[]
   readonly #ports: ReadonlyMap<string, number>
   readonly #logPath: string
 
   private constructor(
     proxy: ProxyProcess,
     upstreams: ReadonlyMap<string, FakeUpstream>,
+    holes: readonly BlackHole[],
     ports: ReadonlyMap<string, number>,
     logPath: string,
   ) {
     this.#proxy = proxy
     this.#upstreams = upstreams
+    this.#holes = holes
     this.#ports = ports
     this.#logPath = logPath
   }
 
   static async start(side: Side, suite: Suite): Promise<RunningSide> {
-    const names = [...new Set([...suite.config.matchAll(/\{\{((?:listen|upstream):[^}]+|admin)\}\}/g)].map(m => m[1]!))]
+    const names = [...new Set([...suite.config.matchAll(/\{\{((?:listen|upstream|dead|hole):[^}]+|admin)\}\}/g)].map(m => m[1]!))]
     const upstreams = new Map<string, FakeUpstream>()
     const ports = new Map<string, number>()
     for (const name of names.filter(name => name.startsWith('upstream:'))) {
@@ -160,9 +181,11 @@ class RunningSide {
       upstreams.set(name.slice('upstream:'.length), upstream)
       ports.set(name, upstream.port)
     }
-    const listeners = [...names.filter(name => name.startsWith('listen:')), 'admin']
+    const listeners = [...names.filter(name => /^(listen|dead|hole):/.test(name)), 'admin']
     const free = await freePorts(listeners.length)
     for (const [i, name] of listeners.entries()) ports.set(name, free[i]!)
+    const holes: BlackHole[] = []
+    for (const name of names.filter(name => name.startsWith('hole:'))) holes.push(await BlackHole.start(ports.get(name)!))
     const logPath = join(temporaryFolder(), 'access.log')
     const yaml = suite.config.replaceAll(/\{\{([a-z]+(?::[^}]+)?)\}\}/g, (_, name: string) => {
       if (name === 'log') return logPath
@@ -172,9 +195,10 @@ class RunningSide {
     })
     try {
       const proxy = await side.start(yaml, ports.get('admin')!)
-      return new RunningSide(proxy, upstreams, ports, logPath)
+      return new RunningSide(proxy, upstreams, holes, ports, logPath)
     } catch (error) {
       for (const upstream of upstreams.values()) await upstream.close()
+      for (const hole of holes) await hole.close()
       throw new Error(`${side.name} does not start with suite ${suite.name}: ${(error as Error).message}`)
     }
   }
@@ -182,6 +206,7 @@ class RunningSide {
   async stop(): Promise<void> {
     await this.#proxy.stop('SIGKILL')
     for (const upstream of this.#upstreams.values()) await upstream.close()
+    for (const hole of this.#holes) await hole.close()
   }
 
   async run(scenario: Scenario): Promise<Observation> {
@@ -190,17 +215,27 @@ class RunningSide {
       upstream.script = scenario.upstreams?.[name] ?? [{ status: 200, body: 'ok' }]
     }
     const watched = [...new Set([...(scenario.stats ?? []), ...Object.keys(scenario.expectStats ?? {})])]
-    const before = watched.length > 0 ? await this.#proxy.stats() : new Map<string, number>()
+    const prefixes = (scenario.statPrefixes ?? []).map(prefix => this.#withPorts(prefix))
+    const filter = prefixes.length > 0 && watched.length === 0 ? `^(${prefixes.map(RegExp.escape).join('|')})` : ''
+    const watching = watched.length > 0 || prefixes.length > 0
+    const before = watching ? await this.#proxy.stats(filter) : new Map<string, number>()
     const logBefore = this.#log().length
     for (const path of scenario.adminBefore ?? []) await this.#proxy.admin(path, 'POST')
-    const { responses, elapsedMs } = await this.#runSteps(scenario)
+    const { responses, elapsedMs, extra } = await this.#runSteps(scenario)
     for (const path of scenario.adminAfter ?? []) await this.#proxy.admin(path, 'POST')
     const logLines = await this.#logAfter(logBefore, scenario.steps.length)
-    const after = watched.length > 0 ? await this.#proxy.stats() : before
+    // Connections that end are counted a moment after the last byte.
+    if (prefixes.length > 0) await delay(60)
+    const after = watching ? await this.#proxy.stats(filter) : before
     const statChanges = new Map(watched.map(name => [name, (after.get(name) ?? 0) - (before.get(name) ?? 0)]))
+    for (const [name, value] of after) {
+      const change = value - (before.get(name) ?? 0)
+      if (change === 0 || VARYING_STAT.test(name) || !prefixes.some(prefix => name.startsWith(prefix))) continue
+      statChanges.set(this.#normal(name), change)
+    }
     const upstreamRequests = [...this.#upstreams.values()].flatMap(upstream => [...upstream.requests])
 
-    const fields: Record<string, string> = {}
+    const fields: Record<string, string> = { ...extra }
     for (const [i, response] of responses.entries()) this.#addResponse(fields, `response ${i + 1}`, response, scenario)
     for (const [name, upstream] of this.#upstreams) {
       fields[`upstream ${name} requests`] = String(upstream.requests.length)
@@ -218,35 +253,76 @@ class RunningSide {
     return { fields, responses, elapsedMs, upstreamRequests, logLines, statChanges }
   }
 
-  async #runSteps(scenario: Scenario): Promise<{ responses: (TestResponse | undefined)[]; elapsedMs: number[] }> {
+  async #runSteps(scenario: Scenario): Promise<{
+    responses: (TestResponse | undefined)[]
+    elapsedMs: number[]
+    extra: Record<string, string>
+  }> {
     const port = this.#ports.get(`listen:${scenario.listen ?? 'main'}`)
     if (port === undefined) throw new Error(`${scenario.name}: no listener ${scenario.listen ?? 'main'}`)
     const responses: (TestResponse | undefined)[] = []
     const elapsedMs: number[] = []
+    const extra: Record<string, string> = {}
     let client: TestClient | undefined
-    for (const step of scenario.steps) {
+    const background: Promise<void>[] = []
+    for (const [i, step] of scenario.steps.entries()) {
       if (step.waitMs !== undefined) await delay(step.waitMs)
+      if (step.dropUpstream !== undefined) this.#upstreams.get(step.dropUpstream)!.dropConnections()
+      if (step.background === true) {
+        const own = await TestClient.connect(port)
+        const run = this.#runStep(own, step, i, responses, elapsedMs, extra)
+        background.push(run.finally(() => own.close()))
+        continue
+      }
       if (step.sameConnection !== true || client === undefined) {
         client?.close()
         client = await TestClient.connect(port)
       }
-      const started = performance.now()
-      try {
-        if (step.leaveAfterMs === undefined) {
-          responses.push(await client.request(step.raw ?? step, step.deadlineMs ?? 10_000))
-        } else {
-          const left = client
-          setTimeout(() => left.close(), step.leaveAfterMs)
-          await client.request(step.raw ?? step, step.leaveAfterMs + 1000).catch(() => undefined)
-          responses.push(undefined)
-        }
-      } catch {
-        responses.push(undefined)
-      }
-      elapsedMs.push(performance.now() - started)
+      await this.#runStep(client, step, i, responses, elapsedMs, extra)
     }
+    await Promise.all(background)
     client?.close()
-    return { responses, elapsedMs }
+    return { responses, elapsedMs, extra }
+  }
+
+  async #runStep(
+    client: TestClient,
+    step: Step,
+    index: number,
+    responses: (TestResponse | undefined)[],
+    elapsedMs: number[],
+    extra: Record<string, string>,
+  ): Promise<void> {
+    const started = performance.now()
+    responses[index] = undefined
+    try {
+      if (step.leaveAfterMs === undefined) {
+        for (const { waitMs, write } of step.then ?? []) setTimeout(() => client.write(write), waitMs)
+        responses[index] = await client.request(step.raw ?? step, step.deadlineMs ?? 10_000)
+        for (let i = 1; i < (step.responses ?? 1); i++) {
+          const response = await client.readResponse(step.deadlineMs ?? 10_000)
+          extra[`response ${index + 1} next ${i}`] =
+            `${response.status} ${response.framing} ${this.#normal(response.body.toString('latin1'))}`
+        }
+      } else {
+        setTimeout(() => client.close(), step.leaveAfterMs)
+        await client.request(step.raw ?? step, step.leaveAfterMs + 1000).catch(() => undefined)
+      }
+    } catch (error) {
+      // How the connection ended is part of the answer; that it did not end is one too.
+      const { message } = error as Error
+      extra[`response ${index + 1} instead`] = /^connection (ended|reset)/.exec(message)?.[0] ?? 'nothing in time'
+    }
+    elapsedMs[index] = performance.now() - started
+    if (step.tunnel !== undefined) client.write(step.tunnel)
+    if (step.rawBytes !== undefined) {
+      const raw = await client.readRaw(step.rawBytes, 3000).catch(() => Buffer.from('(not in time)'))
+      extra[`response ${index + 1} raw`] = this.#normal(raw.toString('latin1'))
+    }
+    if (step.connectionAfterMs !== undefined) {
+      const open = delay(step.connectionAfterMs).then(() => 'open')
+      extra[`response ${index + 1} connection`] = await Promise.race([client.closed, open])
+    }
   }
 
   #addResponse(fields: Record<string, string>, prefix: string, response: TestResponse | undefined, scenario: Scenario) {
@@ -281,6 +357,10 @@ class RunningSide {
     return normal.replaceAll(/127\.0\.0\.1:\d{4,5}\b/g, '127.0.0.1:<ephemeral>')
   }
 
+  #withPorts(text: string): string {
+    return text.replaceAll(/\{\{([a-z]+(?::[^}]+)?)\}\}/g, (_, name: string) => String(this.#ports.get(name)))
+  }
+
   #log(): string {
     return existsSync(this.#logPath) ? readFileSync(this.#logPath, 'latin1') : ''
   }
@@ -298,6 +378,9 @@ class RunningSide {
 }
 
 const UUID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g
+
+/** Stats that depend on time, on lengths of ports and ids, or on the moment of reading. */
+const VARYING_STAT = /bytes|_ms$|length|_time$|buffered/
 
 /** Headers that no two runs have alike. */
 const VARYING: Readonly<Record<string, string>> = {

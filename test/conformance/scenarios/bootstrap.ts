@@ -92,6 +92,6 @@ export function bootstrap(parts: { listeners: readonly Json[]; clusters: readonl
   const resources = { listeners, clusters }
   return `admin: {address: {socket_address: {address: 127.0.0.1, port_value: {{admin}} }}}
 node: {id: test-node, cluster: test-service}
-${more}static_resources: ${JSON.stringify(resources).replaceAll(/"(\{\{(?:listen|upstream):[^}]+\}\})"/g, '$1')}
+${more}static_resources: ${JSON.stringify(resources).replaceAll(/"(\{\{(?:listen|upstream|dead|hole):[^}]+\}\})"/g, '$1')}
 `
 }

@@ -163,15 +163,16 @@ test('configured health is honoured: UNHEALTHY and DRAINING hosts get nothing, D
   using fixture = new ManagerFixture()
   const endpoint = (port: number, status: string) =>
     `{health_status: ${status}, endpoint: {address: {socket_address: {address: 10.0.0.1, port_value: ${port}}}}}`
-  const list = [endpoint(1, 'HEALTHY'), endpoint(2, 'UNKNOWN'), endpoint(3, 'DRAINING'), endpoint(4, 'DEGRADED')]
+  const healthy = [1, 2, 3, 4, 5].map(port => endpoint(port, port === 1 ? 'UNKNOWN' : 'HEALTHY'))
+  const list = [...healthy, endpoint(6, 'DRAINING'), endpoint(7, 'DEGRADED')]
   const cluster = fixture.cluster(
     `{name: c, load_assignment: {cluster_name: c, endpoints: [{lb_endpoints: [${list}]}]}}`,
   )
   const chosen = new Set(Array.from({ length: 50 }, () => cluster.chooseHost(ANY_HOST)!.address.port))
-  assert.deepEqual([...chosen].sort(), [1, 2])
-  assert.equal(fixture.gauge('cluster.c.membership_healthy'), 2)
+  assert.deepEqual([...chosen].sort(), [1, 2, 3, 4, 5])
+  assert.equal(fixture.gauge('cluster.c.membership_healthy'), 5)
   assert.equal(fixture.gauge('cluster.c.membership_degraded'), 1)
-  assert.equal(fixture.manager.healthyPercentage('c'), 50)
+  assert.equal(fixture.manager.healthyPercentage('c'), 500 / 7)
   assert.equal(fixture.manager.healthyPercentage('d'), undefined)
 })
 

@@ -21,6 +21,7 @@ export class ScriptedServer {
       const index = scripted.sockets.push(socket) - 1
       scripted.received.push('')
       socket.on('error', () => {})
+      socket.on('end', () => socket.end())
       socket.on('data', bytes => (scripted.received[index] += bytes.toString('latin1')))
       script(socket, index + 1)
     })
@@ -28,12 +29,11 @@ export class ScriptedServer {
     return scripted
   }
 
-  /** Answers each request (a read that ends with an empty line or holds a whole body) with the next of `answers`. */
+  /** Answers each read with the next of `answers`, the last again and again. */
   static answering(...answers: readonly string[]): Promise<ScriptedServer> {
     let next = 0
     return ScriptedServer.start(socket => {
       socket.on('data', () => socket.write(answers[Math.min(next++, answers.length - 1)]!, 'latin1'))
-      socket.on('end', () => socket.end())
     })
   }
 
