@@ -74,8 +74,7 @@ export const CATALOGUE: readonly FaultKind[] = [
     always: true,
     at: hop => ({
       title: hop === 'outside' ? 'outside is down' : `${hop} is down, sidecar and all`,
-      injections:
-        hop === 'outside' ? kill(hop, 'application') : [...kill(hop, 'sidecar'), ...kill(hop, 'application')],
+      injections: hop === 'outside' ? kill(hop, 'application') : [...kill(hop, 'sidecar'), ...kill(hop, 'application')],
       truth: visible(hop, 'connect_refused', 'terminated', 'reset', 'partial_body', 'unreachable', 'no_healthy'),
     }),
   },
@@ -131,9 +130,7 @@ export const CATALOGUE: readonly FaultKind[] = [
     at: hop => ({
       title: hop === 'front' ? 'callers send 100 kB where 64 are taken' : `${hop} sends 100 kB where 64 are taken`,
       injections:
-        hop === 'front'
-          ? [{ kind: 'traffic', traffic: { bodyBytes: 100_000 } }]
-          : behave(hop, { sendBytes: 100_000 }),
+        hop === 'front' ? [{ kind: 'traffic', traffic: { bodyBytes: 100_000 } }] : behave(hop, { sendBytes: 100_000 }),
       truth: visible(hop, 'too_large'),
     }),
   },

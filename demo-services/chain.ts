@@ -104,7 +104,10 @@ export class Chain {
         behaviours.set(instance, { ...behaviours.get(instance), ...behaviour })
       }
     }
-    await Promise.all([...killed, ...[...behaviours].map(([instance, behaviour]) => this.#control(instance, behaviour))])
+    await Promise.all([
+      ...killed,
+      ...[...behaviours].map(([instance, behaviour]) => this.#control(instance, behaviour)),
+    ])
   }
 
   /** Everybody behaves, and whoever was killed is back. */

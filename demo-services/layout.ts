@@ -76,7 +76,6 @@ export function configurationOf(instance: string, ports: Ports, logFolder: strin
   const own = ports.of[instance]!
   const template = readFileSync(join(import.meta.dirname, 'config', `${serviceOf(instance)}.yaml`), 'utf8')
   return fillTemplate(template, {
-    NAME: '${NAME}', // the comment that explains these
     INSTANCE: instance,
     LOG_FOLDER: logFolder,
     ADMIN_PORT: own.admin,

@@ -102,7 +102,8 @@ export class Traffic {
         })
       },
     )
-    const patience = abortAfterMs > 0 ? setTimeout(() => outgoing.destroy(new Error('gave up')), abortAfterMs) : undefined
+    const patience =
+      abortAfterMs > 0 ? setTimeout(() => outgoing.destroy(new Error('gave up')), abortAfterMs) : undefined
     outgoing.on('error', error => end(error.message === 'gave up' ? 'gave up' : 'broken'))
     outgoing.end(bodyBytes > 0 ? Buffer.alloc(bodyBytes, 'x') : undefined)
   }

@@ -1,9 +1,8 @@
 /** `hopwise run`: reads like a table of contents; what each step does is in the room it calls. */
 import { watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import { invariant } from './base/invariant.ts'
 import type { CliIo } from './base/verb.ts'
-import { decodeResource, loadBootstrap } from './config/bootstrap.ts'
+import { loadBootstrap } from './config/bootstrap.ts'
 import { formatProblem } from './config/problems.ts'
 import { schema } from './config/schema/table.ts'
 import { httpFilters, loadBalancingPolicies } from './extensions.ts'
@@ -50,14 +49,13 @@ export async function run(args: string[], io: CliIo): Promise<number> {
   const server = new Server({
     options,
     bootstrap: loaded.bootstrap,
-    adminConnectionManager: adminConnectionManager(),
     filters: [...httpFilters, ...extraFilters],
     policies: loadBalancingPolicies,
     reload: () => load(options, ownExtensions),
   })
   if (options.mode === 'validate') {
     const mistakes = server.check()
-    for (const mistake of mistakes) io.error(`${mistake}\n`)
+    for (const mistake of mistakes) io.error(`${formatProblem(mistake)}\n`)
     await server.stop()
     if (mistakes.length > 0) return 1
     io.out(`configuration '${options.configPath ?? '--config-yaml'}' OK\n`)
@@ -102,15 +100,6 @@ function load(options: ServerOptions, ownExtensions: ReadonlyMap<string, string>
     return loadBootstrap({ text: options.configYaml, file: '--config-yaml', strict, ownExtensions })
   }
   return loadBootstrap({ file: options.configPath, strict, ownExtensions })
-}
-
-/** The admin listener's: no routes and no filters of Envoy's, only defaults. */
-function adminConnectionManager() {
-  const name = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
-  const text = '{stat_prefix: admin, generate_request_id: false, route_config: {name: admin}}'
-  const { value, errors } = decodeResource(name, text, { source: 'admin' })
-  invariant(value !== undefined, errors.map(formatProblem).join('; '))
-  return value
 }
 
 function handleSignals(server: Server): void {

@@ -22,6 +22,14 @@ const VERBS: Readonly<Record<string, VerbEntry>> = {
     summary: 'check configuration files, every mistake with its line: hopwise validate envoy.yaml',
     load: async () => (await import('./validate.ts')).validate,
   },
+  explain: {
+    summary: 'say which route and cluster would serve a request, and why: hopwise explain -c envoy.yaml GET http://b/x',
+    load: async () => (await import('./explain.ts')).explain,
+  },
+  failures: {
+    summary: 'list the failures a running sidecar has located: hopwise failures --admin 127.0.0.1:9901',
+    load: async () => (await import('./failures.ts')).failures,
+  },
   schema: {
     summary: 'print the JSON schema of the configuration, for editors: hopwise schema > envoy.schema.json',
     load: async () => (await import('./schema.ts')).schema,
@@ -51,6 +59,12 @@ ${lines.join('\n')}
 'hopwise VERB --help' tells the verb's arguments. Without a verb, Envoy's own flags mean 'run'.
 `
 }
+
+// `hopwise schema | head` closes the pipe early; that is the reader's right.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit(0)
+})
 
 const [first, ...rest] = process.argv.slice(2)
 

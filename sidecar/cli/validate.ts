@@ -6,6 +6,9 @@ import { parseArgs } from 'node:util'
 import type { CliIo } from '../base/verb.ts'
 import { type LoadedBootstrap, loadBootstrap } from '../config/bootstrap.ts'
 import { type ConfigProblem, formatProblem } from '../config/problems.ts'
+import { httpFilters, loadBalancingPolicies } from '../extensions.ts'
+import { parseServerOptions, type ServerOptions } from '../server/options.ts'
+import { Server } from '../server/server.ts'
 
 export const validateHelp = `usage: hopwise validate [--strict] [--format=text|json|github] FILE…
 
@@ -36,11 +39,28 @@ export async function validate(args: string[], io: CliIo): Promise<number> {
   const results: FileResult[] = []
   for (const file of options.files) {
     const input = file === '-' ? { file: '<stdin>', text: await io.stdin() } : { file }
-    results.push({ file: input.file, ...loadBootstrap({ ...input, strict: options.strict }) })
+    results.push({ file: input.file, ...check(loadBootstrap({ ...input, strict: options.strict })) })
   }
   writers[options.format](results, io, options.quiet)
   return results.some(({ errors }) => errors.length > 0) ? 1 : 0
 }
+
+/** What decoding cannot find is found by building everything, without starting it: filters, routes, formats, limits. */
+function check(loaded: LoadedBootstrap): LoadedBootstrap {
+  if (loaded.bootstrap === undefined) return loaded
+  const server = new Server({
+    options: QUIET_OPTIONS,
+    bootstrap: loaded.bootstrap,
+    filters: httpFilters,
+    policies: loadBalancingPolicies,
+    reload: () => loaded,
+  })
+  const errors = server.check()
+  void server.stop()
+  return { ...loaded, errors: [...loaded.errors, ...errors] }
+}
+
+const QUIET_OPTIONS = parseServerOptions(['-c', 'validate', '--service-cluster', 'validate']) as ServerOptions
 
 interface FileResult extends LoadedBootstrap {
   readonly file: string

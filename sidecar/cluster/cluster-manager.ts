@@ -24,6 +24,7 @@ import { type ClusterSettings, clusterSettings } from './cluster-settings.ts'
 import { type ClusterView, viewOf } from './cluster-view.ts'
 import { type DnsResolver, SystemDnsResolver } from './dns-resolver.ts'
 import type { ResolverSettings } from './dns-settings.ts'
+import type { OutlierEvent } from './outlier-event.ts'
 import { ejectionWarnings } from './outlier-settings.ts'
 import { type ClusterEnvironment, RunningCluster } from './running-cluster.ts'
 
@@ -41,6 +42,8 @@ export interface ClusterManagerOptions {
   readonly transport?: (message: ClusterMessage) => Connect
   /** Compiles `outlier_detection.error_matcher`; the rooms above know how headers are matched. */
   readonly matchResponse?: (predicate: MatchPredicate) => (headers: ResponseHeaders) => boolean
+  /** Told of every ejection and return; the event is what Envoy writes to `event_log_path` as one line of JSON. */
+  readonly onOutlierEvent?: (event: OutlierEvent) => void
   /** Replaces the DNS, in tests. */
   readonly resolver?: (settings: ResolverSettings) => DnsResolver
   /** Told when hosts of a cluster, or their health, change. */
@@ -83,6 +86,7 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
   readonly timers: Timers
   readonly random: Random
   readonly runtime: Runtime | undefined
+  readonly onOutlierEvent: ((event: OutlierEvent) => void) | undefined
   readonly #options: ClusterManagerOptions
   readonly #stats: ManagerStats
   readonly #clusters = new Map<string, RunningCluster>()
@@ -98,6 +102,7 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
     this.timers = options.timers
     this.random = options.random
     this.runtime = options.runtime
+    this.onOutlierEvent = options.onOutlierEvent
     this.#stats = new ManagerStats(options.stats.scope('cluster_manager'))
   }
 

@@ -100,6 +100,8 @@ export class RequestStats implements ClusterRequestStats {
   readonly retryStateActive: Gauge
   readonly #scope: StatsScope
   readonly #own: ResponseCounters
+  #internal: ResponseCounters | undefined = undefined
+  #external: ResponseCounters | undefined = undefined
   /** `external.`, `retry.` and the like, made when first charged. */
   readonly #below = new Map<string, ResponseCounters>()
 
@@ -136,9 +138,27 @@ export class RequestStats implements ClusterRequestStats {
     }
   }
 
+  chargeResponse(status: number, internal: boolean): void {
+    this.completed.inc()
+    this.#own.charge(status)
+    const tree = this.#treeOf(internal)
+    tree.completed.inc()
+    tree.charge(status)
+  }
+
+  chargeTime(ms: number, internal: boolean): void {
+    this.time.record(ms)
+    this.#treeOf(internal).time.record(ms)
+  }
+
   responseTime(ms: number, scopeName: string): void {
     if (scopeName === '') this.time.record(ms)
     else this.#of(scopeName).time.record(ms)
+  }
+
+  #treeOf(internal: boolean): ResponseCounters {
+    if (internal) return (this.#internal ??= this.#of('internal'))
+    return (this.#external ??= this.#of('external'))
   }
 
   #of(scopeName: string): ResponseCounters {

@@ -39,6 +39,14 @@ export interface ClusterRequestStats {
   readonly retryStateActive: Gauge
   /** Charges the counters of one response. `scopeName` is '' or 'retry', 'canary', 'internal', 'external', 'zone…'. */
   response(status: number, scopeName: string): void
+  /**
+   * Charges an answer to a caller as Envoy does, at its head or when it is made here: `upstream_rq_completed`, code and
+   * class, in the cluster's own tree and in that of `internal.` or `external.` requests. In place of {@link completed} and
+   * {@link response}.
+   */
+  chargeResponse(status: number, internal: boolean): void
+  /** Records `upstream_rq_time` in both trees. */
+  chargeTime(ms: number, internal: boolean): void
   /** Records `<scopeName>.upstream_rq_time`; scope '' is {@link time}. */
   responseTime(ms: number, scopeName: string): void
 }

@@ -15,6 +15,7 @@ import { type Host, HostHealth } from '../upstream/host.ts'
 import type { RunningHost } from '../upstream/running-host.ts'
 import type { OutlierReporter } from './cluster.ts'
 import type { ClusterSettings } from './cluster-settings.ts'
+import { ejectEvent, type OutlierEvent, type SuccessRateSummary, unejectEvent } from './outlier-event.ts'
 import { type OutlierJudge, OutlierMonitor, type SuccessRate } from './outlier-monitor.ts'
 import {
   EJECTION_TYPES,
@@ -24,12 +25,6 @@ import {
   outlierSettings,
 } from './outlier-settings.ts'
 
-/** What was found of success rates in the last interval, for `/clusters`; -1 when there was too little to judge by. */
-export interface SuccessRateSummary {
-  readonly average: number
-  readonly ejectionThreshold: number
-}
-
 const NO_SUMMARY: SuccessRateSummary = { average: -1, ejectionThreshold: -1 }
 
 export interface OutlierEnvironment {
@@ -37,6 +32,8 @@ export interface OutlierEnvironment {
   readonly timers: Timers
   readonly random: Random
   readonly runtime: Runtime | undefined
+  /** Logs ejections (`event_log_path`); undefined where nobody asks for it. */
+  readonly onOutlierEvent: ((event: OutlierEvent) => void) | undefined
 }
 
 export interface OutlierHosts {
@@ -51,6 +48,7 @@ export class OutlierDetector implements OutlierReporter, OutlierJudge {
   readonly #stats: OutlierStats
   readonly #monitors = new Map<RunningHost, OutlierMonitor>()
   readonly #timer: Timer
+  readonly #clusterName: string
   #settings: OutlierSettings | undefined
   #isError: ((headers: ResponseHeaders) => boolean) | undefined
   successRate = NO_SUMMARY
@@ -58,6 +56,7 @@ export class OutlierDetector implements OutlierReporter, OutlierJudge {
 
   constructor(settings: ClusterSettings, scope: StatsScope, environment: OutlierEnvironment, cluster: OutlierHosts) {
     this.#environment = environment
+    this.#clusterName = settings.name
     this.#cluster = cluster
     this.#stats = new OutlierStats(scope)
     this.#timer = new Timer(() => this.#onInterval())
@@ -168,17 +167,24 @@ export class OutlierDetector implements OutlierReporter, OutlierJudge {
       return
     }
     if (type === 'consecutive_5xx' || type === 'success_rate') stats.total.inc()
-    if (random.next() * 100 >= this.#number(`enforcing_${runtimeName(type)}`, settings.enforcing[type])) return
-    stats.active.inc()
-    stats.enforcedTotal.inc()
-    stats.enforced[type].inc()
-    monitor.ejected = true
-    monitor.ejectedAtMs = clock.now()
-    monitor.jitterMs = random.next() * this.#number('max_ejection_time_jitter_ms', settings.maxEjectionTimeJitterMs)
-    // Grows once past the maximum, so that a host that keeps failing comes back to it and not below.
-    if (monitor.backOff * this.#baseMs < this.#maxMs + this.#baseMs) monitor.backOff++
-    monitor.host.health |= HostHealth.FailedOutlierCheck
-    this.#cluster.onHealthChange(monitor.host)
+    const enforced = random.next() * 100 < this.#number(`enforcing_${runtimeName(type)}`, settings.enforcing[type])
+    if (enforced) {
+      stats.active.inc()
+      stats.enforcedTotal.inc()
+      stats.enforced[type].inc()
+      monitor.ejected = true
+      monitor.ejections++
+      monitor.ejectedAtMs = clock.now()
+      monitor.jitterMs = random.next() * this.#number('max_ejection_time_jitter_ms', settings.maxEjectionTimeJitterMs)
+      // Grows once past the maximum, so that a host that keeps failing comes back to it and not below.
+      if (monitor.backOff * this.#baseMs < this.#maxMs + this.#baseMs) monitor.backOff++
+      monitor.host.health |= HostHealth.FailedOutlierCheck
+      this.#cluster.onHealthChange(monitor.host)
+    }
+    const local = type.startsWith('local_origin')
+    const summary = local ? this.localOriginSuccessRate : this.successRate
+    const rate = local ? monitor.localOrigin : monitor.external
+    this.#log(monitor, moment => ejectEvent(monitor, type, enforced, moment, rate, summary))
   }
 
   #uneject(monitor: OutlierMonitor): void {
@@ -187,33 +193,46 @@ export class OutlierDetector implements OutlierReporter, OutlierJudge {
     this.#stats.active.dec()
     monitor.host.health &= ~HostHealth.FailedOutlierCheck
     this.#cluster.onHealthChange(monitor.host)
+    this.#log(monitor, moment => unejectEvent(monitor, moment))
+  }
+
+  #log(monitor: OutlierMonitor, event: (moment: Parameters<typeof unejectEvent>[1]) => OutlierEvent): void {
+    const { clock, onOutlierEvent } = this.#environment
+    const now = clock.now()
+    const sinceLastMs = monitor.lastActionMs === undefined ? undefined : now - monitor.lastActionMs
+    monitor.lastActionMs = now
+    onOutlierEvent?.(event({ wallMs: clock.wall(), sinceLastMs, clusterName: this.#clusterName }))
   }
 
   #onInterval(): void {
     const now = this.#environment.clock.now()
     for (const monitor of this.#monitors.values()) {
+      monitor.justReturned = false
       if (monitor.ejected) {
         const outMs = Math.min(this.#baseMs * monitor.backOff, this.#maxMs) + monitor.jitterMs
-        if (outMs <= now - monitor.ejectedAtMs) this.#uneject(monitor)
+        if (outMs <= now - monitor.ejectedAtMs) {
+          monitor.justReturned = true
+          this.#uneject(monitor)
+        }
       }
       monitor.external.rotate()
       monitor.localOrigin.rotate()
     }
-    this.successRate = this.#judgeRates(monitor => monitor.external, 'success_rate', 'failure_percentage')
-    this.localOriginSuccessRate = this.#judgeRates(
-      monitor => monitor.localOrigin,
-      'local_origin_success_rate',
-      'local_origin_failure_percentage',
-    )
-    for (const monitor of this.#monitors.values()) if (!monitor.ejected && monitor.backOff > 0) monitor.backOff--
+    this.#judgeRates(false)
+    this.#judgeRates(true)
+    // A host that has just come back has proved nothing yet: its multiplier stays for another interval (measured).
+    for (const monitor of this.#monitors.values()) {
+      if (!monitor.ejected && !monitor.justReturned && monitor.backOff > 0) monitor.backOff--
+    }
     this.#startInterval()
   }
 
-  #judgeRates(
-    rateOf: (monitor: OutlierMonitor) => SuccessRate,
-    rateType: EjectionType,
-    percentageType: EjectionType,
-  ): SuccessRateSummary {
+  /** Judges the interval that has just ended: of answers, or of failures of our own side (`local`). */
+  #judgeRates(local: boolean): void {
+    const rateType: EjectionType = local ? 'local_origin_success_rate' : 'success_rate'
+    const percentageType: EjectionType = local ? 'local_origin_failure_percentage' : 'failure_percentage'
+    const rateOf = (monitor: OutlierMonitor): SuccessRate => (local ? monitor.localOrigin : monitor.external)
+    this.#setSummary(local, NO_SUMMARY)
     const settings = this.#settings!
     const rateMinimumHosts = this.#number('success_rate_minimum_hosts', settings.successRateMinimumHosts)
     const rateVolume = this.#number('success_rate_request_volume', settings.successRateRequestVolume)
@@ -223,20 +242,18 @@ export class OutlierDetector implements OutlierReporter, OutlierJudge {
     )
     const percentageVolume = this.#number('failure_percentage_request_volume', settings.failurePercentageRequestVolume)
     const hosts = this.#monitors.size
-    if (hosts < rateMinimumHosts && hosts < percentageMinimumHosts) return NO_SUMMARY
+    if (hosts < rateMinimumHosts && hosts < percentageMinimumHosts) return
     const busy = [...this.#monitors.values()].filter(monitor => !monitor.ejected && rateOf(monitor).volume > 0)
     for (const monitor of busy) {
       const rate = rateOf(monitor)
       if (rate.volume >= Math.min(rateVolume, percentageVolume)) rate.shown = rate.percent
     }
-    let summary = NO_SUMMARY
     const rated = busy.filter(monitor => rateOf(monitor).volume >= rateVolume)
     if (rated.length > 0 && rated.length >= rateMinimumHosts) {
       const factor = this.#number('success_rate_stdev_factor', settings.successRateStdevFactor) / 1000
-      summary = successRateThreshold(
-        rated.map(monitor => rateOf(monitor).percent),
-        factor,
-      )
+      const rates = rated.map(monitor => rateOf(monitor).percent)
+      const summary = successRateThreshold(rates, factor)
+      this.#setSummary(local, summary)
       for (const monitor of rated) {
         if (rateOf(monitor).percent >= summary.ejectionThreshold) continue
         this.#stats.successRate.inc()
@@ -253,7 +270,11 @@ export class OutlierDetector implements OutlierReporter, OutlierJudge {
         this.#eject(monitor, percentageType)
       }
     }
-    return summary
+  }
+
+  #setSummary(local: boolean, summary: SuccessRateSummary): void {
+    if (local) this.localOriginSuccessRate = summary
+    else this.successRate = summary
   }
 
   #startInterval(): void {

@@ -54,9 +54,15 @@ export class OutlierMonitor implements HostMonitor {
   readonly external = new SuccessRate()
   readonly localOrigin = new SuccessRate()
   ejected = false
+  /** Times it was ejected since it is watched. */
+  ejections = 0
   ejectedAtMs = 0
+  /** When it was last ejected or let in; undefined where it never was. */
+  lastActionMs: number | undefined = undefined
+  /** Let in by the sweep that is under way. */
+  justReturned = false
   jitterMs = 0
-  /** How many times the base ejection time lasts; falls by one with every interval without an ejection. */
+  /** How many base times an ejection lasts; falls by one with every whole interval that the host is in. */
   backOff = 0
 
   constructor(host: RunningHost, judge: OutlierJudge) {

@@ -27,10 +27,12 @@ import type { ClusterSettings } from './cluster-settings.ts'
 import { ClusterStats, RequestStats } from './cluster-stats.ts'
 import { createDiscovery, type Discovery, type DiscoveryContext, type DiscoveryTarget } from './discovery.ts'
 import { OutlierDetector } from './outlier-detection.ts'
+import type { OutlierEvent } from './outlier-event.ts'
 
 /** What every cluster of a process shares. */
 export interface ClusterEnvironment extends DiscoveryContext {
   readonly runtime: Runtime | undefined
+  readonly onOutlierEvent: ((event: OutlierEvent) => void) | undefined
   /** Hosts of a cluster, or their health, have changed. */
   onMembershipChange(cluster: RunningCluster): void
   /** A removed cluster has no connection and no request left. */

@@ -30,8 +30,8 @@ export function internHeaderName(raw: string): string {
 }
 
 /**
- * V8 keeps one instance of each property key and compares two such keys by address. A name that is one costs the scans
- * below 1 ns per header it is compared with, another 5 (test/bench/codec-http1.bench.ts: look-up of a missing header).
+ * V8 keeps one instance of each property key and compares two such keys by address, other strings by content.
+ * test/bench/codec-http1.bench.ts: a look-up of a missing header among 14 takes 19 ns with such names, 39 with others.
  */
 function internalize(name: string): string {
   return Object.keys({ [name]: 0 })[0]!

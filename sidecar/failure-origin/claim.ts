@@ -39,6 +39,8 @@ const OWN_IS_LIKELIER = 0.5
 const OWN_IS_POSSIBLE = 0.2
 /** A call that a timed-out request waited for has been open for a good part of it; one just sent is chance. */
 const WAITING_SHARE = 0.25
+/** What an application does about a failed call without doing anything else first takes no longer. */
+const PROMPT_MS = 2
 /** Calls that fail in one turn of the event loop, or together by one tick of a timer. */
 const SAME_MOMENT_MS = 0.5
 /** Calls with ids after which an application counts as one that copies them. */
@@ -132,7 +134,7 @@ export class Claims {
 
   /** The application's answer is a failure: what was the reason? */
   claim(entry: InboundEntry, path: string, nowMs: number): Claim {
-    const held = this.#claimHeld(entry, path)
+    const held = this.#claimHeld(entry, path, nowMs)
     if (held !== undefined) return held
     const claim = this.#claimUnclaimed(entry, nowMs)
     if (claim.call === undefined && entry.abandoned !== undefined && !entry.abandoned.claimed) {
@@ -204,7 +206,7 @@ export class Claims {
       if (!failed && !cancelled) this.#baseRate.add(false)
     } else {
       for (const call of calls) {
-        if (!failed && !cancelled && !call.repaired) handlingOf(call, path)?.observe(false, this.#baseRate)
+        if (!failed && !cancelled && !call.repaired) handlingOf(call, path)?.observe(false, this.#baseRate, false)
         if (!call.claimed) this.#absorb(call, 'masked', call.confidence)
       }
       entry.failedCalls = undefined
@@ -220,29 +222,33 @@ export class Claims {
     }
   }
 
-  #claimHeld(entry: InboundEntry, path: string): Claim | undefined {
+  #claimHeld(entry: InboundEntry, path: string, nowMs: number): Claim | undefined {
     const calls = entry.failedCalls
     if (calls === undefined) return undefined
     let leastOwn = 1
     let reason: EgressCall | undefined
+    let doubtful = false
     for (const call of calls.length > 1 ? calls.toSorted(bestFirst) : calls) {
       if (call.claimed || call.repaired) continue
       // Where the application copies ids, a call without them is hardly of this request.
       if (call.confidence === 'unique' && entry.copiesIds) continue
       const handling = handlingOf(call, path)
-      let own = handling === undefined ? 0 : handling.ownFailure(this.#baseRate.value)
+      const prompt = nowMs - call.endMs < PROMPT_MS
+      let own = handling === undefined ? 0 : handling.ownFailure(this.#baseRate.value, prompt)
       if (call.confidence === 'unique') own = Math.max(own, this.#backgroundShare(call))
-      handling?.observe(true, this.#baseRate)
       leastOwn = Math.min(leastOwn, own)
-      if (own > OWN_IS_LIKELIER || reason !== undefined) continue
-      reason = call
+      if (own <= OWN_IS_LIKELIER && reason === undefined) {
+        reason = call
+        doubtful = own > OWN_IS_POSSIBLE || handling?.handlesUsually === true
+      }
+      handling?.observe(true, this.#baseRate, prompt)
     }
     if (reason === undefined) {
       return leastOwn === 1 ? undefined : { call: undefined, confidence: 'likely', likelihood: leastOwn }
     }
     reason.claimed = true
     this.#learnLag(entry, reason)
-    if (leastOwn > OWN_IS_POSSIBLE) return { call: reason, confidence: 'likely', likelihood: 1 - leastOwn }
+    if (doubtful) return { call: reason, confidence: 'likely', likelihood: 1 - leastOwn }
     return { call: reason, confidence: reason.confidence, likelihood: 1 }
   }
 

@@ -10,6 +10,11 @@
  */
 
 const PASSES_AND_SUCCEEDS = 0.02
+/**
+ * An application that passes a failure on rarely does anything else first. Counts only where it was seen to handle such
+ * failures: one that always waits a while before it answers is not to be taken for another that failed by itself.
+ */
+const PASSES_LATE = 0.15
 /** The application changes its ways (another code path, a deployment) between two observations. */
 const SWITCH = 0.01
 const PRIOR_HANDLES = 0.05
@@ -21,14 +26,22 @@ export class Handling {
   /** The last observation was a failure while `handles` was likely: if the next is handled, that one was its own. */
   #isolated = false
 
-  /** Probability that a failure seen now would be the application's own, given how often it fails without any reason. */
-  ownFailure(baseRate: number): number {
-    return posterior(this.#predicted(), likelihoods(true, baseRate))
+  /**
+   * Probability that a failure seen now would be the application's own, given how often it fails without any reason.
+   * `prompt`: it came right after the failed call.
+   */
+  ownFailure(baseRate: number, prompt: boolean): number {
+    return posterior(this.#predicted(), likelihoods(true, baseRate, prompt || !this.handlesUsually))
+  }
+
+  /** The application has handled such failures lately, so that even one blamed on the call is not sure to be. */
+  get handlesUsually(): boolean {
+    return this.#handles > 0.5
   }
 
   /** `baseRate` learns of isolated failures between handled ones: nothing but the application explains these. */
-  observe(failed: boolean, baseRate: BaseRate): void {
-    this.#handles = posterior(this.#predicted(), likelihoods(failed, baseRate.value))
+  observe(failed: boolean, baseRate: BaseRate, prompt: boolean): void {
+    this.#handles = posterior(this.#predicted(), likelihoods(failed, baseRate.value, prompt || !this.handlesUsually))
     if (!failed && this.#isolated) baseRate.addOwnFailure()
     if (!failed) baseRate.addHandled()
     this.#isolated = failed
@@ -39,9 +52,9 @@ export class Handling {
   }
 }
 
-function likelihoods(failed: boolean, baseRate: number): readonly [handles: number, passes: number] {
+function likelihoods(failed: boolean, baseRate: number, prompt: boolean): readonly [handles: number, passes: number] {
   const base = Math.min(0.95, Math.max(LEAST_BASE_RATE, baseRate))
-  return failed ? [base, 1 - PASSES_AND_SUCCEEDS] : [1 - base, PASSES_AND_SUCCEEDS]
+  return failed ? [base, (1 - PASSES_AND_SUCCEEDS) * (prompt ? 1 : PASSES_LATE)] : [1 - base, PASSES_AND_SUCCEEDS]
 }
 
 function posterior(prior: number, [handles, passes]: readonly [number, number]): number {

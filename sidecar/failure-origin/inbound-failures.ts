@@ -193,6 +193,8 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
       this.#settle(info, 'origin', { ...record, confidence, likelihood }, aliases)
       return
     }
+    // The caller's timer may fire while this answer is on its way: then it knows the failure by the derived id.
+    if (isWaiting(call.record.cause)) aliases.push(this.#linkId())
     const role = call.isAbandoned ? 'origin' : 'propagated'
     this.#settle(info, role, passedOn(call.record, settings.service, confidence, likelihood), aliases)
   }

@@ -54,16 +54,23 @@ class PrefixMatch extends TextMatch {
   readonly wanted: string
   /** A prefix without `?`, `#` and `;` need not care where the path ends and the query begins. */
   readonly #plain: boolean
+  /** The prefix's last character, and where it stands. */
+  readonly #lastAt: number
+  readonly #last: number
 
   constructor(prefix: string, ignoreCase: boolean) {
     super(prefix, ignoreCase)
     this.#plain = !ignoreCase && !/[?#;]/.test(prefix)
+    this.#lastAt = this.text.length - 1
+    this.#last = this.text.charCodeAt(this.#lastAt)
     this.indexed = this.#plain ? { text: this.text, kind: 'prefix' } : undefined
     this.wanted = `must begin with ${quote(prefix)}${ignoreCase ? ', ignoring case' : ''}`
   }
 
   matches(input: MatchInput): boolean {
-    return (this.#plain ? input.headers.path : this.path(input)).startsWith(this.text)
+    const path = this.#plain ? input.headers.path : this.path(input)
+    // Most prefixes of a table do not match, and one character tells so at a tenth of the call's cost.
+    return path.charCodeAt(this.#lastAt) === this.#last && path.startsWith(this.text)
   }
 }
 

@@ -14,6 +14,8 @@ import type { MatchInput } from './match-input.ts'
 interface Node {
   /** What the path must go on with from the parent to here. */
   label: string
+  /** Whether any route's text ends here. */
+  holdsRoutes: boolean
   /** First characters of the children's labels, and the children, at the same positions. */
   readonly codes: number[]
   readonly children: Node[]
@@ -24,7 +26,7 @@ interface Node {
 }
 
 function newNode(label: string): Node {
-  return { label, codes: [], children: [], prefix: [], exact: [], separated: [] }
+  return { label, holdsRoutes: false, codes: [], children: [], prefix: [], exact: [], separated: [] }
 }
 
 export class RouteIndex {
@@ -39,7 +41,11 @@ export class RouteIndex {
     routes.forEach((route, position) => {
       const indexed = route.match.path.indexed
       if (indexed === undefined) others.push(position)
-      else this.#nodeFor(indexed.text)[indexed.kind].push(position)
+      else {
+        const node = this.#nodeFor(indexed.text)
+        node[indexed.kind].push(position)
+        node.holdsRoutes = true
+      }
     })
     this.#others = others
   }
@@ -60,23 +66,24 @@ export class RouteIndex {
   /** Position of the first route in the tree that matches, or the number of routes. */
   #walk(input: MatchInput): number {
     const path = input.headers.path
+    const length = path.length
     let best = this.#routes.length
-    let node: Node | undefined = this.#root
+    let node = this.#root
     let at = 0
-    while (node !== undefined) {
-      if (node.prefix.length > 0) best = this.#first(node.prefix, input, best)
-      const code = path.charCodeAt(at)
-      // NaN: the path ends here.
-      const ends = at >= path.length || input.endsPath(code)
-      if (ends && node.exact.length > 0) best = this.#first(node.exact, input, best)
-      if (node.separated.length > 0 && (ends || code === SLASH)) best = this.#first(node.separated, input, best)
-      if (ends) break
-      const child: Node | undefined = node.children[node.codes.indexOf(code)]
-      if (child === undefined || !path.startsWith(child.label, at)) break
+    for (;;) {
+      const code = at < length ? path.charCodeAt(at) : -1
+      const ends = code < 0 || input.endsPath(code)
+      if (node.holdsRoutes) {
+        best = this.#first(node.prefix, input, best)
+        if (ends) best = this.#first(node.exact, input, best)
+        if (ends || code === SLASH) best = this.#first(node.separated, input, best)
+      }
+      if (ends) return best
+      const child = childOf(node, code)
+      if (child === undefined || !continues(path, at, child.label)) return best
       at += child.label.length
       node = child
     }
-    return best
   }
 
   /** The first of these positions, before `best`, whose conditions hold; else `best`. */
@@ -117,6 +124,22 @@ export class RouteIndex {
 }
 
 const SLASH = 0x2f
+
+// Loops rather than `indexOf` and `startsWith`: the texts are short, and the calls would cost most of the walk.
+
+function childOf(node: Node, code: number): Node | undefined {
+  const { codes } = node
+  for (let i = 0; i < codes.length; i++) if (codes[i] === code) return node.children[i]
+  return undefined
+}
+
+/** Whether `path` goes on with `label` at a place whose first character is known to be right. */
+function continues(path: string, at: number, label: string): boolean {
+  const { length } = label
+  if (at + length > path.length) return false
+  for (let i = 1; i < length; i++) if (path.charCodeAt(at + i) !== label.charCodeAt(i)) return false
+  return true
+}
 
 function sharedLength(label: string, text: string, at: number): number {
   let length = 0

@@ -5,9 +5,11 @@
 import type { AdminHandler } from '../admin/admin-handler.ts'
 import type { AdminResponse } from '../admin/message.ts'
 import type { Address } from '../base/address.ts'
+import { invariant } from '../base/invariant.ts'
 import { type RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk } from '../codec/stream.ts'
-import type { HttpConnectionManager } from '../config/schema/generated/types.ts'
+import { formatProblem } from '../config/problems.ts'
+import { decodeResource } from '../config/resource.ts'
 import { FilterChain } from '../filter-chain/filter-manager.ts'
 import { FilterStatus, type HttpFilter, type HttpStream } from '../filter-chain/http-filter.ts'
 import { ConnectionManager, type StreamLogger } from '../http/connection-manager.ts'
@@ -117,11 +119,10 @@ export function adminChain(
   handler: AdminHandler,
   address: Address,
   env: Environment,
-  message: HttpConnectionManager,
   loggers: readonly StreamLogger[],
 ): HttpServingChain {
   const scope = env.stats.scope('http.admin')
-  const config = connectionManagerConfig(message, {
+  const config = connectionManagerConfig(connectionManagerDefaults(), {
     node: env.node,
     localAddress: address,
     bufferLimitBytes: 1024 * 1024,
@@ -143,4 +144,13 @@ export function adminChain(
     loggers,
   })
   return new HttpServingChain('admin', manager, undefined)
+}
+
+/** A connection manager with nothing but defaults: no request ids, no routes and no filters of Envoy's. */
+function connectionManagerDefaults() {
+  const name = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
+  const text = '{stat_prefix: admin, generate_request_id: false, route_config: {name: admin}}'
+  const { value, errors } = decodeResource(name, text, { source: 'admin' })
+  invariant(value !== undefined, errors.map(formatProblem).join('; '))
+  return value
 }

@@ -43,8 +43,11 @@ export class Control implements ServerControl {
       modify: values => (runtime.modify(values) ? undefined : 'No admin layer specified'),
     }
     this.failures = {
-      list: ({ id, since, limit }) =>
-        failures.log.entries({ limit, ...(id !== undefined && { id }), ...(since !== undefined && { since }) }),
+      list: ({ id, since = 0, limit }) =>
+        failures.log
+          .entries(id === undefined ? {} : { id })
+          .filter(entry => entry.at >= since)
+          .slice(-limit),
     }
   }
 

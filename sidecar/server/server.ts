@@ -12,8 +12,8 @@ import { type Random, systemRandom } from '../base/random.ts'
 import { TimerWheel } from '../base/timer-wheel.ts'
 import { ClusterManager } from '../cluster/cluster-manager.ts'
 import { nodeHopwiseSettings } from '../config/hopwise-metadata.ts'
-import type { ConfigProblem } from '../config/problems.ts'
-import type { Bootstrap, HttpConnectionManager } from '../config/schema/generated/types.ts'
+import { type ConfigProblem, formatProblem } from '../config/problems.ts'
+import type { Bootstrap } from '../config/schema/generated/types.ts'
 import { FailureLocator } from '../failure-origin/failure-origin.ts'
 import { failureOriginSettings } from '../failure-origin/settings.ts'
 import type { AnyHttpFilterFactory } from '../filter-chain/http-filter.ts'
@@ -28,11 +28,11 @@ import type { TagExtractor } from '../observability/stats-tags.ts'
 import { AccessLogs } from './access-logs.ts'
 import { adminChain } from './admin-listener.ts'
 import { AsyncClient } from './async-client.ts'
-import { type BuildError, BuildErrors } from './chains.ts'
+import { problemOf } from './build-problem.ts'
+import { BuildErrors } from './chains.ts'
 import { Condition, type Environment } from './environment.ts'
 import { addressOf, ListenerManager } from './listeners.ts'
 import type { ServerOptions } from './options.ts'
-import { placeOf } from './places.ts'
 import { Control } from './server-control.ts'
 import { Tracers } from './tracers.ts'
 
@@ -47,8 +47,6 @@ const HOUSEKEEPING_MS = 1000
 export interface ServerParts {
   readonly options: ServerOptions
   readonly bootstrap: Bootstrap
-  /** The connection manager of the admin listener. */
-  readonly adminConnectionManager: HttpConnectionManager
   readonly filters: readonly AnyHttpFilterFactory[]
   readonly policies: readonly LoadBalancingPolicy[]
   readonly clock?: Clock
@@ -157,11 +155,11 @@ export class Server {
   }
 
   /** Everything that is wrong with a configuration beyond what decoding found; nothing is started. */
-  check(): readonly string[] {
+  check(): readonly ConfigProblem[] {
     const errors = new BuildErrors()
-    this.#addClusters(this.bootstrap, errors)
+    this.#addClusters(this.bootstrap, errors, () => {})
     this.listeners.build(this.bootstrap.staticResources?.listeners ?? [], errors)
-    return errors.errors.map(error => this.#describe(error))
+    return errors.errors.map(problemOf)
   }
 
   /** Starts serving; rejects with a {@link StartError} whose message is for the terminal. */
@@ -171,7 +169,8 @@ export class Server {
     const errors = new BuildErrors()
     this.#addClusters(bootstrap, errors)
     const built = this.listeners.build(bootstrap.staticResources?.listeners ?? [], errors)
-    if (errors.errors.length > 0) throw new StartError(errors.errors.map(one => this.#describe(one)).join('\n'))
+    if (errors.errors.length > 0)
+      throw new StartError(errors.errors.map(one => formatProblem(problemOf(one))).join('\n'))
     await env.clusters.initialize()
     this.state = 'INITIALIZING'
     try {
@@ -203,9 +202,7 @@ export class Server {
     const { bootstrap, errors } = this.#parts.reload()
     if (bootstrap === undefined) {
       this.#configReloads.failure.inc()
-      return errors.map(
-        problem => `${problem.file}:${problem.line}:${problem.column} ${problem.path}: ${problem.message}`,
-      )
+      return errors.map(formatProblem)
     }
     const found = new BuildErrors()
     const before = this.bootstrap.staticResources?.clusters ?? []
@@ -230,7 +227,7 @@ export class Server {
       // Back to the clusters there were.
       this.env.clusters.replaceAll(before)
       this.#configReloads.failure.inc()
-      return problem === '' ? found.errors.map(one => this.#describe(one)) : [problem]
+      return problem === '' ? found.errors.map(one => formatProblem(problemOf(one))) : [problem]
     }
     this.env.clusters.replaceAll(now)
     const fixed = this.#needRestart(bootstrap)
@@ -312,10 +309,14 @@ export class Server {
     return this.#condition
   }
 
-  #addClusters(bootstrap: Bootstrap, errors: BuildErrors): void {
+  #addClusters(
+    bootstrap: Bootstrap,
+    errors: BuildErrors,
+    warn = (cluster: string, warning: string): void => log.warning({ cluster }, warning),
+  ): void {
     for (const [i, message] of (bootstrap.staticResources?.clusters ?? []).entries()) {
       errors.attempt(`static_resources.clusters[${i}]`, message, () => {
-        for (const warning of this.env.clusters.add(message)) log.warning({ cluster: message.name }, warning)
+        for (const warning of this.env.clusters.add(message)) warn(message.name, warning)
       })
     }
   }
@@ -325,7 +326,7 @@ export class Server {
     if (admin?.address === undefined) return
     const address = addressOf(admin.address)
     const handler = new AdminHandler(new Control(this), { allowPaths: admin.allowPaths as never })
-    const chain = adminChain(handler, address, this.env, this.#parts.adminConnectionManager, [])
+    const chain = adminChain(handler, address, this.env, [])
     const listener = new Listener(
       {
         name: 'admin',
@@ -359,10 +360,6 @@ export class Server {
     const memory = process.memoryUsage()
     gauges.memoryAllocated.set(memory.heapUsed + memory.external)
     gauges.memoryHeapSize.set(memory.rss)
-  }
-
-  #describe(error: BuildError): string {
-    return `${placeOf(error.at)}${error.path}: ${error.message}`
   }
 }
 

@@ -8,8 +8,8 @@
  * comments in `sidecar/router/route-index.ts` and `sidecar/base/regex.ts` cite.
  */
 import { RE2JS } from 're2js'
-import { Regex, Substitution } from '../../sidecar/base/regex.ts'
 import { systemRandom } from '../../sidecar/base/random.ts'
+import { Regex, Substitution } from '../../sidecar/base/regex.ts'
 import { RequestHeaders } from '../../sidecar/codec/header-map.ts'
 import { StreamInfo } from '../../sidecar/observability/stream-info.ts'
 import { MatchInput } from '../../sidecar/router/match-input.ts'
@@ -54,20 +54,35 @@ function report(name: string, ns: number): void {
 function requests(paths: readonly string[], host = 'app.test', more: readonly string[] = []): RequestHeaders[] {
   return paths.map(path => {
     const text = Buffer.from(`GET ${path} HTTP/1.1`).latin1Slice(4, 4 + path.length)
-    const list = ['user-agent', 'bench/1.0', 'accept', '*/*', 'x-request-id', 'abc', 'x-forwarded-proto', 'http', ...more]
+    const list = [
+      'user-agent',
+      'bench/1.0',
+      'accept',
+      '*/*',
+      'x-request-id',
+      'abc',
+      'x-forwarded-proto',
+      'http',
+      ...more,
+    ]
     return new RequestHeaders('GET', text, host, 'http', list)
   })
 }
 
 function matching(name: string, table: RouteTable, all: readonly RequestHeaders[]): void {
-  report(name, nanoseconds(i => table.match(all[i % all.length]!, info, systemRandom)))
+  report(
+    name,
+    nanoseconds(i => table.match(all[i % all.length]!, info, systemRandom)),
+  )
 }
 
 const one = tableOf({ virtual_hosts: [{ name: 'a', domains: ['*'], routes: [to('/')] }] })
 matching('1 route, prefix "/", domain *', one, requests(['/', '/api/users/17', '/a?b=c']))
 const named = tableOf({ virtual_hosts: [host('a', ['app.test'], [to('/')]), host('b', ['*'], [to('/')])] })
 matching('1 route, exact domain', named, requests(['/', '/api/users/17', '/a?b=c']))
-const suffix = tableOf({ virtual_hosts: [host('a', ['*.app.test', '*.b.test'], [to('/')]), host('b', ['*'], [to('/')])] })
+const suffix = tableOf({
+  virtual_hosts: [host('a', ['*.app.test', '*.b.test'], [to('/')]), host('b', ['*'], [to('/')])],
+})
 matching('1 route, suffix domain', suffix, requests(['/', '/api/users/17'], 'x.app.test'))
 
 for (const count of [8, 50, 1000]) {
@@ -112,7 +127,9 @@ for (const count of [2, 4, 6, 8]) {
     for (let j = 0; j < compiled.length; j++) if (compiled[j]!.match.matches(input)) return compiled[j]
     return undefined
   }
-  console.log(`threshold: ${count} prefixes: index ${nanoseconds(find).toFixed(0)} ns, scan ${nanoseconds(scan).toFixed(0)} ns`)
+  console.log(
+    `threshold: ${count} prefixes: index ${nanoseconds(find).toFixed(0)} ns, scan ${nanoseconds(scan).toFixed(0)} ns`,
+  )
 }
 
 const headers = Array.from({ length: 50 }, (_, i) => ({
@@ -120,7 +137,11 @@ const headers = Array.from({ length: 50 }, (_, i) => ({
   route: { cluster: 'app' },
 }))
 const byHeader = tableOf({ virtual_hosts: [host('a', ['*'], headers)] })
-matching('50 routes of one prefix, by a header; the last one', byHeader, requests(['/'], 'app.test', ['x-version', 'v49']))
+matching(
+  '50 routes of one prefix, by a header; the last one',
+  byHeader,
+  requests(['/'], 'app.test', ['x-version', 'v49']),
+)
 const weighted = tableOf({
   virtual_hosts: [
     host(
@@ -129,7 +150,14 @@ const weighted = tableOf({
       [
         {
           match: { prefix: '/' },
-          route: { weighted_clusters: { clusters: [{ name: 'app', weight: 90 }, { name: 'blue', weight: 10 }] } },
+          route: {
+            weighted_clusters: {
+              clusters: [
+                { name: 'app', weight: 90 },
+                { name: 'blue', weight: 10 },
+              ],
+            },
+          },
         },
       ],
     ),
@@ -137,7 +165,9 @@ const weighted = tableOf({
 })
 matching('weighted clusters', weighted, requests(['/']))
 const regexes = tableOf({
-  virtual_hosts: [host('a', ['*'], [{ match: { safe_regex: { regex: '/users/[0-9]+(/.*)?' } }, route: { cluster: 'app' } }])],
+  virtual_hosts: [
+    host('a', ['*'], [{ match: { safe_regex: { regex: '/users/[0-9]+(/.*)?' } }, route: { cluster: 'app' } }]),
+  ],
 })
 matching('a simple regex', regexes, requests(['/users/17/orders/4?x=y']))
 
@@ -146,9 +176,18 @@ const pattern = '^/service/([^/]+)(/.*)$'
 const regex = Regex.compile(pattern)
 const re2 = RE2JS.compile(pattern)
 const substitution = new Substitution('\\2/instance/\\1')
-report('regex: matches, simple', nanoseconds(() => regex.matchesBytes(path)))
-report('regex: matches, re2js', nanoseconds(() => re2.testExact(path)))
-report('regex: replaceAll, simple', nanoseconds(() => regex.replaceAllBytes(path, substitution)))
+report(
+  'regex: matches, simple',
+  nanoseconds(() => regex.matchesBytes(path)),
+)
+report(
+  'regex: matches, re2js',
+  nanoseconds(() => re2.testExact(path)),
+)
+report(
+  'regex: replaceAll, simple',
+  nanoseconds(() => regex.replaceAllBytes(path, substitution)),
+)
 console.log(`(${sink})`)
 
 function to(prefix: string): object {

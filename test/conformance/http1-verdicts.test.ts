@@ -93,10 +93,12 @@ function envoyVerdict(port: number, bytes: Buffer, expected: string): Promise<st
 }
 
 test('Envoy gives the same verdict on every request of the corpus', { timeout: 120_000 }, async () => {
-  // Other limits than Envoy's own cannot be set in Envoy to the byte.
+  // Other limits than Envoy's own cannot be set in Envoy to the byte; what a tunnel carries is not judged by the codec.
   const cases = readCorpus().filter(
-    ({ kind, setting }) => kind === 'request' && Object.keys(setting.limits ?? {}).length === 0,
+    ({ kind, setting }) =>
+      kind === 'request' && Object.keys(setting.limits ?? {}).length === 0 && setting.tunnel !== true,
   )
+  assert.ok(cases.length > 200)
   const ports = await freePorts(LISTENERS.length)
   const yaml = `static_resources:\n  listeners:${ports.map(listener).join('')}\n`
   await using envoy = await startEnvoy(yaml)

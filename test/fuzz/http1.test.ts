@@ -6,7 +6,7 @@
  * `HOPWISE_FUZZ_SEED` repeats a run, `HOPWISE_FUZZ_MS` lengthens it (for each of the tests).
  */
 import assert from 'node:assert/strict'
-import { type IncomingMessage, createServer } from 'node:http'
+import { createServer, type IncomingMessage } from 'node:http'
 import { Duplex } from 'node:stream'
 import { test } from 'node:test'
 import { HeaderMap, type RequestHeaders, type ResponseHeaders } from '../../sidecar/codec/header-map.ts'
@@ -51,9 +51,35 @@ const corpus = readCorpus().filter(one => one.bytes.length < 2000)
 
 /** Pieces that mean something to a parser of HTTP. */
 const TOKENS = [
-  ...['\r\n', '\n', '\r', '\r\n\r\n', '\0', ' ', '\t', ':', ';', ',', '\r\n ', '0\r\n\r\n', '5\r\nhello\r\n', '0', 'f', '/'],
+  ...[
+    '\r\n',
+    '\n',
+    '\r',
+    '\r\n\r\n',
+    '\0',
+    ' ',
+    '\t',
+    ':',
+    ';',
+    ',',
+    '\r\n ',
+    '0\r\n\r\n',
+    '5\r\nhello\r\n',
+    '0',
+    'f',
+    '/',
+  ],
   ...['Content-Length: 5\r\n', 'Transfer-Encoding: chunked\r\n', 'Connection: close\r\n', 'Host: b\r\n', 'X: y\r\n'],
-  ...['GET / HTTP/1.1\r\nHost: a\r\n\r\n', 'HTTP/1.1 200 OK\r\n', 'HTTP/1.0', 'HTTP/1.1', '\x80', '\xff', '\x7f', '\x0b'],
+  ...[
+    'GET / HTTP/1.1\r\nHost: a\r\n\r\n',
+    'HTTP/1.1 200 OK\r\n',
+    'HTTP/1.0',
+    'HTTP/1.1',
+    '\x80',
+    '\xff',
+    '\x7f',
+    '\x0b',
+  ],
 ]
 
 function mutate(dice: Dice, original: Buffer): Buffer {
@@ -256,7 +282,9 @@ forMutants("Node's own parser sees the requests that we see", async (one, bytes)
   const plain = /^(\r\n)*[A-Z]+ [/*]/.test(bytes.latin1Slice()) && !/upgrade/i.test(bytes.latin1Slice())
   if (ours.length === 0 || !plain || ours.some(message => message.head.get('connection') !== undefined)) return
   const theirs = await nodeReads(bytes, ours.length)
-  const mine = ours.map(({ head, body }) => `${(head as RequestHeaders).method} ${(head as RequestHeaders).path} ${body}`)
+  const mine = ours.map(
+    ({ head, body }) => `${(head as RequestHeaders).method} ${(head as RequestHeaders).path} ${body}`,
+  )
   // Whoever stops early refuses what the other takes (a request without Host, a method of Envoy's): nobody misreads.
   const both = Math.min(theirs.length, mine.length)
   assert.deepEqual(theirs.slice(0, both), mine.slice(0, both))

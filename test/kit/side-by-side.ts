@@ -353,7 +353,7 @@ class RunningSide {
   #normal(text: string): string {
     let normal = text.replaceAll(UUID, '<uuid>')
     // Long numbers first, so that a port that begins with another is not taken for it.
-    for (const [name, port] of this.#ports) normal = normal.replaceAll(new RegExp(`\\b${port}\\b`, 'g'), `<${name}>`)
+    for (const [name, port] of this.#ports) normal = normal.replaceAll(new RegExp(`(?<!\\d)${port}(?!\\d)`, 'g'), `<${name}>`)
     return normal.replaceAll(/127\.0\.0\.1:\d{4,5}\b/g, '127.0.0.1:<ephemeral>')
   }
 

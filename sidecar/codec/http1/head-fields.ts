@@ -11,8 +11,10 @@ import { knownNameOf, NameKind } from './header-names.ts'
 
 const TAB = 0x09
 const SP = 0x20
+const COLON = 0x3a
 /** Envoy's bound on names in one Connection header; each costs a pass over the headers. */
 const MAX_NOMINATED = 10
+const MAX_NOMINATED_BY_RESPONSE = 100
 
 /** What one head said; one object re-used for every head, since reading it out never waits. */
 export class HeadFields {
@@ -72,7 +74,7 @@ export class HeadFields {
             codings++
             this.chunked = value === 'chunked' || value.toLowerCase() === 'chunked'
             // Two lines are one list (RFC 9110 §5.3), and no list but "chunked" is understood.
-            if (!this.chunked || codings > 1) error ??= Http1Errors.badTransferEncoding
+            if (codings > 1) this.chunked = false
             break
           case NameKind.Connection:
             this.connection = this.connection === undefined ? value : `${this.connection},${value}`
@@ -92,12 +94,19 @@ export class HeadFields {
       list.push(known.name, value)
     }
     if (error !== undefined) return error
+    // Both headers are the worse mistake, and the one that Envoy tells.
+    if (codings > 0 && !this.chunked) {
+      return this.contentLength >= 0 ? Http1Errors.lengthAndChunked : Http1Errors.badTransferEncoding
+    }
     if (this.oddLength) setLength(list, this.contentLength)
     return undefined
   }
 
-  /** Reads Connection into `framing`; `upgrade` there too, if Connection names it. */
-  readConnection(framing: Http1Framing): Http1Error | undefined {
+  /**
+   * Reads Connection into `framing`; `upgrade` there too, if Connection names it. Only requests are refused for what it
+   * names, as in Envoy: there it decides for whom the request passes.
+   */
+  readConnection(framing: Http1Framing, isRequest: boolean): Http1Error | undefined {
     const connection = this.connection
     let close = this.close
     let keepAlive = false
@@ -115,14 +124,16 @@ export class HeadFields {
             // h2c by upgrade is not offered (RFC 9113 §3.1 dropped it), so the request goes on as it is.
             if (this.upgrade !== 'h2c') framing.upgrade = this.upgrade
           } else if (NOT_NOMINATED.has(token)) continue
-          else if (token.charCodeAt(0) === 0x3a || NEVER_NOMINATED.has(token)) return Http1Errors.badConnection
-          else {
+          else if (token.charCodeAt(0) === COLON || NEVER_NOMINATED.has(token)) {
+            if (isRequest) return Http1Errors.badConnection
+          } else {
             nominated ??= []
-            nominated.push(token)
+            // A response that names more than it can have headers only wants to cost time.
+            if (nominated.length < MAX_NOMINATED_BY_RESPONSE) nominated.push(token)
           }
         }
         if (nominated !== undefined) {
-          if (nominated.length > MAX_NOMINATED) return Http1Errors.badConnection
+          if (isRequest && nominated.length > MAX_NOMINATED) return Http1Errors.badConnection
           framing.nominated = nominated
         } else framing.nominated = NO_NAMES
       }

@@ -58,7 +58,7 @@ export function readRequestHead(
   framing.rawHeadBytes = scanner.length
   framing.contentLength = fields.contentLength
   framing.expectContinue = fields.expectContinue && scanner.version === 11
-  error = fields.readConnection(framing)
+  error = fields.readConnection(framing, true)
   if (error !== undefined) return error
   headers.protocol = framing.upgrade
 

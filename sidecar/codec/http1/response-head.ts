@@ -30,7 +30,7 @@ export function readResponseHead(
   framing.version = scanner.version
   framing.rawHeadBytes = scanner.length
   framing.contentLength = fields.contentLength
-  error = fields.readConnection(framing)
+  error = fields.readConnection(framing, false)
   if (error !== undefined) return error
   if (status !== 101) framing.upgrade = ''
 

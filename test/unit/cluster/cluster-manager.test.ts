@@ -284,6 +284,23 @@ test('responses are charged by code and class, in trees of their own for externa
   assert.equal(fixture.stats.histograms.get('cluster.c.external.upstream_rq_time')!.stat.snapshot().count, 1)
 })
 
+test('an answer is charged once in the own tree and once in that of its caller', () => {
+  using fixture = new ManagerFixture()
+  const { requestStats } = fixture.cluster('{name: c}', [1])
+  requestStats.chargeResponse(200, false)
+  requestStats.chargeResponse(503, true)
+  requestStats.chargeTime(5, false)
+  const counted = ['', 'external.', 'internal.'].map(tree =>
+    ['completed', '200', '5xx'].map(name => fixture.counter(`cluster.c.${tree}upstream_rq_${name}`)),
+  )
+  assert.deepEqual(counted, [
+    [2, 1, 1],
+    [1, 1, undefined],
+    [1, undefined, 1],
+  ])
+  assert.equal(fixture.stats.histograms.get('cluster.c.external.upstream_rq_time')!.stat.snapshot().count, 1)
+})
+
 test('the view of a cluster has its limits, its hosts and their counters', () => {
   using fixture = new ManagerFixture()
   fixture.cluster('{name: c, circuit_breakers: {thresholds: [{max_requests: 7}]}}', [1])

@@ -1,7 +1,15 @@
 /** The chain a→b→c→d of the truth test, on the simulation: applications, faults, clients, background calls. */
 import type { SeededRandom } from '../../../sidecar/base/random.ts'
 import type { FailureOriginSettings } from '../../../sidecar/failure-origin/settings.ts'
-import { type Answer, type Application, type CopyMode, type Inbound, type Reply, Simulation, type Step } from './simulation.ts'
+import {
+  type Answer,
+  type Application,
+  type CopyMode,
+  type Inbound,
+  type Reply,
+  Simulation,
+  type Step,
+} from './simulation.ts'
 import { check, type Verdicts, type Visible } from './truth-check.ts'
 
 /** How an application takes the failure of a call. */
@@ -30,7 +38,15 @@ export interface ChainOptions {
 
 export interface Fault {
   readonly at: string
-  readonly kind: 'own-500' | 'own-500-first' | 'own-500-swallowed' | 'refused' | 'hang' | 'app-down' | 'rate-limited' | 'cut'
+  readonly kind:
+    | 'own-500'
+    | 'own-500-first'
+    | 'own-500-swallowed'
+    | 'refused'
+    | 'hang'
+    | 'app-down'
+    | 'rate-limited'
+    | 'cut'
   readonly share: number
 }
 
@@ -63,10 +79,12 @@ export function runChain(options: ChainOptions): ChainRun {
           : undefined,
     })
   }
-  sim.linkFault = (_from, to, plan) => {
+  sim.linkFault = (from, to, plan) => {
     if (to === 'dead') return { kind: 'connect_refused', details: 'ECONNREFUSED' }
     if (to === 'poll') return 'hang'
-    return isAt(plan, to, 'refused') ? { kind: 'connect_refused', details: 'ECONNREFUSED' } : undefined
+    return isAt(plan, to, 'refused') || isAt(plan, from, 'own-500-swallowed')
+      ? { kind: 'connect_refused', details: 'ECONNREFUSED' }
+      : undefined
   }
   // Who hangs is known from the plan; where nobody does, whoever's application is asked about.
   sim.hangTruth = request => {
@@ -156,7 +174,7 @@ function applicationOf(
       }
     }
     yield { sleep: sim.some(workMs) }
-    if (isAt(plan, name, 'own-500')) return own
+    if (isAt(plan, name, 'own-500') || isAt(plan, name, 'own-500-swallowed')) return own
     return { status: 200 }
   }
 }

@@ -8,7 +8,12 @@
  */
 import { ManualClock } from '../../../sidecar/base/clock.ts'
 import { hex64, SeededRandom, uuid4 } from '../../../sidecar/base/random.ts'
-import type { AttemptFacts, CallTarget, MutableHeaders, StreamFailures } from '../../../sidecar/failure-origin/contract.ts'
+import type {
+  AttemptFacts,
+  CallTarget,
+  MutableHeaders,
+  StreamFailures,
+} from '../../../sidecar/failure-origin/contract.ts'
 import type { FailureEntry } from '../../../sidecar/failure-origin/failure-log.ts'
 import { FailureLocator } from '../../../sidecar/failure-origin/failure-origin.ts'
 import { PlainLabelledStats } from '../../../sidecar/failure-origin/metrics.ts'
@@ -40,7 +45,12 @@ export type Application = (request: Inbound, random: SeededRandom) => Generator<
 export type CopyMode = 'headers' | 'otel' | 'request-id' | 'nothing'
 
 /** What happens on the way to a service, before its sidecar has the request. */
-export type LinkFault = (from: string, to: string, plan: string, random: SeededRandom) => AttemptFacts | 'hang' | undefined
+export type LinkFault = (
+  from: string,
+  to: string,
+  plan: string,
+  random: SeededRandom,
+) => AttemptFacts | 'hang' | undefined
 
 export class Headers implements MutableHeaders {
   readonly map = new Map<string, string[]>()
@@ -80,7 +90,10 @@ export interface ServiceSpec {
   readonly edge?: boolean
   readonly settings?: Partial<FailureOriginSettings>
   /** Answers of the ingress sidecar itself, `undefined` for none: rate limits and the like. */
-  readonly refuses?: (plan: string, random: SeededRandom) => { status: number; details: string; truth: Truth } | undefined
+  readonly refuses?: (
+    plan: string,
+    random: SeededRandom,
+  ) => { status: number; details: string; truth: Truth } | undefined
   readonly appDown?: (plan: string) => boolean
 }
 
@@ -211,7 +224,13 @@ export class Simulation {
   }
 
   /** The sidecar of `from` calls `to` for its application. `inbound` undefined: background work. */
-  call(from: Service, to: string, inbound: Inbound | undefined, plan: string, done: (reply: Reply) => void): () => void {
+  call(
+    from: Service,
+    to: string,
+    inbound: Inbound | undefined,
+    plan: string,
+    done: (reply: Reply) => void,
+  ): () => void {
     return new EgressStream(this, from, to, inbound, plan, done).cancel
   }
 
@@ -409,15 +428,18 @@ class EgressStream {
       requestId: sentRequestId,
       edge: false,
     })
-    info.traceId = traced
-      ? inbound!.traceId
-      : (this.#failures.inferred?.traceId ?? hex64(random) + hex64(random))
+    info.traceId = traced ? inbound!.traceId : (this.#failures.inferred?.traceId ?? hex64(random) + hex64(random))
     info.spanId = hex64(random)
     info.requestId = sentRequestId || uuid4(random)
     info.upstreamHost = { ip: '10.0.0.7', port: 80 }
     this.#failures.routed(from.target(to), info.requestId, '/work', info.spanId)
     const budgetMs = this.#failures.limitTimeout(from.spec.routeTimeoutMs ?? 15_000, clock.now())
-    this.#wire = { traceId: info.traceId, spanId: info.spanId, requestId: info.requestId, budgetMs: Math.ceil(budgetMs) }
+    this.#wire = {
+      traceId: info.traceId,
+      spanId: info.spanId,
+      requestId: info.requestId,
+      budgetMs: Math.ceil(budgetMs),
+    }
     if (budgetMs < 1) {
       info.localReply = true
       this.#respond(504, 'deadline_exceeded', new Headers(), { origin: from.name, cause: 'deadline_exceeded' }, false)

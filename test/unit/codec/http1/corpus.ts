@@ -30,7 +30,9 @@ function readFile(name: string): CorpusCase[] {
   const cases: CorpusCase[] = []
   const file = name.replace(/\.md$/, '')
   for (const section of readFileSync(join(folder, name), 'utf8').split(/^## /m).slice(1)) {
-    const match = /^(.+)\n([\s\S]*?)```(request|response)(.*)\n([\s\S]*?)```\n+(?:```log\n([\s\S]*?)```\n*)?$/.exec(section)
+    const match = /^(.+)\n([\s\S]*?)```(request|response)(.*)\n([\s\S]*?)```\n+(?:```log\n([\s\S]*?)```\n*)?$/.exec(
+      section,
+    )
     if (match === null) throw new Error(`${name}: cannot read the case "${section.split('\n')[0]}"`)
     const [, title, why, kind, settings, bytes, log] = match
     cases.push({
@@ -39,7 +41,7 @@ function readFile(name: string): CorpusCase[] {
       why: why!.trim(),
       kind: kind as MessageKind,
       setting: readSetting(settings!.trim()),
-      bytes: unescape(bytes!),
+      bytes: bytesOf(bytes!),
       log: log ?? '',
     })
   }
@@ -62,7 +64,7 @@ function readSetting(text: string): ParserSetting {
   return { ...setting, options, limits }
 }
 
-function unescape(text: string): Buffer {
+function bytesOf(text: string): Buffer {
   const flat = text.replaceAll('\n', '')
   const repeated = flat.replace(/\\\{(.*?)\*(\d+)\}/g, (_, part: string, count: string) => part.repeat(Number(count)))
   const plain = repeated.replace(/\\(?:x([0-9a-f]{2})|(.))/gi, (whole, hex: string | undefined, letter: string) => {

@@ -70,25 +70,31 @@ test('a response begins with the status line as Envoy prints it', () => {
   assert.equal(CONTINUE, writeResponseHead(new ResponseHeaders(100), WriteFraming.None))
 })
 
-const framings: readonly [status: number, list: string[], end: boolean, method: string, version: 10 | 11, WriteFraming][] =
-  [
-    [200, ['content-length', '5'], false, 'GET', 11, WriteFraming.Length],
-    [200, [], false, 'GET', 11, WriteFraming.Chunked],
-    [200, [], false, 'GET', 10, WriteFraming.Raw],
-    [200, [], true, 'GET', 11, WriteFraming.Empty],
-    [204, [], true, 'GET', 11, WriteFraming.None],
-    [204, ['content-length', '0'], true, 'GET', 11, WriteFraming.None],
-    [304, ['content-length', '5'], true, 'GET', 11, WriteFraming.Length],
-    [304, [], true, 'GET', 11, WriteFraming.None],
-    [103, [], false, 'GET', 11, WriteFraming.None],
-    [101, [], false, 'GET', 11, WriteFraming.Raw],
-    [200, [], false, 'CONNECT', 11, WriteFraming.Raw],
-    [403, [], true, 'CONNECT', 11, WriteFraming.Empty],
-    [200, ['content-length', '5'], true, 'HEAD', 11, WriteFraming.Length],
-    [200, [], true, 'HEAD', 11, WriteFraming.ChunkedNoBody],
-    [200, [], true, 'HEAD', 10, WriteFraming.None],
-    [304, [], true, 'HEAD', 11, WriteFraming.None],
-  ]
+const framings: readonly [
+  status: number,
+  list: string[],
+  end: boolean,
+  method: string,
+  version: 10 | 11,
+  WriteFraming,
+][] = [
+  [200, ['content-length', '5'], false, 'GET', 11, WriteFraming.Length],
+  [200, [], false, 'GET', 11, WriteFraming.Chunked],
+  [200, [], false, 'GET', 10, WriteFraming.Raw],
+  [200, [], true, 'GET', 11, WriteFraming.Empty],
+  [204, [], true, 'GET', 11, WriteFraming.None],
+  [204, ['content-length', '0'], true, 'GET', 11, WriteFraming.None],
+  [304, ['content-length', '5'], true, 'GET', 11, WriteFraming.Length],
+  [304, [], true, 'GET', 11, WriteFraming.None],
+  [103, [], false, 'GET', 11, WriteFraming.None],
+  [101, [], false, 'GET', 11, WriteFraming.Raw],
+  [200, [], false, 'CONNECT', 11, WriteFraming.Raw],
+  [403, [], true, 'CONNECT', 11, WriteFraming.Empty],
+  [200, ['content-length', '5'], true, 'HEAD', 11, WriteFraming.Length],
+  [200, [], true, 'HEAD', 11, WriteFraming.ChunkedNoBody],
+  [200, [], true, 'HEAD', 10, WriteFraming.None],
+  [304, [], true, 'HEAD', 11, WriteFraming.None],
+]
 for (const [status, list, endStream, method, version, expected] of framings) {
   const name = `${status} to ${method}${list.length > 0 ? ' with length' : ''}${endStream ? ', ended' : ''}, 1.${version - 10}`
   test(`framing of ${name}`, () => {

@@ -8,6 +8,7 @@ import {
   compileJsonFormat,
   compileTextFormat,
   ENVOY_FORMAT,
+  type FilterMetadata,
   FORMAT_PRESETS,
   type FormatContext,
   formatErrorText,
@@ -92,14 +93,14 @@ function context(change: (info: StreamInfo) => void = () => {}): FormatContext {
     ]),
     responseHeaders: new ResponseHeaders(200, ['x-up', 'v"1\\\xe9\t2']),
     responseTrailers: new HeaderMap(['grpc-status', '5']),
-    metadata: kind =>
+    metadata: (kind): FilterMetadata | undefined =>
       kind === 'ROUTE' ? { r: { s: 'str', n: 5, b: true, l: [1, 'a', { x: 1 }], d: { t: 'deep' } } } : undefined,
   }
 }
 
 function formatted(format: string, at = context()): string {
   const { value, errors } = compileTextFormat(format, options)
-  assert.equal(errors, undefined, errors && formatErrorText(errors))
+  assert.equal(errors, undefined, formatErrorText(errors ?? []))
   return value!(at)
 }
 

@@ -1,0 +1,196 @@
+/**
+ * `npm run bench`: Hopwise and Envoy side by side, CPU per request and memory.
+ *
+ *   npm run bench                 the table, some five minutes
+ *   npm run bench -- --quick      one minute, for a first impression
+ *   npm run bench -- --readme     writes the table into README.md
+ *   npm run bench -- --only GET   workloads whose name contains the text; no memory
+ *   npm run bench -- --micro      the small ones in this folder, each a question of its own
+ *
+ * Each proxy is pinned to the first core, one at a time under load; wrk, the upstream and the collector stub run on the
+ * second. Rounds alternate (Envoy, ours, Envoy, ours …) so that both meet the same weather; what counts is the median of
+ * the rounds' ratios. CPU time is the whole process's, from `/proc/PID/stat`: garbage collection and compilation included.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { freePort } from '../kit/free-port.ts'
+import { repository } from '../kit/install-once.ts'
+import { TestProcess } from '../kit/process.ts'
+import { drive, type LoadResult } from './side-by-side/load.ts'
+import { BenchProxy, LOAD_CORE } from './side-by-side/proxy.ts'
+import { machineFacts, markdownTable, median, type Row, withBenchmarks } from './side-by-side/table.ts'
+import {
+  AFTER_NAME,
+  IDLE_CONNECTIONS_NAME,
+  IDLE_NAME,
+  LEDGER_NAME,
+  LEDGER_TARGET_US,
+  LOAD_NAME,
+  READY_NAME,
+  READY_TARGET_MS,
+  RSS_TARGET,
+  WORKLOADS,
+} from './side-by-side/workloads.ts'
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    readme: { type: 'boolean', default: false },
+    micro: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+  },
+})
+
+const IDLE_CONNECTIONS = 1000
+const rounds = Number(options.rounds ?? (options.quick ? 3 : 7))
+const seconds = Number(options.seconds ?? (options.quick ? 1 : 3))
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+function micro(): void {
+  for (const file of globSync('test/bench/*.bench.ts', { cwd: repository }).sort()) {
+    process.stdout.write(`\n${file}\n`)
+    const done = spawnSync(process.execPath, [join(repository, file)], { cwd: repository, stdio: 'inherit' })
+    if (done.status !== 0) process.exitCode = 1
+  }
+}
+
+function ratioRow(name: string, envoy: number[], ours: number[], unit: string, target: number | undefined): Row {
+  const ratio = median(ours.map((value, i) => value / envoy[i]!))
+  const digits = unit === 'µs' && median(envoy) < 1000 ? 1 : 0
+  return {
+    workload: name,
+    envoy: `${median(envoy).toFixed(digits)} ${unit}`,
+    ours: `${median(ours).toFixed(digits)} ${unit}`,
+    ratio: ratio.toFixed(2),
+    target: target === undefined ? '' : `≤ ${target.toFixed(1)}`,
+    met: target === undefined ? undefined : Number(ratio.toFixed(2)) <= target,
+  }
+}
+
+/** One measurement of each proxy in turn, `rounds` times, after a warm-up that does not count. */
+async function alternate(
+  proxies: readonly BenchProxy[],
+  shape: Parameters<typeof drive>[1],
+): Promise<readonly LoadResult[][]> {
+  for (const proxy of proxies) await drive(proxy, shape, Math.min(2, seconds))
+  const results: LoadResult[][] = proxies.map(() => [])
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, proxy] of proxies.entries()) results[i]!.push(await drive(proxy, shape, seconds))
+  }
+  return results
+}
+
+/** Memory with many connections that have been used once and now wait. */
+async function rssWithIdleConnections(proxy: BenchProxy): Promise<number> {
+  const sockets: Socket[] = []
+  for (let i = 0; i < IDLE_CONNECTIONS; i++) {
+    await new Promise<void>((resolve, reject) => {
+      const socket = connect(proxy.ports.plain, '127.0.0.1')
+      sockets.push(socket)
+      socket.on('error', reject)
+      socket.once('data', () => resolve())
+      socket.write('GET / HTTP/1.1\r\nhost: bench\r\n\r\n')
+    })
+  }
+  await pause(2000)
+  const rss = proxy.rssMb()
+  for (const socket of sockets) socket.destroy()
+  await pause(500)
+  return rss
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, ms))
+}
+
+async function sideBySide(): Promise<void> {
+  if (cpus().length < 2) throw new Error('two cores are needed: one for the proxy, one for the load')
+  // The upstream and wrk inherit the core.
+  spawnSync('taskset', ['-cp', LOAD_CORE, String(process.pid)])
+  const upstreamPort = await freePort()
+  const upstreamFile = join(import.meta.dirname, 'side-by-side', 'upstream.ts')
+  const upstream = TestProcess.start(process.execPath, [upstreamFile, String(upstreamPort)], { name: 'upstream' })
+  await upstream.waitForPort(upstreamPort)
+  const withoutLedger = { NODE_OPTIONS: `--import=${join(import.meta.dirname, 'side-by-side', 'without-ledger.ts')}` }
+
+  // Started once before, so that the compile cache is there, as it is after an installation.
+  await (await BenchProxy.start('hopwise', upstreamPort)).stop()
+  const envoy = await BenchProxy.start('envoy', upstreamPort)
+  const ours = await BenchProxy.start('hopwise', upstreamPort)
+  const both = [envoy, ours]
+  const rows: Row[] = []
+  const add = (row: Row) => {
+    rows.push(row)
+    say(`${row.workload}: ${row.envoy} ${row.ours} ${row.ratio}`)
+  }
+  await pause(2000)
+  const idle = both.map(proxy => proxy.rssMb())
+  const wanted = WORKLOADS.filter(({ name }) => name.includes(options.only))
+  let loadRss: number[][] | undefined
+  const memory: Row[] = []
+  if (options.only === '') {
+    memory.push(ratioRow(IDLE_NAME, [idle[0]!], [idle[1]!], 'MB', RSS_TARGET))
+    const many: number[] = []
+    for (const proxy of both) many.push(await rssWithIdleConnections(proxy))
+    memory.push(ratioRow(IDLE_CONNECTIONS_NAME, [many[0]!], [many[1]!], 'MB', RSS_TARGET))
+  }
+  for (const { name, shape, target } of wanted) {
+    const results = await alternate(both, shape)
+    const [theirs, own] = results.map(series => series.map(one => one.cpuUsPerRequest))
+    loadRss ??= results.map(series => series.map(one => one.rssMb))
+    add(ratioRow(name, theirs!, own!, 'µs', target))
+  }
+  if (options.only === '' || LEDGER_NAME.includes(options.only)) {
+    const bare = await BenchProxy.start('hopwise', upstreamPort, withoutLedger)
+    const shape = WORKLOADS.find(one => one.shape.port === 'inbound')!.shape
+    const [on, off] = (await alternate([ours, bare], shape)).map(series => series.map(one => one.cpuUsPerRequest))
+    await bare.stop()
+    const cost = median(on!.map((value, i) => (value - off![i]!) / 2))
+    add({
+      workload: LEDGER_NAME,
+      envoy: '',
+      ours: `${cost.toFixed(2)} µs`,
+      ratio: '',
+      target: `≤ ${LEDGER_TARGET_US} µs`,
+      met: cost <= LEDGER_TARGET_US,
+    })
+  }
+  if (options.only === '') {
+    for (const row of memory) add(row)
+    add(ratioRow(LOAD_NAME, loadRss![0]!, loadRss![1]!, 'MB', RSS_TARGET))
+    await pause(3000)
+    add(ratioRow(AFTER_NAME, [envoy.rssMb()], [ours.rssMb()], 'MB', undefined))
+    const ready: number[][] = [[], []]
+    for (let i = 0; i < 3; i++) {
+      for (const [at, name] of (['envoy', 'hopwise'] as const).entries()) {
+        const started = await BenchProxy.start(name, upstreamPort)
+        ready[at]!.push(started.readyMs)
+        await started.stop()
+      }
+    }
+    const row = ratioRow(READY_NAME, ready[0]!, ready[1]!, 'ms', undefined)
+    add({ ...row, target: `≤ ${READY_TARGET_MS} ms`, met: median(ready[1]!) <= READY_TARGET_MS })
+  }
+  for (const one of [envoy, ours]) await one.stop()
+  await upstream.stop('SIGKILL')
+
+  const how = `${rounds} rounds of ${seconds} s, medians; CPU per request of the proxy process on one core`
+  const content = `${markdownTable(rows)}\n\n${machineFacts(how)}`
+  process.stdout.write(`${content}\n`)
+  if (!options.readme) return
+  if (options.only !== '') throw new Error('--readme wants the whole table')
+  const readme = join(repository, 'README.md')
+  writeFileSync(readme, withBenchmarks(existsSync(readme) ? readFileSync(readme, 'utf8') : '', content))
+}
+
+if (options.micro) micro()
+else await sideBySide()

@@ -1,0 +1,49 @@
+/** What is measured, and what was promised of it (design.md, "Promises"). */
+import type { LoadShape } from './load.ts'
+
+export interface Workload {
+  readonly name: string
+  readonly shape: LoadShape
+  /** Ours divided by Envoy's, at most. */
+  readonly target?: number
+}
+
+/** CPU per request; stats on and tracing at 1 % unless the name says otherwise. */
+export const WORKLOADS: readonly Workload[] = [
+  {
+    name: 'GET, 20 bytes, keep-alive',
+    shape: { port: 'plain', path: '/', connections: 64 },
+    target: 0.6,
+  },
+  { name: 'POST 4 KiB', shape: { port: 'plain', path: '/', connections: 64, postBytes: 4096 } },
+  { name: 'GET, 64 KiB', shape: { port: 'plain', path: '/64k', connections: 64 }, target: 0.8 },
+  { name: 'GET, 1 MiB', shape: { port: 'plain', path: '/1024k', connections: 16 }, target: 1 },
+  {
+    name: 'one connection per request',
+    shape: { port: 'plain', path: '/', connections: 32, closeEach: true },
+    target: 1,
+  },
+  { name: '50 routes, the last matches', shape: { port: 'routes', path: '/service-49/x', connections: 64 } },
+  { name: 'tracing at 100 %', shape: { port: 'traced', path: '/', connections: 64 } },
+  { name: 'in and out again: two passes', shape: { port: 'inbound', path: '/', connections: 64 } },
+]
+
+export const LEDGER_NAME = 'failure ledger, per pass'
+export const LEDGER_TARGET_US = 1
+export const READY_NAME = 'ready after'
+export const READY_TARGET_MS = 300
+export const IDLE_NAME = 'RSS, idle'
+export const IDLE_CONNECTIONS_NAME = 'RSS, 1,000 idle connections'
+export const LOAD_NAME = 'RSS, under load (GET)'
+export const AFTER_NAME = 'RSS, after all of the above'
+export const RSS_TARGET = 1.2
+
+export const ROW_NAMES: readonly string[] = [
+  ...WORKLOADS.map(({ name }) => name),
+  LEDGER_NAME,
+  IDLE_NAME,
+  IDLE_CONNECTIONS_NAME,
+  LOAD_NAME,
+  AFTER_NAME,
+  READY_NAME,
+]

@@ -1,0 +1,4 @@
+import { compareWithEnvoy } from './compare.ts'
+import { replySuite } from './scenarios/replies.ts'
+
+compareWithEnvoy(replySuite)
