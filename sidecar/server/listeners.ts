@@ -1,6 +1,7 @@
 /** Listeners from configuration, and their lives: added, replaced without closing their sockets, drained, removed. */
 import { isDeepStrictEqual } from 'node:util'
 import { type Address, addressText } from '../base/address.ts'
+import { hopwiseMetadata } from '../config/hopwise-metadata.ts'
 import type { Address as AddressMessage, Listener as ListenerMessage } from '../config/schema/generated/types.ts'
 import { FilterChainMatcher } from '../listener/filter-chain-match.ts'
 import {
@@ -73,6 +74,7 @@ export class ListenerManager {
   /** Builds what `messages` describe without touching what runs. */
   build(messages: readonly ListenerMessage[], errors: BuildErrors): Map<string, Running> {
     const built = new Map<string, Running>()
+    const undirected: string[] = []
     messages.forEach((message, i) => {
       const addresses = [addressOf(message.address), ...message.additionalAddresses.map(one => addressOf(one.address))]
       const name = message.name === '' ? addressText(addresses[0]!) : message.name
@@ -82,6 +84,9 @@ export class ListenerManager {
         // those are looked up by name.
         built.set(name, known)
         return
+      }
+      if (message.trafficDirection === 'UNSPECIFIED' && hopwiseMetadata(message.metadata).direction === undefined) {
+        undirected.push(name)
       }
       const path = `static_resources.listeners[${i}]`
       const statName = listenerStatName({ statPrefix: message.statPrefix, addresses })
@@ -114,6 +119,12 @@ export class ListenerManager {
       }
       built.set(name, { message, listener: new Listener(config, this.#env.clock, this.#env.stats) })
     })
+    if (undirected.length > 0 && errors.errors.length === 0) {
+      log.warning(
+        { listeners: undirected.join(' ') },
+        'taken for outbound: set traffic_direction, so that failures of your own application can be told from others',
+      )
+    }
     return built
   }
 
