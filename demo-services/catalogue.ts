@@ -58,7 +58,7 @@ export interface FaultKind {
 export const PATIENCE_MS: Readonly<Record<string, number>> = { a: 1200, b: 900, c: 650, d: 400, outside: 150 }
 
 /** Steady traffic, in requests a second. */
-export const STEADY_RATE = 30
+export const STEADY_RATE = 25
 /** For what keeps requests waiting: more of them would fill the circuit breakers as well. */
 const WAITING_RATE = 12
 
@@ -151,8 +151,8 @@ export const CATALOGUE: readonly FaultKind[] = [
     hops: ['a'],
     always: true,
     at: hop => ({
-      title: `120 requests a second, ${hop}'s rate limit lets 60 through`,
-      injections: [{ kind: 'traffic', traffic: { rate: 120 } }],
+      title: `100 requests a second, ${hop}'s rate limit lets 40 through`,
+      injections: [{ kind: 'traffic', traffic: { rate: 100 } }],
       truth: visible(hop, 'rate_limited'),
     }),
   },

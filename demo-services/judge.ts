@@ -37,8 +37,10 @@ export interface Named {
   /** An example, to look at. */
   readonly failureId: string
   readonly traceId: string
-  /** All causes named, with how often. */
+  /** All causes of this origin, with how often. */
   readonly causes: readonly (readonly [string, number])[]
+  /** Who else is blamed (`c: app_error`), with how often. */
+  readonly others: readonly (readonly [string, number])[]
   readonly attempts: number
   /** Milliseconds per request above the usual, for `slow`. */
   readonly slowerMs: number
@@ -52,6 +54,10 @@ export interface Verdict {
 
 /** Of failures whose way is not quite certain (`likely`), the specification asks for nine in ten. */
 const LEAST_SHARE = 0.9
+/** What a sidecar calls a caller that it has no name for; the caller's own sidecar has, and says it in the record. */
+const UNNAMED = 'downstream'
+/** A failure that shows this often counts as visible. */
+const LEAST_VISIBLE = 0.05
 /** A service is slow when it takes this much longer than it used to. */
 const SLOW_MS = 20
 
@@ -129,6 +135,7 @@ const nothing: Named = {
   failureId: '',
   traceId: '',
   causes: [],
+  others: [],
   attempts: 1,
   slowerMs: 0,
 }
@@ -139,7 +146,10 @@ function nameOrigin(blamed: readonly LocatedFailure[]): Named {
   const causes = mostOf(ofOrigin, ({ merged }) => merged.cause)
   const cause = causes[0]![0]
   const ofCause = ofOrigin.filter(({ merged }) => merged.cause === cause)
-  const outcome = mostOf(ofCause, located => located.outcome)[0]![0]
+  const outcomes = mostOf(ofCause, located => located.outcome)
+  const seen = outcomes.find(([outcome]) => outcome === 'visible')?.[1] ?? 0
+  // Of a dozen calls that fail for one request, one is its reason and the others are masked.
+  const outcome = seen > LEAST_VISIBLE * ofCause.length ? 'visible' : outcomes[0]![0]
   // One that was seen makes the better example: its path and its trace are whole.
   const alike = ofCause.filter(located => located.outcome === outcome)
   const example = alike.reduce((best, next) => (next.path.length > best.path.length ? next : best))
@@ -160,6 +170,10 @@ function nameOrigin(blamed: readonly LocatedFailure[]): Named {
     failureId: example.merged.id,
     traceId: example.traceId,
     causes,
+    others: mostOf(
+      blamed.filter(({ merged }) => merged.origin !== origin),
+      ({ merged }) => `${merged.origin}: ${merged.cause}`,
+    ),
     attempts: Math.max(...alike.map(({ attempts }) => attempts)),
   }
 }
@@ -197,12 +211,15 @@ export function judge(named: Named | undefined, truth: Truth, evidence: Evidence
   }
   if (!truth.outcomes.includes(named.outcome)) return wrong(`${named.outcome}, though it was ${truth.outcomes[0]}`)
   if (named.outcome === 'slow') return right
-  if (named.share < LEAST_SHARE) return wrong(`others are blamed as well, in ${percent(1 - named.share)}`)
+  if (named.share < LEAST_SHARE) {
+    const others = named.others.map(([other, count]) => `${other} ×${count}`).join(', ')
+    return wrong(`others are blamed as well, in ${percent(1 - named.share)} (${others})`)
+  }
   if (truth.attempts !== undefined && named.attempts < truth.attempts) {
     return wrong(`${named.attempts} attempts, there were ${truth.attempts}`)
   }
-  const counted = [...evidence.originCounts].sort((x, y) => y[1] - x[1])[0]
-  if (counted?.[0] !== named.origin) return wrong(`the metrics blame ${counted?.[0] ?? 'nobody'}`)
+  const counted = [...evidence.originCounts].filter(([origin]) => origin !== UNNAMED).sort((x, y) => y[1] - x[1])[0]
+  if (counted !== undefined && counted[0] !== named.origin) return wrong(`the metrics blame ${counted[0]}`)
   return right
 }
 

@@ -5,7 +5,7 @@
 import type { FailureEntry } from '../sidecar/failure-origin/failure-log.ts'
 import { type LocatedFailure, locate } from './judge.ts'
 import { APPLICATIONS, SIDECARS, serviceOf } from './layout.ts'
-import { type Counters, risen } from './sidecar-output.ts'
+import { type Counters, NO_SERVICE, risen } from './sidecar-output.ts'
 
 export interface MeshView {
   /** Wall clock, ms. */
@@ -54,8 +54,6 @@ export interface FailureSummary {
   readonly status: number
 }
 
-/** Clusters that are no service: the application beside the sidecar, and where spans go. */
-const NO_SERVICE = new Set(['app', 'zipkin'])
 /** A failure older than this no longer marks its hop. */
 const RECENT_MS = 5000
 const MAX_FAILURES = 100

@@ -11,7 +11,11 @@ const agent = new Agent({ keepAlive: true })
 const TIMEOUT_MS = 3000
 /** More failures than one fault causes. */
 const MAX_FAILURES = 3000
-const FILTER = '^(hopwise_(failures|own_seconds|blocked_seconds)|http\\.ingress\\.downstream_rq_completed)'
+/** Clusters that are no service: the application beside the sidecar, and where spans go. */
+export const NO_SERVICE: ReadonlySet<string> = new Set(['app', 'zipkin'])
+const FILTER =
+  '^(hopwise_(failures|own_seconds|blocked_seconds|trace_context_missing)|http\\.ingress\\.downstream_rq_completed|' +
+  'cluster\\..*\\.upstream_rq_(completed|time)$)'
 
 export class SidecarOutput {
   readonly #adminPorts: ReadonlyMap<string, number>
@@ -86,18 +90,43 @@ function labelOf(key: string, label: string): string {
 /**
  * Seconds that each service spent per request of a, on its own work. Of a service without a sidecar only its callers can
  * tell: what they waited for it.
+ *
+ * Where an application copies no headers and has several requests in hand, its sidecar cannot tell whose call it is that it
+ * forwards, and counts the wait as the application's own time. What all its calls took together is known, though.
  */
 export function secondsPerRequest(before: Counters, after: Counters): Map<string, number> {
   const handled = requestsOf(before, after, 'a')
   const seconds = new Map<string, number>()
   if (handled === 0) return seconds
   for (const [service, own] of risen(before, after, 'hopwise_own_seconds_total', 'service')) {
-    seconds.set(service, own / handled)
+    seconds.set(service, Math.max(0, own - unmatchedSeconds(service, before, after)) / handled)
   }
   for (const [service, blocked] of risen(before, after, 'hopwise_blocked_seconds_total', 'on')) {
     if (!(SERVICES as readonly string[]).includes(service)) seconds.set(service, blocked / handled)
   }
   return seconds
+}
+
+/** Seconds that calls of a service took which its sidecar could not match with a request. */
+function unmatchedSeconds(service: string, before: Counters, after: Counters): number {
+  const only = (counters: Counters): Counters =>
+    new Map([...counters].filter(([instance]) => serviceOf(instance) === service))
+  const own = only(after)
+  const old = only(before)
+  const calls = (name: string) => {
+    let sum = 0
+    for (const [cluster, value] of risen(old, own, name, 'envoy_cluster_name')) {
+      if (!NO_SERVICE.has(cluster)) sum += value
+    }
+    return sum
+  }
+  const sent = calls('envoy_cluster_upstream_rq_completed')
+  const without = risen(old, own, 'hopwise_trace_context_missing_total', 'service').get(service) ?? 0
+  if (sent === 0 || without === 0) return 0
+  let blocked = 0
+  for (const value of risen(old, own, 'hopwise_blocked_seconds_total', 'on').values()) blocked += value
+  const waited = calls('envoy_cluster_upstream_rq_time_sum') / 1000
+  return Math.min(1, without / sent) * Math.max(0, waited - blocked)
 }
 
 function requestsOf(before: Counters, after: Counters, service: string): number {

@@ -453,8 +453,8 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     mutateResponseHeaders(headers, manager.config.responseHeaders, upgraded, httpDate(manager.clock.wall()))
     if (manager.config.alwaysSetRequestIdInResponse && info.requestId !== '')
       headers.set('x-request-id', info.requestId)
-    if (this.#chainEntered) this.#observation?.onResponseHeaders(headers)
     info.responseCode = headers.status
+    if (this.#chainEntered) this.#observation?.onResponseHeaders(headers)
     if (manager.draining && !connection.closing && !connection.multiplexed) {
       manager.stats.named.downstream_cx_drain_close.inc()
       connection.beginClosing()

@@ -8,11 +8,45 @@ import type { RequestHeaders } from '../codec/header-map.ts'
 import type { Mistakes } from './mistakes.ts'
 import { asciiLowerCase } from './string-matcher.ts'
 
-/** Wildcards of one length: a name is cut to that length and looked up. */
-interface WildcardsOfLength<T> {
+/** Wildcards of one length. */
+class WildcardsOfLength<T> {
   readonly length: number
-  readonly hosts: Map<string, T>
+  /** What stands beside the star, and the hosts, at the same positions. */
+  readonly texts: string[] = []
+  readonly #hosts: T[] = []
+  readonly #byText = new Map<string, T>()
+
+  constructor(length: number) {
+    this.length = length
+  }
+
+  /** False where the text is there already. */
+  add(text: string, host: T): boolean {
+    if (this.#byText.has(text)) return false
+    this.#byText.set(text, host)
+    this.texts.push(text)
+    this.#hosts.push(host)
+    return true
+  }
+
+  endOf(name: string): T | undefined {
+    // `*.example.com` is not for `.example.com` itself.
+    if (this.length >= name.length) return undefined
+    if (this.texts.length > FEW) return this.#byText.get(name.slice(name.length - this.length))
+    for (let i = 0; i < this.texts.length; i++) if (name.endsWith(this.texts[i]!)) return this.#hosts[i]
+    return undefined
+  }
+
+  beginningOf(name: string): T | undefined {
+    if (this.length >= name.length) return undefined
+    if (this.texts.length > FEW) return this.#byText.get(name.slice(0, this.length))
+    for (let i = 0; i < this.texts.length; i++) if (name.startsWith(this.texts[i]!)) return this.#hosts[i]
+    return undefined
+  }
 }
+
+/** Up to so many texts, comparing each costs less than cutting the name and hashing what is left. */
+const FEW = 8
 
 export class DomainTable<T> {
   readonly #exact = new Map<string, T>()
@@ -37,14 +71,15 @@ export class DomainTable<T> {
       this.#fallback ??= host
       return
     }
-    const [hosts, key] = name.startsWith('*')
-      ? [ofLength(this.#suffixes, name.length - 1), name.slice(1)]
-      : name.endsWith('*')
-        ? [ofLength(this.#prefixes, name.length - 1), name.slice(0, -1)]
-        : [this.#exact, name]
-    if (hosts.has(key)) {
-      mistakes.error(property, `Only unique values for domains are permitted. Duplicate entry of domain ${domain}`)
-    } else hosts.set(key, host)
+    let isNew: boolean
+    if (name.startsWith('*')) isNew = ofLength(this.#suffixes, name.length - 1).add(name.slice(1), host)
+    else if (name.endsWith('*')) isNew = ofLength(this.#prefixes, name.length - 1).add(name.slice(0, -1), host)
+    else {
+      isNew = !this.#exact.has(name)
+      if (isNew) this.#exact.set(name, host)
+    }
+    if (isNew) return
+    mistakes.error(property, `Only unique values for domains are permitted. Duplicate entry of domain ${domain}`)
   }
 
   /** The host for a request, or undefined where no domain fits. */
@@ -60,15 +95,12 @@ export class DomainTable<T> {
       const folded = this.#exact.get(name)
       if (folded !== undefined) return folded
     }
-    for (const { length, hosts } of this.#suffixes) {
-      // `*.example.com` is not for `.example.com` itself.
-      if (length >= name.length) continue
-      const host = hosts.get(name.slice(name.length - length))
+    for (let i = 0; i < this.#suffixes.length; i++) {
+      const host = this.#suffixes[i]!.endOf(name)
       if (host !== undefined) return host
     }
-    for (const { length, hosts } of this.#prefixes) {
-      if (length >= name.length) continue
-      const host = hosts.get(name.slice(0, length))
+    for (let i = 0; i < this.#prefixes.length; i++) {
+      const host = this.#prefixes[i]!.beginningOf(name)
       if (host !== undefined) return host
     }
     return this.#fallback
@@ -84,12 +116,11 @@ export class DomainTable<T> {
   }
 }
 
-function ofLength<T>(wildcards: WildcardsOfLength<T>[], length: number): Map<string, T> {
-  let entry = wildcards.find(candidate => candidate.length === length)
-  if (entry === undefined) {
-    entry = { length, hosts: new Map() }
-    wildcards.push(entry)
-    wildcards.sort((a, b) => b.length - a.length)
-  }
-  return entry.hosts
+function ofLength<T>(wildcards: WildcardsOfLength<T>[], length: number): WildcardsOfLength<T> {
+  const found = wildcards.find(candidate => candidate.length === length)
+  if (found !== undefined) return found
+  const added = new WildcardsOfLength<T>(length)
+  wildcards.push(added)
+  wildcards.sort((a, b) => b.length - a.length)
+  return added
 }

@@ -3,7 +3,7 @@
  * 1.40, which used to join them); a header that is missing matches nothing, inverted or not, unless the matcher asks for
  * its absence or takes it for empty.
  */
-import type { HeaderMap } from '../codec/header-map.ts'
+import { type HeaderMap, internHeaderName } from '../codec/header-map.ts'
 import type { HeaderMatcher as HeaderMatcherMessage, Int64Range } from '../config/schema/generated/types.ts'
 import { Mistakes } from './mistakes.ts'
 import {
@@ -41,30 +41,33 @@ class ValueMatcher implements HeaderMatcher {
   readonly name: string
   readonly #match: StringMatch
   readonly #invert: boolean
-  readonly #missingIsEmpty: boolean
+  /** Whether a request without the header matches. */
+  readonly #missingMatches: boolean
+  /** Not in the list of headers, but a field of the request. */
+  readonly #isPseudo: boolean
 
   constructor(message: HeaderMatcherMessage, match: StringMatch) {
-    this.name = message.name.toLowerCase()
+    this.name = internHeaderName(message.name)
     this.#match = match
     this.#invert = message.invertMatch
-    this.#missingIsEmpty = message.treatMissingHeaderAsEmpty
+    this.#missingMatches = message.treatMissingHeaderAsEmpty && match.matches('') !== message.invertMatch
+    this.#isPseudo = this.name.charCodeAt(0) === COLON || this.name === 'host'
   }
 
   matches(headers: HeaderMap): boolean {
-    const value = headers.get(this.name)
-    if (value === undefined) return this.#missingIsEmpty && this.#match.matches('') !== this.#invert
-    return (this.#match.matches(value) || this.#anotherMatches(headers)) !== this.#invert
-  }
-
-  #anotherMatches(headers: HeaderMap): boolean {
     const { name } = this
-    const list = headers.list
-    let first = 0
-    while (first < list.length && list[first] !== name) first += 2
-    for (let i = first + 2; i < list.length; i += 2) {
-      if (list[i] === name && this.#match.matches(list[i + 1]!)) return true
+    if (this.#isPseudo) {
+      const value = headers.get(name)
+      return value === undefined ? this.#missingMatches : this.#match.matches(value) !== this.#invert
     }
-    return false
+    const { list } = headers
+    let found = false
+    for (let i = 0; i < list.length; i += 2) {
+      if (list[i] !== name) continue
+      if (this.#match.matches(list[i + 1]!)) return !this.#invert
+      found = true
+    }
+    return found ? this.#invert : this.#missingMatches
   }
 
   explain(headers: HeaderMap): string {
@@ -81,7 +84,7 @@ class PresenceMatcher implements HeaderMatcher {
   readonly #missingIsEmpty: boolean
 
   constructor(message: HeaderMatcherMessage, present: boolean) {
-    this.name = message.name.toLowerCase()
+    this.name = internHeaderName(message.name)
     this.#present = present !== message.invertMatch
     this.#missingIsEmpty = message.treatMissingHeaderAsEmpty
   }

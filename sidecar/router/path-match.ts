@@ -70,7 +70,7 @@ class PrefixMatch extends TextMatch {
   matches(input: MatchInput): boolean {
     const path = this.#plain ? input.headers.path : this.path(input)
     // Most prefixes of a table do not match, and one character tells so at a tenth of the call's cost.
-    return path.charCodeAt(this.#lastAt) === this.#last && path.startsWith(this.text)
+    return (path.charCodeAt(this.#lastAt) === this.#last || this.#lastAt < 0) && path.startsWith(this.text)
   }
 }
 

@@ -17,7 +17,7 @@ import { RouteEntry, type RouteSettings } from './route-entry.ts'
 import { RouteIndex } from './route-index.ts'
 
 /** From how many routes on an index is made over them; see route-index.ts for the measurement. */
-export const INDEX_FROM = 8
+export const INDEX_FROM = 4
 
 /** What the route configuration gives all of its virtual hosts. */
 export interface ConfigurationLevel {

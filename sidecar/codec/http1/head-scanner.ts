@@ -15,7 +15,7 @@
 import { IS_TARGET, IS_TOKEN } from './characters.ts'
 import { type Http1Error, Http1Errors } from './error.ts'
 import type { Http1Limits } from './framing.ts'
-import { HASH_SEED, type KnownName, knownName, startsWith } from './header-names.ts'
+import { HASH_SEED, type KnownName, knownName, MAX_KNOWN_LENGTH, startsWith } from './header-names.ts'
 
 const State = {
   LeadingLines: 0,
@@ -52,7 +52,7 @@ export const MARKS = 4
  * A head that stays incomplete takes a copy with it.
  */
 let sharedMarks = new Int32Array(128 * MARKS)
-/** The names that go with them; undefined for one whose bytes came in two pieces. */
+/** The names that go with them; undefined for one whose bytes came in two pieces, and for a long one. */
 const sharedNames: (KnownName | undefined)[] = []
 
 const VERSION = [0x48, 0x54, 0x54, 0x50, 0x2f, 0x31, 0x2e] // HTTP/1.
@@ -151,6 +151,7 @@ export class HeadScanner {
     let headers = this.headers
     /** Most peers send the same names in the same order each time: compared with its guess, a name is read once. */
     let previous = headers > 0 ? names[headers - 1] : undefined
+    if (state >= State.Space && state <= State.ValueLf) previous = names[headers]
     /** Offset in the chunk where the name under way begins; -1 when it began in an earlier one. */
     let nameStart = -1
     let mark = headers * MARKS
@@ -197,7 +198,7 @@ export class HeadScanner {
           break
         }
         marks[mark + 1] = i + delta
-        if (nameStart >= 0) {
+        if (nameStart >= 0 && i - nameStart <= MAX_KNOWN_LENGTH) {
           const known = knownName(hash, chunk, nameStart, i)
           names[headers] = known
           if (headers === 0) this.#first = known

@@ -91,6 +91,9 @@ export class KnownName {
 const SLOTS = 4096
 const slots: (KnownName | undefined)[] = new Array<KnownName | undefined>(SLOTS).fill(undefined)
 
+/** Longer names are not kept: each slot would hold whatever a peer fills it with. */
+export const MAX_KNOWN_LENGTH = 100
+
 /** The start of every name's hash; the scanner goes on with `hash = (hash * 31 + byte) | 0` per byte. */
 export const HASH_SEED = 7
 
@@ -102,7 +105,7 @@ export function knownName(hash: number, bytes: Buffer, start: number, end: numbe
   // A copy of its own: the bytes are borrowed.
   const raw = Uint8Array.from(bytes.subarray(start, end + 1))
   const fresh = new KnownName(internHeaderName(bytes.latin1Slice(start, end)), raw)
-  slots[slot] = fresh
+  if (end - start <= MAX_KNOWN_LENGTH) slots[slot] = fresh
   return fresh
 }
 

@@ -9,6 +9,7 @@
 import { invariant } from '../../base/invariant.ts'
 import '../latin1.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../header-map.ts'
+import { MAX_KNOWN_LENGTH } from './header-names.ts'
 import { reasonPhrase } from './reason-phrases.ts'
 
 export { reasonPhrase }
@@ -139,7 +140,11 @@ function lineStart(name: string, headerCase: HeaderCase | undefined): string {
   const cased = headerCase === undefined ? name : headerCase.format(name)
   invariant(!SPLITS_NAME.test(cased), WHY)
   const start = `\r\n${cased}: `
-  if (headerCase === undefined && lineStarts.size < MAX_LINE_STARTS) lineStarts.set(name, start)
+  if (headerCase === undefined && name.length <= MAX_KNOWN_LENGTH) {
+    // Started anew when full, so that names made up by a peer push the usual ones out only for a moment.
+    if (lineStarts.size >= MAX_LINE_STARTS) lineStarts.clear()
+    lineStarts.set(name, start)
+  }
   return start
 }
 

@@ -19,8 +19,6 @@ function addressOperators(name: string, portName: string, read: AddressOf): Oper
       const address = read(info)
       return address === undefined || isPipe(address) ? undefined : address.port
     }),
-    // Only Envoy's internal listeners have such ids; for every other address Envoy prints an empty text.
-    [`${name}_ENDPOINT_ID`]: alone(({ info }) => (read(info) === undefined ? undefined : '')),
   }
 }
 
@@ -122,6 +120,11 @@ export const connectionOperators: OperatorTable = {
   ...addressOperators('UPSTREAM_REMOTE_ADDRESS', 'UPSTREAM_REMOTE_PORT', upstreamRemote),
   ...sessionOperators('DOWNSTREAM', downstreamTls),
   ...sessionOperators('UPSTREAM', upstreamTls),
+
+  // Only Envoy's internal listeners have such ids; for every other address Envoy prints an empty text.
+  DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID: alone(() => ''),
+  DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID: alone(() => ''),
+  UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID: alone(({ info }) => (upstreamRemote(info) === undefined ? undefined : '')),
 
   CONNECTION_ID: alone(({ info }) => info.downstream.id),
   REQUESTED_SERVER_NAME: alone(({ info }) => info.downstream.requestedServerName || undefined),

@@ -156,6 +156,16 @@ test('names made up by a peer do not confuse each other, however they hash', () 
   }
 })
 
+test('a name of any length is read', () => {
+  const { events, feed } = requests()
+  for (const length of [99, 100, 101, 5000]) {
+    const name = 'N'.repeat(length)
+    feed(`${HEAD}X: y\r\n${name}: z\r\n\r\n`)
+    feed(`${HEAD}X: y\r\n${name}: z\r\n\r\n`)
+    assert.deepEqual(events.heads.at(-1)!.list, ['x', 'y', name.toLowerCase(), 'z'])
+  }
+})
+
 /** Upper case in every second round. */
 function inCase(round: number, name: string): string {
   return round % 2 === 0 ? name : name.toUpperCase()

@@ -1,0 +1,44 @@
+/** What the router filter is made with: its configuration, its stats, and whom it may call. */
+import type { Cluster } from '../cluster/cluster.ts'
+import type { CallTarget } from '../failure-origin/contract.ts'
+import type { StreamInfo } from '../observability/stream-info.ts'
+import type { Counter } from '../observability/stats.ts'
+import type { Host } from '../upstream/host.ts'
+import type { ResponseCharges } from './response-charges.ts'
+
+export interface RouterConfig {
+  /** `suppress_envoy_headers`: adds none of the `x-envoy-…` headers. */
+  readonly suppressEnvoyHeaders: boolean
+  readonly respectExpectedRequestTimeout: boolean
+  readonly strictCheckHeaders: readonly string[]
+  /** Off: nothing is charged per response code and zone (`dynamic_stats`). */
+  readonly dynamicStats: boolean
+}
+
+/** Stats below `http.<stat_prefix>.` that the router charges. */
+export interface RouterStats {
+  readonly noRoute: Counter
+  readonly noCluster: Counter
+  readonly rqTotal: Counter
+  readonly rqDirectResponse: Counter
+  readonly rqResetAfterDownstreamResponseStarted: Counter
+  readonly internalRedirectSucceeded: Counter
+  readonly internalRedirectFailed: Counter
+}
+
+/** Callees as failure location knows them: looked up once per cluster and per host that has a name of its own. */
+export interface CallTargets {
+  ofCluster(cluster: Cluster): CallTarget
+  /** For a host that names a service of its own. */
+  ofHost(cluster: Cluster, host: Host): CallTarget
+}
+
+/** Everything that the routers of one connection manager share. */
+export interface RouterParts {
+  readonly config: RouterConfig
+  readonly stats: RouterStats
+  readonly targets: CallTargets
+  readonly charges: ResponseCharges
+  /** Writes `upstream_log` entries; undefined where there are none. */
+  readonly logAttempt: ((info: StreamInfo) => void) | undefined
+}
