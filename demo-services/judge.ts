@@ -172,7 +172,7 @@ function nameOrigin(blamed: readonly LocatedFailure[]): Named {
     causes,
     others: mostOf(
       blamed.filter(({ merged }) => merged.origin !== origin),
-      ({ merged }) => `${merged.origin}: ${merged.cause}`,
+      ({ merged, confidence }) => `${merged.origin}: ${merged.cause}, ${confidence}`,
     ),
     attempts: Math.max(...alike.map(({ attempts }) => attempts)),
   }

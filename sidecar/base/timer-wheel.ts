@@ -132,13 +132,20 @@ export class TimerWheel implements Timers {
         try {
           this.advance()
         } finally {
-          if (this.#count > 0 && this.#driver === undefined) this.#arm(this.#nextBusyTick())
+          this.#armForNext()
         }
       },
       Math.max(1, tick * TICK_MS - this.#clock.now()),
     )
     // Requests in flight keep the process alive through their sockets; a timer alone must not.
     this.#driver.unref()
+  }
+
+  /** What fired may have armed the driver for its own next deadline, which need not be the nearest. */
+  #armForNext(): void {
+    if (this.#count === 0) return
+    const next = this.#nextBusyTick()
+    if (next < this.#armedTick) this.#arm(next)
   }
 
   #nextBusyTick(): number {

@@ -31,7 +31,8 @@ const CONNECT_TIMEOUT_MS = 5000
 const BUFFER_LIMIT_BYTES = 1024 * 1024
 const IDLE_TIMEOUT_MS = 3_600_000
 const MAX_HEADERS = 100
-const MAX_RESPONSE_HEADERS_KB = 60
+/** Envoy allows upstreams more than downstreams, whose limit is 60. */
+const MAX_RESPONSE_HEADERS_KB = 80
 const PANIC_THRESHOLD_PERCENT = 50
 const OVERPROVISIONING_FACTOR = 140
 const UPDATE_MERGE_WINDOW_MS = 1000
@@ -49,6 +50,8 @@ export interface ClusterSettings {
   readonly discovery: DiscoveryKind
   readonly dns: DnsSettings | undefined
   readonly connection: ConnectionSettings
+  /** `max_stream_duration` of the protocol options, 0 for none. */
+  readonly maxStreamDurationMs: number
   readonly createPool: PoolFactory
   /** Limits by priority. */
   readonly limits: readonly [normal: Limits, high: Limits]
@@ -95,6 +98,7 @@ export function clusterSettings(message: ClusterMessage, context: ClusterContext
     discovery,
     dns: discovery === 'STATIC' ? undefined : dnsSettings(message),
     connection: connectionSettings(message, http, context),
+    maxStreamDurationMs: (http?.commonHttpProtocolOptions ?? message.commonHttpProtocolOptions)?.maxStreamDuration ?? 0,
     createPool: http1Pools,
     limits: [limitsOf(message.circuitBreakers, 'DEFAULT'), limitsOf(message.circuitBreakers, 'HIGH')] as const,
     policy: hostPolicy(message, context.policies),

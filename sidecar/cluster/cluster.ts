@@ -77,6 +77,8 @@ export interface Cluster {
   readonly outlier: OutlierReporter
   /** `per_connection_buffer_limit_bytes`. */
   readonly bufferLimitBytes: number
+  /** `max_stream_duration` of the cluster's protocol options, in milliseconds; 0 for none. */
+  readonly maxStreamDurationMs: number
   readonly hosts: readonly Host[]
   /** `maintenance_mode` runtime etc. is not kept; why there may be no host at all: 'dns' with details, or ''. */
   readonly discoveryFailure: string

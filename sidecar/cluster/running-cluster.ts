@@ -134,6 +134,10 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     return this.settings.connection.bufferLimitBytes
   }
 
+  get maxStreamDurationMs(): number {
+    return this.settings.maxStreamDurationMs
+  }
+
   /** Percent of hosts that are healthy; 0 without hosts. */
   get healthyPercentage(): number {
     if (this.hosts.length === 0) return 0
@@ -239,7 +243,8 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
 
   #onHealthChange(host: RunningHost): void {
     host.noteHealth()
-    if (host.unhealthy && this.settings.closeConnectionsOnHostHealthFailure) host.drainPools()
+    // New connections may reach another process behind the same address, and old ones should not outlive the verdict.
+    if (host.unhealthy) host.drainPools()
     this.#updateBalancer()
     this.#environment.onMembershipChange(this)
   }

@@ -19,7 +19,7 @@ import type { UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import { type DownstreamConnectionInfo, type Protocol, StreamInfo } from '../observability/stream-info.ts'
 import type { ConnectionManager } from './connection-manager.ts'
-import { makeLocalReply } from './local-reply.ts'
+import { grpcStatusOfHttp, isGrpcRequest, makeLocalReply } from './local-reply.ts'
 import { normalizeRequestPath } from './path-normalization.ts'
 import { mutateRequestHeaders } from './request-headers.ts'
 import { httpDate, mutateResponseHeaders } from './response-headers.ts'
@@ -54,6 +54,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
   #responseEnded = false
   #ended = false
   #upgrade = ''
+  #grpc = false
   /** The filters have seen the request; before that an answer has nobody to walk past. */
   #chainEntered = false
   /** Deadlines on the monotonic clock; Infinity for none. One timer serves them all. */
@@ -172,7 +173,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
       this.sendLocalReply({ status: 404, details: 'missing_path_rejected' })
       return
     }
-    if (headers.path !== '' && headers.path[0] !== '/' && !(headers.path === '*' && headers.method === 'OPTIONS')) {
+    if (headers.path !== '' && headers.path[0] !== '/') {
       stats.named.downstream_rq_non_relative_path.inc()
       this.sendLocalReply({ status: 404, details: 'absolute_path_rejected' })
       return
@@ -195,6 +196,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
       this.#manager.random,
     )
     info.remote = origin.remote
+    this.#grpc = origin.grpc
     info.requestId = headers.get('x-request-id') ?? ''
     this.#enterChain(headers, endStream)
   }
@@ -209,6 +211,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     this.#headers = headers
     this.info.remote = previous.remote
     this.info.requestId = previous.requestId
+    this.#grpc = isGrpcRequest(headers)
     this.info.lastRequestByteMs = previous.lastRequestByteMs
     this.#enterChain(headers, true)
   }
@@ -220,7 +223,8 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     this.#observation ??= this.#manager.observer?.arrived(this, headers)
     this.#observation?.started(headers)
     this.#armTimers()
-    if (this.#upgrade !== '' && !this.#upgradeAllowed()) {
+    // A CONNECT that no route is for is told so by the router.
+    if (this.#upgrade !== '' && !this.#upgradeAllowed() && (headers.method !== 'CONNECT' || this.#route !== undefined)) {
       stats.named.downstream_rq_ws_on_non_ws_route.inc()
       this.sendLocalReply({ status: 403, details: 'upgrade_failed' })
       return
@@ -248,7 +252,6 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
   /** The peer is gone, or broke the protocol after its head was accepted. */
   onReset(failure: StreamFailure): void {
     if (this.#ended) return
-    const stats = this.#manager.stats.named
     if (failure.kind === 'protocol_error' || failure.kind === 'payload_too_large') {
       this.info.responseFlags |= failure.flag
       if (!this.#responseStarted) {
@@ -256,10 +259,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
         this.sendLocalReply({ status: 400, details: failure.details, body: 'Bad Request', close: true })
         return
       }
-    } else {
-      stats.downstream_rq_rx_reset.inc()
-      this.info.responseFlags |= failure.flag
-    }
+    } else this.info.responseFlags |= failure.flag
     if (this.info.responseCodeDetails === '' || !this.#responseEnded) this.info.responseCodeDetails = failure.details
     this.#finish()
   }
@@ -466,6 +466,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     }
     if (connection.closing && !connection.multiplexed && !upgraded) headers.set('connection', 'close')
     this.#responseStarted = true
+    if (this.#grpc) this.#noteGrpcStatus(headers)
     info.firstDownstreamTxByteMs = manager.clock.now()
     info.responseHeaderBytes = headers.byteSize()
     manager.stats.codes.charge(headers.status)
@@ -473,6 +474,11 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     if (endStream) this.#responseEnded = true
     this.#encoder.encodeHeaders(headers, endStream)
     if (endStream) this.#complete()
+  }
+
+  #noteGrpcStatus(headers: HeaderMap): void {
+    const status = headers.get('grpc-status')
+    if (status !== undefined && /^\d{1,3}$/.test(status)) this.info.grpcStatus = Number(status)
   }
 
   protected dataOut(data: BodyChunk, endStream: boolean): void {
@@ -484,6 +490,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
 
   protected trailersOut(trailers: HeaderMap): void {
     this.#responseEnded = true
+    if (this.#grpc) this.#noteGrpcStatus(trailers)
     this.#observation?.onResponseTrailers(trailers)
     this.#encoder.encodeTrailers(trailers)
     this.#complete()
@@ -522,10 +529,16 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     const manager = this.#manager
     const info = this.info
     manager.timers.stop(this.#timer)
+    // An answer to gRPC that is none has the status that gRPC gives to its HTTP status.
+    if (this.#grpc && info.grpcStatus < 0 && info.responseCode > 0) {
+      info.grpcStatus = info.responseCode === 200 ? 0 : grpcStatusOfHttp(info.responseCode)
+    }
     info.endMs =
       info.lastDownstreamTxByteMs > 0 && this.#responseEnded ? info.lastDownstreamTxByteMs : manager.clock.now()
     this.destroyFilters()
     manager.stats.gauges.downstream_rq_active.dec()
+    // Envoy counts every stream that ended before both of its halves had, whoever cut it.
+    if (release && !(this.requestComplete && this.#responseEnded)) manager.stats.named.downstream_rq_rx_reset.inc()
     if (this.#upgrade !== '' && info.responseCodeDetails !== 'upgrade_failed')
       manager.stats.gauges.downstream_cx_upgrades_active.dec()
     if (!info.healthCheck) manager.stats.rqTime.record(info.endMs - info.startMs)

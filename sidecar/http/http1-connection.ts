@@ -62,6 +62,8 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   #headSinceMs = 0
   #bytesReadBefore = 0
   #bytesWrittenBefore = 0
+  /** A request was under way when the peer went away. */
+  #endedInRequest = false
 
   constructor(
     manager: ConnectionManager,
@@ -152,6 +154,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   onEnd(): void {
     const stream = this.#stream
     if (stream !== undefined) {
+      this.#endedInRequest = true
       stream.onReset({
         origin: 'downstream',
         kind: 'terminated',
@@ -176,7 +179,8 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     const remote = reason.kind !== 'local'
     if (remote) stats.named.downstream_cx_destroy_remote.inc()
     else stats.named.downstream_cx_destroy_local.inc()
-    if (stream !== undefined) {
+    if (reason.details === 'delayed_close_timeout') stats.named.downstream_cx_delayed_close_timeout.inc()
+    if (stream !== undefined || this.#endedInRequest) {
       stats.named.downstream_cx_destroy_active_rq.inc()
       if (remote) stats.named.downstream_cx_destroy_remote_active_rq.inc()
       else stats.named.downstream_cx_destroy_local_active_rq.inc()
@@ -212,6 +216,10 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     stream.info.downstreamWireBytesReceived = framing.rawHeadBytes
     const endStream = framing.bodyKind === 'none' || this.#remaining === 0
     this.#requestDone = endStream
+    // Headers that `Connection` names are of this connection and go no further (RFC 9110 §7.6.1), except those by which
+    // we tell who asked: naming one must not be a way to take it off.
+    for (const name of framing.nominated) if (!name.startsWith('x-forwarded-')) headers.delete(name)
+    if (framing.upgrade === '') headers.delete('upgrade')
     if (headers.authority === '' && framing.version === 10) headers.authority = config.defaultHostForHttp10
     if (config.underscoresInHeaders !== 'ALLOW' && !this.#checkUnderscores(headers, stream)) return
     if (framing.upgrade !== '' && endStream) {
@@ -254,7 +262,8 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     const { stats, clock } = this.#manager
     this.closing = true
     if (error.kind === 'ended_before_message') return
-    stats.named.downstream_cx_protocol_error.inc()
+    // A request without a Host is well-formed to Envoy, which misses it later and says so with an empty answer.
+    if (error.details !== 'missing_host_header') stats.named.downstream_cx_protocol_error.inc()
     const stream = this.#stream
     if (stream !== undefined && !this.#requestDone) {
       stream.onReset({
@@ -273,6 +282,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     this.#requestDone = false
     this.#method = 'GET'
     this.#version = error.kind === 'low_version' ? 10 : 11
+    const missingHost = error.details === 'missing_host_header'
     const refused = new ActiveStream(
       this.#manager,
       this,
@@ -285,8 +295,8 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     refused.refuse({
       status: error.status,
       details: error.details,
-      flag: ResponseFlag.DownstreamProtocolError,
-      body: error.kind === 'low_version' ? `${phrase}: ${error.message}` : phrase,
+      flag: missingHost ? ResponseFlag.None : ResponseFlag.DownstreamProtocolError,
+      body: missingHost ? '' : error.kind === 'low_version' ? `${phrase}: ${error.message}` : phrase,
     })
   }
 
@@ -339,8 +349,10 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
 
   reset(): void {
     this.closing = true
-    // A close-delimited or chunked body would look complete after a FIN; RST cannot be mistaken.
-    this.#connection.close(this.#framing === WriteFraming.Raw ? 'reset' : 'fin')
+    // A close-delimited body would look complete after a FIN; RST cannot be mistaken. What was written before the end of
+    // any other is not lost.
+    if (this.#framing === WriteFraming.Raw) this.#connection.close('reset')
+    else this.#finish()
   }
 
   pauseRequest(): void {
@@ -381,6 +393,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   }
 
   #finish(): void {
+    if (this.#finished) return
     this.closing = true
     this.#finished = true
     this.#rest = undefined

@@ -36,6 +36,7 @@ export interface RequestOrigin {
   readonly remote: Address
   readonly internal: boolean
   readonly edge: boolean
+  readonly grpc: boolean
 }
 
 /** Stripped from whoever is not internal: they steer retries, timeouts and tracing. */
@@ -84,6 +85,7 @@ export function mutateRequestHeaders(
   // One pass removes what goes in any case and notes what the rest asks about: most requests have none of it.
   let kept = 0
   let envoyHeaders = false
+  let grpc = false
   let requestId: string | undefined
   let forwardedFor: string | undefined
   let forwardedProto: string | undefined
@@ -93,6 +95,7 @@ export function mutateRequestHeaders(
     switch (name.charCodeAt(0)) {
       case 0x63: // c
         if (name === 'connection' && !upgrade) continue
+        if (name === 'content-type') grpc = isGrpcType(value)
         break
       case 0x75: // u
         if (name === 'upgrade' && !upgrade) continue
@@ -180,7 +183,12 @@ export function mutateRequestHeaders(
     else if (edge && !policy.preserveExternalRequestId) headers.set('x-request-id', uuid4(random))
   }
   if (policy.via !== '') headers.appendJoined('via', policy.via, ', ')
-  return { remote, internal, edge }
+  return { remote, internal, edge, grpc }
+}
+
+/** `application/grpc`, alone, with a codec (`+proto`) or with parameters. */
+function isGrpcType(type: string): boolean {
+  return type.startsWith('application/grpc') && (type.length === 16 || type[16] === '+' || type[16] === ';')
 }
 
 function isTrailers(token: string): boolean {

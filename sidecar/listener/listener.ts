@@ -53,6 +53,9 @@ class ListenerStats {
   readonly cxOverflow: Counter
   readonly noFilterChainMatch: Counter
   readonly cxLengthMs: Histogram
+  /** Envoy has these per worker as well; there is one here. */
+  readonly workerCxTotal: Counter
+  readonly workerCxActive: Gauge
   constructor(scope: StatsScope) {
     this.cxTotal = scope.counter('downstream_cx_total')
     this.cxActive = scope.gauge('downstream_cx_active')
@@ -60,6 +63,9 @@ class ListenerStats {
     this.cxOverflow = scope.counter('downstream_cx_overflow')
     this.noFilterChainMatch = scope.counter('no_filter_chain_match')
     this.cxLengthMs = scope.histogram('downstream_cx_length_ms')
+    const worker = scope.scope('worker_0')
+    this.workerCxTotal = worker.counter('downstream_cx_total')
+    this.workerCxActive = worker.gauge('downstream_cx_active')
     scope.counter('downstream_cx_overload_reject')
     scope.counter('downstream_global_cx_overflow')
     scope.counter('downstream_cx_transport_socket_connect_timeout')
@@ -121,12 +127,14 @@ export class Listener {
     }
     const chain = this.#chainOf(connection)
     stats.cxTotal.inc()
+    stats.workerCxTotal.inc()
     if (chain === undefined) {
       stats.noFilterChainMatch.inc()
       stats.cxDestroy.inc()
       return undefined
     }
     stats.cxActive.inc()
+    stats.workerCxActive.inc()
     const info: DownstreamConnectionInfo = {
       id: connection.id,
       directRemote: connection.remote,
@@ -156,6 +164,7 @@ export class Listener {
   #onClosed(connection: Connection, held: Held): void {
     const stats = this.#stats
     stats.cxActive.dec()
+    stats.workerCxActive.dec()
     stats.cxDestroy.inc()
     stats.cxLengthMs.record(this.#clock.now() - held.startMs)
     this.#connections.delete(connection)
@@ -174,7 +183,9 @@ export class Listener {
       next.#connections.set(connection, held)
       held.owner = next
       this.#stats.cxActive.dec()
+      this.#stats.workerCxActive.dec()
       next.#stats.cxActive.inc()
+      next.#stats.workerCxActive.inc()
     }
   }
 

@@ -255,7 +255,7 @@ function commonSettings(route: Route, parent: RouteParent, mistakes: Mistakes): 
   }
 }
 
-/** Routes that answer by themselves, and those that do nothing. */
+/** Routes that answer by themselves, and those that lead nowhere. */
 function answerSettings(
   route: Route,
   match: CompiledMatch,
@@ -272,7 +272,8 @@ function answerSettings(
     const answer = directResponse(route.directResponse, parent.maxDirectResponseBodyBytes, place)
     return { kind: 'direct_response', directResponse: answer }
   }
-  if (route.nonForwardingAction !== undefined) return { kind: 'non_forwarding' }
+  // Envoy treats it as a route to a cluster that does not exist (measured): 503, NC.
+  if (route.nonForwardingAction !== undefined) return { kind: 'cluster' }
   if (route.filterAction !== undefined) mistakes.error('filter_action', 'is not supported')
   else mistakes.error('', 'needs one of route, redirect, direct_response, non_forwarding_action')
   return {}
@@ -300,7 +301,8 @@ function forwardSettings(
     clusterName: action.cluster ?? '',
     clusterNotFoundResponseCode: NOT_FOUND_STATUS[action.clusterNotFoundResponseCode],
     priority: action.priority === 'HIGH' ? Priority.High : Priority.Default,
-    timeoutMs: action.timeout ?? DEFAULT_TIMEOUT_MS,
+    // With `max_stream_duration` the connection manager sees to the time, and the router has no timeout (Envoy).
+    timeoutMs: action.maxStreamDuration === undefined ? (action.timeout ?? DEFAULT_TIMEOUT_MS) : 0,
     idleTimeoutMs: action.idleTimeout,
     flushTimeoutMs: action.flushTimeout,
     maxStreamDurationMs: action.maxStreamDuration?.maxStreamDuration,

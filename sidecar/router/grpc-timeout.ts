@@ -48,6 +48,11 @@ export class GrpcDeadlines {
     return heeds ? new GrpcDeadlines(action) : undefined
   }
 
+  /** Whether `grpc-timeout` bounds the response rather than the stream. */
+  get limitsResponse(): boolean {
+    return this.#responseMax !== undefined
+  }
+
   /** How long the whole stream may last by its `grpc-timeout`; undefined where that does not count. */
   streamDuration(headers: RequestHeaders): number | undefined {
     const max = this.#streamMax

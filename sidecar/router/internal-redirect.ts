@@ -150,12 +150,10 @@ function restore(request: RequestHeaders, before: Before): void {
 function absoluteUrl(location: string | undefined): { scheme: string; authority: string; path: string } | undefined {
   const parts = /^(https?):\/\/([^/?#]+)([^#]*)/i.exec(location ?? '')
   if (parts === null) return undefined
-  const path = parts[3]!
-  return {
-    scheme: parts[1]!.toLowerCase(),
-    authority: parts[2]!,
-    path: path.startsWith('/') ? path : `/${path}`,
-  }
+  const path = parts[3] === '' ? '/' : parts[3]!
+  // `http://host?query` names no path that a route could match.
+  if (!path.startsWith('/')) return undefined
+  return { scheme: parts[1]!.toLowerCase(), authority: parts[2]!, path }
 }
 
 /** Compiles the policy of a `RouteAction`, the current message of `mistakes`, in its new form or its old one. */

@@ -111,7 +111,7 @@ export class MirrorRequest implements ResponseDecoder, PoolCallbacks, LoadBalanc
   }
   onInformational(): void {}
   onResponseHeaders(headers: ResponseHeaders, endStream: boolean): void {
-    this.#cluster.requestStats.response(headers.status, '')
+    this.#cluster.requestStats.chargeResponse(headers.status, false)
     if (endStream) this.#complete()
   }
   onResponseData(_data: BodyChunk, endStream: boolean): void {
@@ -135,8 +135,7 @@ export class MirrorRequest implements ResponseDecoder, PoolCallbacks, LoadBalanc
 
   #complete(): void {
     if (this.#over) return
-    this.#cluster.requestStats.completed.inc()
-    this.#cluster.requestStats.time.record(this.#context.clock.now() - this.#startedMs)
+    this.#cluster.requestStats.chargeTime(this.#context.clock.now() - this.#startedMs, false)
     this.#end()
   }
 

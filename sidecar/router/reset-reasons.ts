@@ -28,6 +28,8 @@ const REASONS: Readonly<Record<FailureKind, ResetReason>> = {
 }
 
 export function resetReason(failure: StreamFailure): ResetReason {
+  // An RST on HTTP/1.1 ends the connection and with it the request; only HTTP/2 can reset a stream alone.
+  if (failure.kind === 'reset' && failure.flag === ResponseFlag.UpstreamConnectionTermination) return REASONS.terminated
   return REASONS[failure.kind] ?? UNKNOWN
 }
 

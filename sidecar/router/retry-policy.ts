@@ -128,6 +128,15 @@ export function parseGrpcRetryOn(text: string): number {
   return parse(text, GRPC_NAMES)
 }
 
+/** Whether every name of a list is a condition that exists, for `strict_check_headers`. */
+export function knowsRetryOn(text: string): boolean {
+  return text.split(',').every(name => HTTP_NAMES.has(name.trim()))
+}
+
+export function knowsGrpcRetryOn(text: string): boolean {
+  return text.split(',').every(name => GRPC_NAMES.has(name.trim()))
+}
+
 function parse(text: string, names: ReadonlyMap<string, number>): number {
   let on = 0
   for (const name of text.split(',')) on |= names.get(name.trim()) ?? 0

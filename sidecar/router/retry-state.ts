@@ -11,6 +11,7 @@ import type { RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { StreamFailure } from '../codec/stream.ts'
 import type { Host } from '../upstream/host.ts'
 import { isConnectionFailure } from './reset-reasons.ts'
+import type { ChargeTargets } from './response-charges.ts'
 import { DEFAULT_RETRY_POLICY, parseGrpcRetryOn, parseRetryOn, RetryOn, type RetryPolicy } from './retry-policy.ts'
 
 export const RetryVerdict = {
@@ -29,6 +30,7 @@ export class RetryState {
   readonly #cluster: Cluster
   readonly #priority: Priority
   readonly #random: Random
+  readonly #charges: ChargeTargets | undefined
   readonly #on: number
   #remaining: number
   #attempts = 0
@@ -48,7 +50,9 @@ export class RetryState {
     cluster: Cluster,
     priority: Priority,
     random: Random,
+    charges: ChargeTargets | undefined,
   ) {
+    this.#charges = charges
     this.#policy = policy
     this.#on = on
     this.#remaining = retries
@@ -69,6 +73,7 @@ export class RetryState {
     cluster: Cluster,
     priority: Priority,
     random: Random,
+    charges: ChargeTargets | undefined,
   ): RetryState | undefined {
     const steered = hasSteeringHeader(headers.list)
     if (policy === undefined && !steered) return undefined
@@ -93,7 +98,7 @@ export class RetryState {
     if (on === 0) return undefined
     const matchers = base.retriableRequestHeaders
     if (matchers.length > 0 && !matchers.some(matcher => matcher.matches(headers))) return undefined
-    return new RetryState(base, on, retries, codes, names, cluster, priority, random)
+    return new RetryState(base, on, retries, codes, names, cluster, priority, random, charges)
   }
 
   /** For responses that came: by status, by headers, by gRPC status in the headers. */
@@ -158,24 +163,35 @@ export class RetryState {
   #judge(wanted: boolean): RetryVerdict {
     // The place is given back even when no further retry follows: the attempt that held it is over.
     this.release()
+    const { requestStats } = this.#cluster
     if (!wanted) {
-      if (this.#attempts > 0) this.#cluster.requestStats.retrySuccess.inc()
+      if (this.#attempts > 0) {
+        requestStats.retrySuccess.inc()
+        this.#charges?.virtualCluster?.retrySuccess.inc()
+        this.#charges?.route?.retrySuccess.inc()
+      }
       return RetryVerdict.No
     }
     if (this.#remaining === 0) {
-      this.#cluster.requestStats.retryLimitExceeded.inc()
+      requestStats.retryLimitExceeded.inc()
+      this.#charges?.virtualCluster?.retryLimitExceeded.inc()
+      this.#charges?.route?.retryLimitExceeded.inc()
       return RetryVerdict.LimitExceeded
     }
     const { retries } = this.#cluster.resources(this.#priority)
     if (!retries.canCreate()) {
-      this.#cluster.requestStats.retryOverflow.inc()
+      requestStats.retryOverflow.inc()
+      this.#charges?.virtualCluster?.retryOverflow.inc()
+      this.#charges?.route?.retryOverflow.inc()
       return RetryVerdict.Overflow
     }
     this.#remaining--
     this.#attempts++
     retries.take()
     this.#holdsRetry = true
-    this.#cluster.requestStats.retry.inc()
+    requestStats.retry.inc()
+    this.#charges?.virtualCluster?.retry.inc()
+    this.#charges?.route?.retry.inc()
     return RetryVerdict.Yes
   }
 

@@ -30,7 +30,7 @@ import type { PathRewrite } from './path-rewrite.ts'
 import { ownLocation, type Redirect, type SslRedirect } from './redirect.ts'
 import type { RetryPolicy } from './retry-policy.ts'
 
-export type RouteKind = 'cluster' | 'redirect' | 'direct_response' | 'non_forwarding'
+export type RouteKind = 'cluster' | 'redirect' | 'direct_response'
 
 export interface VirtualCluster {
   readonly name: string
@@ -181,6 +181,10 @@ export class RouteEntry implements MatchedRoute {
   /** The route's own `timeout`: 15 s by default, 0 for none. */
   get timeoutMs(): number {
     return this.#settings.timeoutMs
+  }
+  /** `max_grpc_timeout` is set: the upstream's `grpc-timeout` becomes what is left of ours. */
+  get limitsGrpcTimeout(): boolean {
+    return this.#settings.grpcDeadlines?.limitsResponse === true
   }
   get idleTimeoutMs(): number | undefined {
     return this.#settings.idleTimeoutMs

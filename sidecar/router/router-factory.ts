@@ -5,12 +5,16 @@ import type { CallTarget, FailureOrigin } from '../failure-origin/contract.ts'
 import type { FilterContext, HttpFilterFactory } from '../filter-chain/http-filter.ts'
 import type { StatsScope } from '../observability/stats.ts'
 import type { Host } from '../upstream/host.ts'
-import { type CallTargets, type RouterConfig, RouterFilter, type RouterStats } from './router-filter.ts'
+import { ResponseCharges } from './response-charges.ts'
+import { RouterFilter } from './router-filter.ts'
+import type { CallTargets, RouterConfig, RouterStats } from './router-settings.ts'
 
 /** The context of a connection manager gives the router more than other filters get. */
 export interface RouterContext extends FilterContext {
   readonly clusters: Clusters & FilterContext['clusters']
   readonly failureOrigin: FailureOrigin
+  /** Zone of this node, '' where it has none. */
+  readonly localZone: string
 }
 
 export const router: HttpFilterFactory<RouterConfig> = {
@@ -21,14 +25,19 @@ export const router: HttpFilterFactory<RouterConfig> = {
     return {
       suppressEnvoyHeaders: message.suppressEnvoyHeaders,
       respectExpectedRequestTimeout: message.respectExpectedRqTimeout,
-      strictCheckHeaders: message.strictCheckHeaders,
+      strictCheckHeaders: message.strictCheckHeaders.map(name => name.toLowerCase()),
+      dynamicStats: message.dynamicStats ?? true,
     }
   },
   create(config, context) {
-    const { clusters, failureOrigin } = context as RouterContext
-    const stats = routerStats(context.stats)
-    const targets = new Targets(failureOrigin)
-    return () => new RouterFilter(config, context, clusters, stats, targets)
+    const { clusters, failureOrigin, localZone } = context as RouterContext
+    const parts = {
+      config,
+      stats: routerStats(context.stats),
+      targets: new Targets(failureOrigin),
+      charges: new ResponseCharges(context.rootStats, config.dynamicStats, localZone),
+    }
+    return () => new RouterFilter(parts, context, clusters)
   },
 }
 
@@ -59,14 +68,14 @@ function routerStats(scope: StatsScope): RouterStats {
   scope.counter('passthrough_internal_redirect_too_many_redirects')
   scope.counter('passthrough_internal_redirect_no_route')
   scope.counter('passthrough_internal_redirect_predicate')
+  scope.counter('rq_redirect')
+  scope.counter('rq_overload_local_reply')
   return {
     noRoute: scope.counter('no_route'),
     noCluster: scope.counter('no_cluster'),
     rqTotal: scope.counter('rq_total'),
     rqDirectResponse: scope.counter('rq_direct_response'),
-    rqRedirect: scope.counter('rq_redirect'),
     rqResetAfterDownstreamResponseStarted: scope.counter('rq_reset_after_downstream_response_started'),
-    rqOverloadLocalReply: scope.counter('rq_overload_local_reply'),
     internalRedirectSucceeded: scope.counter('passthrough_internal_redirect_total'),
     internalRedirectFailed: scope.counter('passthrough_internal_redirect_failed'),
   }

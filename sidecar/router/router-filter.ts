@@ -15,52 +15,29 @@ import { Timer } from '../base/timer-wheel.ts'
 import type { Cluster, Clusters, LoadBalancerContext, Priority } from '../cluster/cluster.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk, StreamFailure } from '../codec/stream.ts'
-import type { AttemptFacts, CallTarget, StreamFailures } from '../failure-origin/contract.ts'
+import type { StreamFailures } from '../failure-origin/contract.ts'
 import { type FilterContext, FilterStatus, type HttpFilter, type HttpStream } from '../filter-chain/http-filter.ts'
 import type { UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
-import type { Counter } from '../observability/stats.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
-import { type Host, HostHealth } from '../upstream/host.ts'
+import type { Host } from '../upstream/host.ts'
+import { factsOf, factsOfNoHost } from './failure-facts.ts'
+import { isGrpcRequest } from './grpc-timeout.ts'
 import { type MirrorRequest, startMirrors } from './mirror.ts'
-import { resetDetails, resetReason } from './reset-reasons.ts'
+import { announceTimeout, strictCheck, type Timeouts, timeoutsFor } from './request-steering.ts'
+import { isConnectionFailure, resetDetails, resetReason } from './reset-reasons.ts'
+import type { ChargeTargets } from './response-charges.ts'
 import { RetryState, RetryVerdict } from './retry-state.ts'
 import type { RouteEntry } from './route-entry.ts'
+import type { RouterParts } from './router-settings.ts'
 import { UpstreamRequest } from './upstream-request.ts'
 
-export interface RouterConfig {
-  /** `suppress_envoy_headers`: adds none of the `x-envoy-…` headers. */
-  readonly suppressEnvoyHeaders: boolean
-  readonly respectExpectedRequestTimeout: boolean
-  readonly strictCheckHeaders: readonly string[]
-}
-
-/** Stats below `http.<stat_prefix>.` that the router charges. */
-export interface RouterStats {
-  readonly noRoute: Counter
-  readonly noCluster: Counter
-  readonly rqTotal: Counter
-  readonly rqDirectResponse: Counter
-  readonly rqRedirect: Counter
-  readonly rqResetAfterDownstreamResponseStarted: Counter
-  readonly internalRedirectSucceeded: Counter
-  readonly internalRedirectFailed: Counter
-  readonly rqOverloadLocalReply: Counter
-}
-
-/** Callees as failure location knows them: looked up once per cluster and per host that has a name of its own. */
-export interface CallTargets {
-  ofCluster(cluster: Cluster): CallTarget
-  /** For a host that names a service of its own. */
-  ofHost(cluster: Cluster, host: Host): CallTarget
-}
+const NO_TIMEOUTS: Timeouts = Object.freeze({ response: 0, perTry: 0, perTryIdle: 0, status: 504 })
 
 export class RouterFilter implements HttpFilter, LoadBalancerContext {
-  readonly #config: RouterConfig
+  readonly #parts: RouterParts
   readonly #context: FilterContext
   readonly #clusters: Clusters
-  readonly #stats: RouterStats
-  readonly #targets: CallTargets
   #stream!: HttpStream
   #info!: StreamInfo
   #headers!: RequestHeaders
@@ -77,30 +54,24 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   #trailers: HeaderMap | undefined = undefined
   #responding = false
   #done = false
-  #timeoutMs = 0
-  #perTryTimeoutMs = 0
+  #timeouts: Timeouts = NO_TIMEOUTS
+  #charges: ChargeTargets | undefined = undefined
+  #internal = false
   #responseTimer: Timer | undefined = undefined
   #backOffTimer: Timer | undefined = undefined
   #downstreamSlow = false
   /** The one retry of our own, for keep-alive races, is spent or no longer possible. */
   #graceUsed = false
   #mirrors: readonly MirrorRequest[] | undefined = undefined
-  #startedMs = 0
+  /** When the request was complete, 0 while it is not. */
+  #completeMs = 0
   #failures: StreamFailures | undefined = undefined
   #spans: UpstreamSpans | undefined = undefined
 
-  constructor(
-    config: RouterConfig,
-    context: FilterContext,
-    clusters: Clusters,
-    stats: RouterStats,
-    targets: CallTargets,
-  ) {
-    this.#targets = targets
-    this.#config = config
+  constructor(parts: RouterParts, context: FilterContext, clusters: Clusters) {
+    this.#parts = parts
     this.#context = context
     this.#clusters = clusters
-    this.#stats = stats
   }
 
   // Filter callbacks.
@@ -110,10 +81,11 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     this.#info = stream.info
     this.#headers = headers
     this.#requestEnded = endStream
-    this.#stats.rqTotal.inc()
+    const { stats } = this.#parts
+    stats.rqTotal.inc()
     const route = stream.route as RouteEntry | undefined
     if (route === undefined) {
-      this.#stats.noRoute.inc()
+      stats.noRoute.inc()
       return stream.sendLocalReply({
         status: 404,
         details: 'route_not_found',
@@ -125,7 +97,8 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (route.kind !== 'cluster') return this.#answerFromRoute(stream, headers, route)
     const cluster = this.#clusters.get(route.clusterName)
     if (cluster === undefined) {
-      this.#stats.noCluster.inc()
+      stats.noCluster.inc()
+      this.#info.clusterName = ''
       return stream.sendLocalReply({
         status: route.clusterNotFoundResponseCode,
         details: 'cluster_not_found',
@@ -134,6 +107,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     }
     this.#cluster = cluster
     this.#info.clusterName = cluster.name
+    this.#internal = headers.get('x-envoy-internal') === 'true'
     this.#priority = route.priority
     return this.#begin(stream, headers, route, cluster, endStream)
   }
@@ -168,11 +142,8 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
 
   onStreamEnd(): void {
     const upstream = this.#upstream
-    if (!this.#done && upstream !== undefined) {
-      // The caller went away, or was answered by somebody else.
-      this.#cluster.requestStats.cancelled.inc()
-      this.#spans?.attemptEnded(undefined, undefined)
-    }
+    // The caller went away, or was answered by somebody else.
+    if (!this.#done && upstream !== undefined) this.#spans?.attemptEnded(undefined, undefined)
     this.#finish()
     this.#upstream = undefined
     upstream?.abandon()
@@ -180,13 +151,10 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   }
 
   #answerFromRoute(stream: HttpStream, headers: RequestHeaders, route: RouteEntry): FilterStatus {
-    this.#stats.rqDirectResponse.inc()
+    this.#parts.stats.rqDirectResponse.inc()
     const added: [string, string][] = []
     const location = route.redirectLocation(headers, stream.info)
-    if (location !== undefined) {
-      this.#stats.rqRedirect.inc()
-      added.push(['location', location])
-    }
+    if (location !== undefined) added.push(['location', location])
     const { status } = route.directResponse
     const body = route.directResponseBody(headers, stream.info)
     this.#answeredByRoute = true
@@ -207,27 +175,42 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     cluster: Cluster,
     endStream: boolean,
   ): FilterStatus {
-    const suppress = this.#config.suppressEnvoyHeaders
-    this.#resolveTimeouts(headers, route)
-    this.#retry = RetryState.create(route.retryPolicy, headers, cluster, this.#priority, this.#context.random)
-    route.finalizeRequestHeaders(headers, stream.info, !suppress)
+    const { config, charges, targets } = this.#parts
+    const { info } = stream
+    this.#charges = charges.targets(route, headers)
+    this.#charges?.virtualCluster?.total.inc()
+    this.#charges?.route?.total.inc()
+    info.virtualClusterName = route.virtualCluster(headers)
+    if (config.strictCheckHeaders.length > 0) {
+      const refusal = strictCheck(headers, config.strictCheckHeaders)
+      if (refusal !== undefined) return stream.sendLocalReply(refusal)
+    }
+    info.attemptCount = 1
+    const insert = !config.suppressEnvoyHeaders
+    route.finalizeRequestHeaders(headers, info, insert)
+    const timeouts = timeoutsFor(headers, route, config)
+    this.#timeouts = timeouts
+    this.#retry = RetryState.create(
+      route.retryPolicy,
+      headers,
+      cluster,
+      this.#priority,
+      this.#context.random,
+      this.#charges,
+    )
     this.#spans = stream.upstreamSpans
     const host = cluster.chooseHost(this)
     const failures = stream.failures
     if (failures !== undefined) {
       this.#failures = failures
-      const wireSpanId = this.#spans?.wireSpanId ?? ''
-      failures.routed(this.#targets.ofCluster(cluster), stream.info.requestId, headers.path, wireSpanId)
-      this.#timeoutMs = failures.limitTimeout(this.#timeoutMs, this.#context.clock.now())
-      if (this.#timeoutMs > 0 && this.#timeoutMs < 1) return this.#replyDeadlineSpent(stream)
+      failures.routed(targets.ofCluster(cluster), info.requestId, headers.path, this.#spans?.wireSpanId ?? '')
+      timeouts.response = failures.limitTimeout(timeouts.response, this.#context.clock.now())
+      if (timeouts.response > 0 && timeouts.response < 1) return this.#replyDeadlineSpent(stream)
     }
-    const expected =
-      this.#perTryTimeoutMs > 0 && this.#perTryTimeoutMs < this.#timeoutMs ? this.#perTryTimeoutMs : this.#timeoutMs
-    if (!suppress && expected > 0) headers.set('x-envoy-expected-rq-timeout-ms', String(Math.round(expected)))
+    announceTimeout(headers, route, timeouts, 0, insert)
     if (route.mirrorPolicies.length > 0) {
-      this.#mirrors = startMirrors(route, headers, stream.info, this.#clusters, this.#context, endStream)
+      this.#mirrors = startMirrors(route, headers, info, this.#clusters, this.#context, endStream)
     }
-    this.#startedMs = this.#context.clock.now()
     if (endStream) this.#onRequestComplete()
     this.#startAttempt(host)
     return FilterStatus.Stop
@@ -245,31 +228,15 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     })
   }
 
-  #resolveTimeouts(headers: RequestHeaders, route: RouteEntry): void {
-    this.#timeoutMs = route.timeoutFor(headers)
-    this.#perTryTimeoutMs = route.retryPolicy?.perTryTimeoutMs ?? 0
-    // Present only where the connection manager let them through: internal callers.
-    const timeout = headers.get('x-envoy-upstream-rq-timeout-ms')
-    if (timeout !== undefined) {
-      if (/^\d{1,12}$/.test(timeout)) this.#timeoutMs = Number(timeout)
-      headers.delete('x-envoy-upstream-rq-timeout-ms')
-    }
-    const perTry = headers.get('x-envoy-upstream-rq-per-try-timeout-ms')
-    if (perTry !== undefined) {
-      if (/^\d{1,12}$/.test(perTry)) this.#perTryTimeoutMs = Number(perTry)
-      headers.delete('x-envoy-upstream-rq-per-try-timeout-ms')
-    }
-    if (this.#config.respectExpectedRequestTimeout) {
-      const expected = headers.get('x-envoy-expected-rq-timeout-ms')
-      if (expected !== undefined && /^\d{1,12}$/.test(expected)) this.#timeoutMs = Number(expected)
-    }
-    if (this.#timeoutMs > 0 && this.#perTryTimeoutMs >= this.#timeoutMs) this.#perTryTimeoutMs = 0
-  }
-
   #onRequestComplete(): void {
-    if (this.#timeoutMs === 0 || this.#responseTimer !== undefined || this.#done) return
-    this.#responseTimer = new Timer(() => this.#onResponseTimeout())
-    this.#context.timers.start(this.#responseTimer, this.#timeoutMs)
+    if (this.#completeMs > 0 || this.#done) return
+    this.#completeMs = this.#context.clock.now()
+    const { response } = this.#timeouts
+    if (response > 0) {
+      this.#responseTimer = new Timer(() => this.#onResponseTimeout())
+      this.#context.timers.start(this.#responseTimer, response)
+    }
+    this.#upstream?.onRequestComplete()
   }
 
   // Attempts.
@@ -293,15 +260,12 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     const route = this.#route
     if (route.autoHostRewrite && host.hostname !== '') route.rewriteHost(headers, host.hostname)
     if (route.includeAttemptCountInRequest) headers.set('x-envoy-attempt-count', String(this.#attempt))
-    if (this.#attempt > 1 && !this.#config.suppressEnvoyHeaders && headers.has('x-envoy-expected-rq-timeout-ms')) {
-      const left = this.#timeoutMs - (this.#context.clock.now() - this.#startedMs)
-      const expected = this.#perTryTimeoutMs > 0 && this.#perTryTimeoutMs < left ? this.#perTryTimeoutMs : left
-      if (this.#timeoutMs > 0 && expected > 0) {
-        headers.set('x-envoy-expected-rq-timeout-ms', String(Math.round(expected)))
-      }
+    if (this.#attempt > 1 && this.#completeMs > 0) {
+      const elapsed = this.#context.clock.now() - this.#completeMs
+      announceTimeout(headers, route, this.#timeouts, elapsed, !this.#parts.config.suppressEnvoyHeaders)
     }
     this.#retry?.onHostAttempted(host)
-    if (host.serviceName !== '') this.#failures?.retarget(this.#targets.ofHost(cluster, host))
+    if (host.serviceName !== '') this.#failures?.retarget(this.#parts.targets.ofHost(cluster, host))
     this.#spans?.attemptStarted(headers, {
       clusterName: cluster.name,
       hostText: host.addressText,
@@ -324,18 +288,15 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
 
   #replyNoHealthyHost(): void {
     this.#cluster.stats.counter('upstream_cx_none_healthy').inc()
-    this.#failures?.attemptFailed({
-      kind: 'no_host',
-      details: this.#cluster.discoveryFailure,
-      noHost: whyNoHost(this.#cluster),
-      lastFailure: lastFailureOf(this.#cluster),
-    })
+    this.#failures?.attemptFailed(factsOfNoHost(this.#cluster))
     this.#finish()
+    this.#charge(503, undefined, undefined)
     this.#stream.sendLocalReply({
       status: 503,
       details: 'no_healthy_upstream',
       body: 'no healthy upstream',
       flag: ResponseFlag.NoHealthyUpstream,
+      headers: this.#replyHeaders(false),
     })
   }
 
@@ -368,7 +329,31 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   /** The attempt has its connection and the head has been written. */
   onUpstreamReady(upstream: UpstreamRequest): void {
     if (upstream !== this.#upstream) return
-    if (this.#perTryTimeoutMs > 0) upstream.startPerTryTimeout(this.#perTryTimeoutMs)
+    const { perTry, perTryIdle } = this.#timeouts
+    if (this.#completeMs > 0) {
+      if (perTry > 0) upstream.startPerTryTimeout(perTry)
+      if (perTryIdle > 0) upstream.startPerTryIdleTimeout(perTryIdle)
+    }
+    if (this.#cluster.maxStreamDurationMs > 0) upstream.startMaxDuration(this.#cluster.maxStreamDurationMs)
+  }
+
+  /** The attempt had its connection before the request was complete. */
+  get timeouts(): Timeouts {
+    return this.#timeouts
+  }
+
+  #charge(status: number, host: Host | undefined, response: ResponseHeaders | undefined): void {
+    this.#parts.charges.response(status, this.#cluster, host, response, this.#internal, this.#charges)
+  }
+
+  /** Headers of answers that we make for the upstream. */
+  #replyHeaders(overloaded: boolean): [string, string][] {
+    const headers: [string, string][] = []
+    if (overloaded && !this.#parts.config.suppressEnvoyHeaders) headers.push(['x-envoy-overloaded', 'true'])
+    if (this.#attempt > 0 && this.#route.includeAttemptCountInResponse) {
+      headers.push(['x-envoy-attempt-count', String(this.#attempt)])
+    }
+    return headers
   }
 
   onUpstreamBackpressure(upstream: UpstreamRequest, above: boolean): void {
@@ -393,12 +378,12 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (this.#retry !== undefined) {
       const verdict = failures?.mayRetry() === false ? RetryVerdict.No : this.#retry.onResponse(headers)
       if (verdict === RetryVerdict.Yes && this.#canRepeat()) {
-        this.#chargeRetried(headers.status)
+        this.#parts.charges.retried(headers.status, cluster)
         failures?.attemptRetried(this.#info)
         this.#upstream = undefined
         if (endStream) upstream.release()
         else upstream.abandon()
-        this.#waitAndRetry()
+        this.#waitAndRetry(false)
         return
       }
       this.#flagVerdict(verdict)
@@ -410,11 +395,11 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (info.responseCodeDetails === '') info.responseCodeDetails = 'via_upstream'
     const now = this.#context.clock.now()
     info.firstUpstreamRxByteMs = now
-    if (!this.#config.suppressEnvoyHeaders) {
-      headers.set('x-envoy-upstream-service-time', String(Math.floor(now - this.#startedMs)))
+    if (!this.#parts.config.suppressEnvoyHeaders && this.#completeMs > 0) {
+      headers.set('x-envoy-upstream-service-time', String(Math.floor(now - this.#completeMs)))
     }
     if (route.includeAttemptCountInResponse) headers.set('x-envoy-attempt-count', String(this.#attempt))
-    cluster.requestStats.response(headers.status, '')
+    this.#charge(headers.status, host, headers)
     route.finalizeResponseHeaders(headers, this.#headers, info)
     if (endStream) this.#finishUpstream(now)
     this.#stream.respondHeaders(headers, endStream)
@@ -436,18 +421,19 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (upstream !== this.#upstream) return
     const host = upstream.host
     const cluster = this.#cluster
-    this.#info.upstreamTransportFailure = failure.details
+    if (isConnectionFailure(failure.kind)) this.#info.upstreamTransportFailure = failure.details
+    // The queue was full before any host came into it.
+    else if (failure.limit === 'pending') this.#info.upstreamHost = undefined
     host.stats.rqError.inc()
     host.lastFailure = resetReason(failure).text + (failure.details === '' ? '' : `: ${failure.details}`)
     host.lastFailureAtMs = this.#context.clock.wall()
     if (failure.kind !== 'overflow') {
       cluster.outlier.onLocalOriginFailure(host, failure.kind === 'connect_timeout' ? 'timeout' : 'connect_failed')
     }
-    if (failure.kind === 'reset' || failure.kind === 'terminated') cluster.requestStats.rxReset.inc()
     this.#upstream = undefined
     this.#failures?.attemptFailed(factsOf(failure, upstream))
     if (this.#responding) {
-      this.#stats.rqResetAfterDownstreamResponseStarted.inc()
+      this.#chargeCutResponse()
       this.#finish()
       this.#stream.resetResponse({
         ...failure,
@@ -457,28 +443,63 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
       return
     }
     this.#spans?.attemptEnded(undefined, failure)
-    if (!this.#retryAfterReset(upstream, failure)) this.#replyReset(failure)
+    if (!this.#retryAfterReset(upstream, failure)) this.#replyReset(upstream.host, failure)
   }
 
-  onPerTryTimeout(upstream: UpstreamRequest): void {
+  /** `idle`: nothing moved for too long, which may happen after the head as well. */
+  onPerTryTimeout(upstream: UpstreamRequest, idle: boolean): void {
     if (upstream !== this.#upstream) return
     const cluster = this.#cluster
-    cluster.requestStats.perTryTimeout.inc()
+    if (idle) cluster.requestStats.perTryIdleTimeout.inc()
+    else cluster.requestStats.perTryTimeout.inc()
     upstream.host.stats.rqTimeout.inc()
     cluster.outlier.onLocalOriginFailure(upstream.host, 'timeout')
     this.#upstream = undefined
     upstream.abandon()
     this.#failures?.attemptFailed({ kind: 'per_try_timeout', details: '', host: upstream.host.addressText })
-    this.#spans?.attemptEnded(undefined, undefined)
-    const verdict = this.#retry?.onPerTryTimeout() ?? RetryVerdict.No
-    if (verdict === RetryVerdict.Yes && this.#canRepeat()) {
-      this.#failures?.attemptRetried(this.#info)
-      this.#chargeRetried(504)
-      this.#waitAndRetry()
-      return
+    if (!this.#responding) {
+      this.#spans?.attemptEnded(undefined, undefined)
+      const verdict = this.#retry?.onPerTryTimeout() ?? RetryVerdict.No
+      if (verdict === RetryVerdict.Yes && this.#canRepeat()) {
+        this.#failures?.attemptRetried(this.#info)
+        this.#waitAndRetry(true)
+        return
+      }
+      this.#flagVerdict(verdict)
     }
-    this.#flagVerdict(verdict)
-    this.#replyTimeout('upstream_per_try_timeout')
+    this.#replyTimeout(upstream.host, idle ? 'upstream_per_try_idle_timeout' : 'upstream_per_try_timeout')
+  }
+
+  /** The cluster's `max_stream_duration` is over. */
+  onUpstreamMaxDuration(upstream: UpstreamRequest): void {
+    if (upstream !== this.#upstream) return
+    this.#cluster.requestStats.maxDurationReached.inc()
+    this.#upstream = undefined
+    upstream.abandon()
+    this.#failures?.attemptFailed({ kind: 'route_timeout', details: '', host: upstream.host.addressText })
+    if (!this.#responding) {
+      this.#spans?.attemptEnded(undefined, undefined)
+      const verdict = this.#retry?.onPerTryTimeout() ?? RetryVerdict.No
+      if (verdict === RetryVerdict.Yes && this.#canRepeat()) {
+        this.#failures?.attemptRetried(this.#info)
+        this.#waitAndRetry(false)
+        return
+      }
+      this.#flagVerdict(verdict)
+    }
+    const flag = ResponseFlag.UpstreamMaxStreamDurationReached
+    const details = 'upstream_max_stream_duration_reached'
+    this.#finish()
+    if (this.#responding) this.#stream.resetResponse({ origin: 'local', kind: 'timeout', flag, details })
+    else {
+      this.#stream.sendLocalReply({
+        status: this.#completeMs > 0 ? 504 : 408,
+        details,
+        body: 'upstream max stream duration reached',
+        flag,
+        headers: this.#replyHeaders(false),
+      })
+    }
   }
 
   #onResponseTimeout(): void {
@@ -490,6 +511,8 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     }
     const cluster = this.#cluster
     cluster.requestStats.timeout.inc()
+    this.#charges?.virtualCluster?.timeout.inc()
+    this.#charges?.route?.timeout.inc()
     const upstream = this.#upstream
     if (upstream !== undefined) {
       upstream.host.stats.rqTimeout.inc()
@@ -499,44 +522,49 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     }
     this.#failures?.attemptFailed({ kind: 'route_timeout', details: '', host: upstream?.host.addressText })
     this.#spans?.attemptEnded(undefined, undefined)
-    this.#replyTimeout('response_timeout')
+    this.#replyTimeout(upstream?.host, 'response_timeout')
   }
 
-  #replyTimeout(details: string): void {
+  #replyTimeout(host: Host | undefined, details: string): void {
+    const flag = ResponseFlag.UpstreamRequestTimeout
     if (this.#responding) {
+      this.#chargeCutResponse()
       this.#finish()
-      this.#stream.resetResponse({
-        origin: 'local',
-        kind: 'timeout',
-        flag: ResponseFlag.UpstreamRequestTimeout,
-        details,
-      })
+      this.#stream.resetResponse({ origin: 'local', kind: 'timeout', flag, details })
       return
     }
+    const { status } = this.#timeouts
+    const headers = this.#replyHeaders(false)
     this.#finish()
-    this.#cluster.requestStats.response(504, '')
+    this.#charge(status, host, undefined)
     this.#stream.sendLocalReply({
-      status: 504,
+      status,
       details,
-      body: 'upstream request timeout',
-      flag: ResponseFlag.UpstreamRequestTimeout,
+      body: status === 504 ? 'upstream request timeout' : '',
+      flag,
+      headers,
     })
   }
 
-  #replyReset(failure: StreamFailure): void {
+  #replyReset(host: Host, failure: StreamFailure): void {
     const reason = resetReason(failure)
-    const status = failure.kind === 'protocol_error' || failure.kind === 'headers_too_large' ? 502 : 503
+    const status = failure.kind === 'headers_too_large' || reason.flag === ResponseFlag.UpstreamProtocolError ? 502 : 503
     const retried = this.#attempt > 1 ? 'retried and the latest ' : ''
-    const overloaded = failure.kind === 'overflow' && !this.#config.suppressEnvoyHeaders
+    const headers = this.#replyHeaders(failure.kind === 'overflow')
     this.#finish()
-    this.#cluster.requestStats.response(status, '')
+    this.#charge(status, host, undefined)
     this.#stream.sendLocalReply({
       status,
       details: resetDetails(failure, false),
       body: `upstream connect error or disconnect/reset before headers. ${retried}reset reason: ${reason.text}`,
       flag: reason.flag,
-      ...(overloaded && { headers: [['x-envoy-overloaded', 'true']] as const }),
+      headers,
     })
+  }
+
+  /** Only of gRPC does Envoy say that a response was cut: of its answers alone it knows that something was to come. */
+  #chargeCutResponse(): void {
+    if (isGrpcRequest(this.#headers)) this.#parts.stats.rqResetAfterDownstreamResponseStarted.inc()
   }
 
   /** Starts another attempt after a reset where policy or the keep-alive race allows one; true when it does. */
@@ -546,8 +574,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
       const verdict = retry.onReset(failure, upstream.headSent)
       if (verdict === RetryVerdict.Yes && this.#canRepeat()) {
         this.#failures?.attemptRetried(this.#info)
-        this.#chargeRetried(failure.kind === 'protocol_error' ? 502 : 503)
-        this.#waitAndRetry()
+        this.#waitAndRetry(false)
         return true
       }
       this.#flagVerdict(verdict)
@@ -578,16 +605,12 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     else if (verdict === RetryVerdict.Overflow) this.#info.responseFlags |= ResponseFlag.UpstreamOverflow
   }
 
-  #waitAndRetry(): void {
+  #waitAndRetry(timedOut: boolean): void {
+    if (this.#route.includeIsTimeoutRetryHeader) this.#headers.set('x-envoy-is-timeout-retry', String(timedOut))
     this.#backOffTimer ??= new Timer(() => {
       if (!this.#done) this.#startAttempt(this.#cluster.chooseHost(this))
     })
     this.#context.timers.start(this.#backOffTimer, this.#retry!.backOffMs())
-  }
-
-  /** Stats of an attempt whose outcome nobody but the retry saw: `cluster.<c>.retry.upstream_rq_<code>`. */
-  #chargeRetried(status: number): void {
-    this.#cluster.requestStats.response(status, 'retry')
   }
 
   #redirectInternally(upstream: UpstreamRequest, headers: ResponseHeaders, endStream: boolean): boolean {
@@ -595,7 +618,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (policy === undefined || !policy.handles(headers.status)) return false
     const accepted = this.#requestEnded && this.#bodyBytes === 0 && policy.apply(this.#headers, headers, this.#info)
     if (!accepted) {
-      this.#stats.internalRedirectFailed.inc()
+      this.#parts.stats.internalRedirectFailed.inc()
       return false
     }
     this.#upstream = undefined
@@ -603,18 +626,21 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     else upstream.abandon()
     this.#finish()
     if (!this.#stream.recreate()) {
-      this.#stats.internalRedirectFailed.inc()
+      this.#parts.stats.internalRedirectFailed.inc()
       return false
     }
-    this.#stats.internalRedirectSucceeded.inc()
+    this.#parts.stats.internalRedirectSucceeded.inc()
     return true
   }
 
   #finishUpstream(now: number): void {
     this.#info.lastUpstreamRxByteMs = now
-    this.#cluster.requestStats.completed.inc()
-    this.#cluster.requestStats.time.record(now - this.#startedMs)
-    this.#upstream?.release()
+    const upstream = this.#upstream
+    if (upstream !== undefined && this.#completeMs > 0) {
+      const { charges } = this.#parts
+      charges.time(now - this.#completeMs, this.#cluster, upstream.host, this.#internal, this.#charges)
+    }
+    upstream?.release()
     this.#upstream = undefined
     this.#finish()
   }
@@ -648,31 +674,6 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   shouldSelectAnotherHost(host: Host): boolean {
     return this.#attempt > 0 && this.#retry !== undefined && this.#retry.shouldSelectAnotherHost(host)
   }
-}
-
-function factsOf(failure: StreamFailure, upstream: UpstreamRequest): AttemptFacts {
-  return {
-    kind: failure.kind,
-    details: failure.details,
-    limit: failure.limit,
-    lastFailure: failure.kind === 'overflow' ? upstream.host.lastFailure : '',
-    reusedConnection: upstream.reused,
-    host: upstream.host.addressText,
-  }
-}
-
-function whyNoHost(cluster: Cluster): AttemptFacts['noHost'] {
-  if (cluster.discoveryFailure !== '') return 'dns'
-  if (cluster.hosts.length === 0) return 'eds_empty'
-  return cluster.hosts.some(host => (host.health & HostHealth.FailedOutlierCheck) !== 0)
-    ? 'all_ejected'
-    : 'health_failed'
-}
-
-function lastFailureOf(cluster: Cluster): string {
-  let last: Host | undefined
-  for (const host of cluster.hosts) if (last === undefined || host.lastFailureAtMs > last.lastFailureAtMs) last = host
-  return last?.lastFailure ?? ''
 }
 
 /** Methods that may be repeated without harm (RFC 9110 §9.2.2). */

@@ -1,7 +1,6 @@
 /** What the router filter is made with: its configuration, its stats, and whom it may call. */
 import type { Cluster } from '../cluster/cluster.ts'
 import type { CallTarget } from '../failure-origin/contract.ts'
-import type { StreamInfo } from '../observability/stream-info.ts'
 import type { Counter } from '../observability/stats.ts'
 import type { Host } from '../upstream/host.ts'
 import type { ResponseCharges } from './response-charges.ts'
@@ -39,6 +38,4 @@ export interface RouterParts {
   readonly stats: RouterStats
   readonly targets: CallTargets
   readonly charges: ResponseCharges
-  /** Writes `upstream_log` entries; undefined where there are none. */
-  readonly logAttempt: ((info: StreamInfo) => void) | undefined
 }

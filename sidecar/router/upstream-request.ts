@@ -26,6 +26,10 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   #heldTrailers: HeaderMap | undefined = undefined
   #responsePauses = 0
   #perTryTimer: Timer | undefined = undefined
+  #idleTimer: Timer | undefined = undefined
+  #durationTimer: Timer | undefined = undefined
+  #idleTimeoutMs = 0
+  #lastActivityMs = 0
   #over = false
   headSent = false
   /** The connection had served another request before this one. */
@@ -51,7 +55,9 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   sendData(data: BodyChunk, endStream: boolean): void {
     if (this.#over) return
     if (this.#encoder !== undefined) {
-      this.#router.info.lastUpstreamTxByteMs = this.#context.clock.now()
+      const now = this.#context.clock.now()
+      this.#router.info.lastUpstreamTxByteMs = now
+      this.#lastActivityMs = now
       this.#encoder.encodeData(data, endStream)
       return
     }
@@ -67,8 +73,36 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   }
 
   startPerTryTimeout(timeoutMs: number): void {
-    this.#perTryTimer = new Timer(() => this.#router.onPerTryTimeout(this))
+    this.#perTryTimer = new Timer(() => this.#router.onPerTryTimeout(this, false))
     this.#context.timers.start(this.#perTryTimer, timeoutMs)
+  }
+
+  /** The request is complete, and the attempt may have had its connection for long: its clocks start now. */
+  onRequestComplete(): void {
+    if (this.#over || !this.headSent) return
+    const { perTry, perTryIdle } = this.#router.timeouts
+    if (perTry > 0) this.startPerTryTimeout(perTry)
+    if (perTryIdle > 0) this.startPerTryIdleTimeout(perTryIdle)
+  }
+
+  startMaxDuration(durationMs: number): void {
+    this.#durationTimer = new Timer(() => this.#router.onUpstreamMaxDuration(this))
+    this.#context.timers.start(this.#durationTimer, durationMs)
+  }
+
+  /** Given up when nothing moves for so long, also in the middle of the response. */
+  startPerTryIdleTimeout(timeoutMs: number): void {
+    this.#idleTimeoutMs = timeoutMs
+    this.#lastActivityMs = this.#context.clock.now()
+    this.#idleTimer = new Timer(() => this.#onIdleTimer())
+    this.#context.timers.start(this.#idleTimer, timeoutMs)
+  }
+
+  #onIdleTimer(): void {
+    if (this.#over) return
+    const left = this.#lastActivityMs + this.#idleTimeoutMs - this.#context.clock.now()
+    if (left > 0) this.#context.timers.start(this.#idleTimer!, left)
+    else this.#router.onPerTryTimeout(this, true)
   }
 
   pauseResponse(): void {
@@ -91,9 +125,7 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     if (this.#over) return
     this.#end()
     this.#pending?.cancel()
-    if (this.#encoder === undefined) return
-    this.#cluster.requestStats.txReset.inc()
-    this.#encoder.reset()
+    this.#encoder?.reset()
   }
 
   // Pool.
@@ -143,12 +175,15 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   onResponseHeaders(headers: ResponseHeaders, endStream: boolean): void {
     if (this.#over) return
     this.receivedBytes = true
+    if (this.#idleTimer !== undefined) this.#lastActivityMs = this.#context.clock.now()
     if (this.#perTryTimer !== undefined) this.#context.timers.stop(this.#perTryTimer)
     this.#router.onUpstreamHeaders(this, headers, endStream)
   }
 
   onResponseData(data: BodyChunk, endStream: boolean): void {
-    if (!this.#over) this.#router.onUpstreamData(data, endStream)
+    if (this.#over) return
+    if (this.#idleTimer !== undefined) this.#lastActivityMs = this.#context.clock.now()
+    this.#router.onUpstreamData(data, endStream)
   }
 
   onResponseTrailers(trailers: HeaderMap): void {
@@ -169,6 +204,8 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     if (this.#over) return
     this.#over = true
     if (this.#perTryTimer !== undefined) this.#context.timers.stop(this.#perTryTimer)
+    if (this.#idleTimer !== undefined) this.#context.timers.stop(this.#idleTimer)
+    if (this.#durationTimer !== undefined) this.#context.timers.stop(this.#durationTimer)
     const connection = this.#connection
     if (connection === undefined) return
     const info = this.#router.info

@@ -206,7 +206,7 @@ function buildFilters(
       errors.add(at, `non-terminal filter named ${filter.name} is the last filter in a http filter chain.`, filter)
     }
     return errors.attempt(`${at}.typed_config`, filter, () => {
-      const context: FilterContext & { failureOrigin: unknown; health: unknown; localCluster: string } = {
+      const context: FilterContext & Record<'failureOrigin' | 'health' | 'localCluster' | 'localZone', unknown> = {
         filterName: filter.name,
         clock: env.clock,
         timers: env.timers,
@@ -218,6 +218,7 @@ function buildFilters(
         failureOrigin: env.failures,
         health: env.condition,
         localCluster: env.node?.cluster ?? '',
+        localZone: env.node?.locality?.zone ?? '',
       }
       const config = factory.decodeConfig((filter.typedConfig?.value ?? {}) as never)
       return { name: filter.name, instance: factory.create(config, context) }

@@ -58,6 +58,8 @@ class PlaintextConnection implements Connection {
   #closeReason: CloseReason | undefined
   #timer: TimerHandle | undefined
   #local: Address | undefined
+  /** We have ended our half and wait for the peer to end its own. */
+  #lingering = false
 
   constructor(remote: Address, handler: ConnectionHandler, timers: Timers, connecting: boolean) {
     this.remote = remote
@@ -183,11 +185,15 @@ class PlaintextConnection implements Connection {
     // The peer is given time to read the answer and close itself: closing with unread input would send RST and could
     // destroy an answer that is still on its way (RFC 9112 §9.6). What it sends meanwhile is read and dropped.
     this.handler = new Lingering(this.handler)
+    this.#lingering = true
     if (this.#paused > 0) {
       this.#paused = 0
       socket.resume()
     }
-    this.#timer = new Timer(() => socket.destroy())
+    this.#timer = new Timer(() => {
+      this.#closeReason = DELAYED_CLOSE
+      socket.destroy()
+    })
     this.#timers.start(this.#timer, delayedCloseMs)
   }
 
@@ -225,6 +231,7 @@ class PlaintextConnection implements Connection {
 
   #onEnd(): void {
     this.#ended = true
+    if (this.#lingering) this.#closeReason = { kind: 'remote', details: '' }
     this.#closeReason ??= { kind: 'remote', details: '' }
     this.handler.onEnd()
   }
@@ -257,6 +264,9 @@ class PlaintextConnection implements Connection {
     }
   }
 }
+
+/** The peer did not close in the time it was given. */
+const DELAYED_CLOSE: CloseReason = Object.freeze({ kind: 'local', details: 'delayed_close_timeout' })
 
 /** Takes the place of a handler whose connection is being closed: input is dropped, the close still reported. */
 class Lingering implements ConnectionHandler {

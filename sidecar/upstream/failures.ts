@@ -14,12 +14,16 @@ export const TERMINATED = upstream('terminated', ResponseFlag.UpstreamConnection
 export const RESET = upstream('reset', ResponseFlag.UpstreamConnectionTermination, 'connection_reset')
 /** RST, or FIN, after the head and before the end: Envoy calls a body that is cut short a protocol error (measured). */
 export const RESET_IN_BODY = upstream('protocol_error', ResponseFlag.UpstreamProtocolError, 'connection_reset_in_body')
-export const OVERFLOW: StreamFailure = Object.freeze({
+/** Too many requests wait for a connection. */
+export const PENDING_OVERFLOW: StreamFailure = Object.freeze({
   origin: 'local',
   kind: 'overflow',
   flag: ResponseFlag.UpstreamOverflow,
   details: '',
+  limit: 'pending',
 })
+/** There is a connection, but too many requests run. */
+export const REQUEST_OVERFLOW: StreamFailure = Object.freeze({ ...PENDING_OVERFLOW, limit: 'requests' })
 export const POOL_CLOSED: StreamFailure = Object.freeze({
   origin: 'local',
   kind: 'connect_failed',

@@ -122,7 +122,7 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
 
   /** Lends the connection. The request is written through what is returned. */
   begin(options: StreamOptions, decoder: ResponseDecoder): Http1Exchange {
-    this.#environment.timers.stop(this.#idleTimer)
+    // The idle timer is left to run: it does nothing while there is an exchange, and starts anew after it.
     const exchange = new Http1Exchange(this, decoder, this.requests > 0)
     this.#exchange = exchange
     this.#messageEnded = false
@@ -374,7 +374,12 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
     if (!this.#connected) return connectionFailure(reason)
     if (this.#failed !== undefined) return this.#failed
     if (reason.kind === 'reset' || reason.kind === 'error') {
-      if (!this.#headSeen) return RESET
+      if (!this.#headSeen) {
+        // Half a head is not an answer, and not the silence of a connection that died while it was idle either.
+        this.#parser.finish()
+        const failed = this.#failed as StreamFailure | undefined
+        return failed === undefined || failed.kind === 'terminated' ? RESET : failed
+      }
       this.#environment.stats.cxProtocolError.inc()
       return RESET_IN_BODY
     }

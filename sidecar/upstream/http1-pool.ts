@@ -19,7 +19,7 @@
 import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
 import type { CloseReason } from '../transport/connection.ts'
 import type { PendingStream, PoolCallbacks, StreamOptions } from './connection-pool.ts'
-import { connectionFailure, OVERFLOW, POOL_CLOSED } from './failures.ts'
+import { connectionFailure, PENDING_OVERFLOW, POOL_CLOSED, REQUEST_OVERFLOW } from './failures.ts'
 import type { Host } from './host.ts'
 import { Http1Connection, type Http1ConnectionOwner } from './http1-connection.ts'
 import type { ConnectionPool, PoolEnvironment } from './pool.ts'
@@ -92,7 +92,7 @@ export class Http1Pool implements ConnectionPool, Http1ConnectionOwner {
     const { stats } = this.environment
     if (!this.#resources.pendingRequests.canCreate()) {
       stats.rqPendingOverflow.inc()
-      callbacks.onPoolFailure(OVERFLOW, this.#host)
+      callbacks.onPoolFailure(PENDING_OVERFLOW, this.#host)
       return NOT_WAITING
     }
     const request = new WaitingRequest(this, options, decoder, callbacks)
@@ -197,7 +197,7 @@ export class Http1Pool implements ConnectionPool, Http1ConnectionOwner {
     const { requests } = this.#resources
     if (!requests.canCreate()) {
       stats.rqActiveOverflow.inc()
-      callbacks.onPoolFailure(OVERFLOW, this.#host)
+      callbacks.onPoolFailure(REQUEST_OVERFLOW, this.#host)
       return false
     }
     requests.take()

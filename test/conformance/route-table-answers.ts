@@ -107,10 +107,22 @@ export class TableSide {
   }
 
   #step(scenario: Scenario, step: Step, prefix: string, fields: Fields, counts: Map<string, number>): void {
-    const insertOriginal = !this.#suppressed.has(scenario.listen!)
-    const headers = requestOf(step)
     const info = new StreamInfo(DOWNSTREAM, 'HTTP/1.1', 0, 0)
-    const entry = this.#tables.get(scenario.listen!)!.match(headers, info, new SeededRandom(1))
+    this.#route(scenario, step, requestOf(step), info, prefix, fields, counts)
+  }
+
+  #route(
+    scenario: Scenario,
+    step: Step,
+    headers: RequestHeaders,
+    info: StreamInfo,
+    prefix: string,
+    fields: Fields,
+    counts: Map<string, number>,
+  ): void {
+    const insertOriginal = !this.#suppressed.has(scenario.listen!)
+    const table = this.#tables.get(scenario.listen!)!
+    const entry = table.match(headers, info, new SeededRandom(1))
     if (entry === undefined) {
       answer(fields, prefix, new ResponseHeaders(404), '')
       return
@@ -125,7 +137,7 @@ export class TableSide {
     }
     info.clusterName = entry.clusterName
     entry.finalizeRequestHeaders(headers, info, insertOriginal)
-    arrive(entry.clusterName, headers, fields, counts)
+    const count = arrive(entry.clusterName, headers, fields, counts)
     for (const policy of entry.mirrorPolicies) {
       if (policy.fraction !== undefined && !this.#runtime.enabled(policy.fraction, new SeededRandom(1))) continue
       const cluster = policy.clusterFor(headers)
@@ -134,21 +146,30 @@ export class TableSide {
       policy.prepare(copy, info)
       arrive(cluster, copy, fields, counts)
     }
-    const [script] = scenario.upstreams![entry.clusterName] as readonly Answer[]
-    const response = new ResponseHeaders(script?.status ?? 200, Object.entries(script?.headers ?? {}).flat())
-    info.responseCode = response.status
+    const script = scenario.upstreams![entry.clusterName] as readonly Answer[]
+    const { status = 200, headers: added = {}, body = '' } = script[Math.min(count, script.length) - 1]!
+    const response = new ResponseHeaders(status, Object.entries(added).flat())
+    const redirects = entry.internalRedirectPolicy
+    const target = (request: RequestHeaders) => table.match(request, info, new SeededRandom(1))
+    if (redirects?.handles(status) === true && redirects.apply(headers, response, info, target)) {
+      headers.delete('x-envoy-expected-rq-timeout-ms')
+      this.#route(scenario, step, headers, info, prefix, fields, counts)
+      return
+    }
+    info.responseCode = status
     entry.finalizeResponseHeaders(response, headers, info)
-    answer(fields, prefix, response, String(script?.body ?? ''))
+    answer(fields, prefix, response, String(body))
   }
 }
 
 /** A request that reaches an upstream. */
-function arrive(cluster: string, headers: RequestHeaders, fields: Fields, counts: Map<string, number>): void {
+function arrive(cluster: string, headers: RequestHeaders, fields: Fields, counts: Map<string, number>): number {
   const count = (counts.get(cluster) ?? 0) + 1
   counts.set(cluster, count)
   const request = `upstream ${cluster} request ${count}`
   fields[`${request} line`] = `${headers.method} ${headers.path} HTTP/1.1`
   writeHeaders(fields, request, ['host', headers.authority, ...headers.list])
+  return count
 }
 
 /** A redirect or a direct response, as the router filter and the local reply make them. */

@@ -35,9 +35,13 @@ function headerNames(argument: string): [string, string] {
       throw new OperatorError('Invalid header configuration. Format string contains invalid characters.')
     }
   }
-  // The codec has `host` and `:authority` as one.
-  const [main = '', alternative = ''] = names.map(name => name.toLowerCase())
+  const [main = '', alternative = ''] = names.map(name => internalized(name.toLowerCase()))
   return [main, alternative]
+}
+
+/** The same text as the one string that the engine keeps for property names: comparing two of those is a pointer's work. */
+function internalized(text: string): string {
+  return Object.keys({ [text]: 0 })[0]!
 }
 
 function withoutQuery(path: string): string {

@@ -1,4 +1,4 @@
-const SHORT_TEXT = 64
+const SHORT_TEXT = 48
 const TWO_TO_32 = 4_294_967_296
 
 /**
@@ -85,9 +85,12 @@ export class ProtobufWriter {
     const bytes = hex.length >> 1
     this.#varint(bytes)
     this.#reserve(bytes)
+    const buffer = this.#buffer
+    let at = this.#length
     for (let i = 0; i < hex.length; i += 2) {
-      this.#buffer[this.#length++] = (hexDigit(hex.charCodeAt(i)) << 4) | hexDigit(hex.charCodeAt(i + 1))
+      buffer[at++] = (hexDigit(hex.charCodeAt(i)) << 4) | hexDigit(hex.charCodeAt(i + 1))
     }
+    this.#length = at
   }
 
   /** Opens a nested message; give what it returns to {@link end}. */
@@ -103,13 +106,15 @@ export class ProtobufWriter {
 
   /** Short ASCII, which most texts are, byte by byte: the call into native code would cost more. */
   #writeText(text: string, at: number): number {
-    if (text.length > SHORT_TEXT) return this.#buffer.write(text, at, 'utf8')
-    for (let i = 0; i < text.length; i++) {
+    const buffer = this.#buffer
+    const length = text.length
+    if (length > SHORT_TEXT) return buffer.write(text, at, 'utf8')
+    for (let i = 0; i < length; i++) {
       const code = text.charCodeAt(i)
-      if (code > 127) return this.#buffer.write(text, at, 'utf8')
-      this.#buffer[at + i] = code
+      if (code > 127) return buffer.write(text, at, 'utf8')
+      buffer[at + i] = code
     }
-    return text.length
+    return length
   }
 
   #endAt(start: number, end: number): void {

@@ -46,6 +46,8 @@ export interface TracingConfig {
   readonly verbose: boolean
   readonly customTags: readonly CustomTagConfig[]
   readonly traceId128Bit: boolean
+  /** The first span of a trace has the last 64 bits of the trace's id (Envoy's Zipkin tracer). */
+  readonly rootSpanNamesTrace: boolean
   readonly sharedSpanContext: boolean
   readonly splitSpansForRequest: boolean
   readonly spawnUpstreamSpan: boolean
@@ -74,6 +76,7 @@ export const ZIPKIN_TRACING: TracingConfig = {
   ...COMMON_DEFAULTS,
   spanNames: 'host',
   traceId128Bit: false,
+  rootSpanNamesTrace: true,
   sharedSpanContext: true,
   extract: ['b3'],
   inject: ['b3'],
@@ -84,6 +87,7 @@ export const OPENTELEMETRY_TRACING: TracingConfig = {
   ...COMMON_DEFAULTS,
   spanNames: 'operation',
   traceId128Bit: true,
+  rootSpanNamesTrace: false,
   sharedSpanContext: false,
   extract: ['w3c'],
   inject: ['w3c'],
@@ -95,6 +99,7 @@ export const IDS_ONLY_TRACING: TracingConfig = {
   sampling: { ...COMMON_DEFAULTS.sampling, rates: { clientSampling: 0, randomSampling: 0, overallSampling: 0 } },
   spanNames: 'host',
   traceId128Bit: true,
+  rootSpanNamesTrace: false,
   sharedSpanContext: false,
   extract: ['w3c', 'b3'],
   inject: ['w3c'],
@@ -219,10 +224,11 @@ export class Tracer {
     return { traceId, spanId: hex64(this.#random), parentSpanId: context.spanId }
   }
 
-  /** The id of the first span is the end of the trace's, as in Envoy. */
   #fresh() {
+    const { rootSpanNamesTrace, traceId128Bit } = this.config
     const spanId = hex64(this.#random)
-    return { traceId: this.config.traceId128Bit ? hex64(this.#random) + spanId : spanId, spanId, parentSpanId: '' }
+    const low = rootSpanNamesTrace ? spanId : hex64(this.#random)
+    return { traceId: traceId128Bit ? hex64(this.#random) + low : low, spanId, parentSpanId: '' }
   }
 
   /**

@@ -508,6 +508,11 @@ const otherScenarios: readonly RoutingScenario[] = [
     ],
   },
   {
+    name: 'match: a non_forwarding_action is a route to nowhere',
+    routes: [{ match: { prefix: '/' }, non_forwarding_action: {} }],
+    steps: [{ expect: { status: 503, body: '' } }],
+  },
+  {
     name: 'match: a tree of exact values',
     virtualHost: {
       routes: [],

@@ -7,6 +7,7 @@ import type { Scenario, Step, Suite } from '../../kit/side-by-side.ts'
 import { bootstrap, cluster, type HttpListener, httpListener, type Json } from './bootstrap.ts'
 import { headerMutationScenarios } from './routing-headers.ts'
 import { hostScenarios } from './routing-hosts.ts'
+import { internalRedirectScenarios } from './routing-internal-redirect.ts'
 import { matchScenarios } from './routing-match.ts'
 import { mirrorScenarios } from './routing-mirror.ts'
 import { redirectScenarios } from './routing-redirect.ts'
@@ -22,6 +23,7 @@ export const routingScenarios: readonly RoutingScenario[] = [
   ...redirectScenarios,
   ...headerMutationScenarios,
   ...mirrorScenarios,
+  ...internalRedirectScenarios,
 ]
 
 export const UPSTREAMS = ['app', 'blue', 'green'] as const

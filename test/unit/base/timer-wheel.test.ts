@@ -148,4 +148,19 @@ describe('timer wheel', () => {
     wheel.close()
     clearTimeout(hold)
   })
+
+  test('a timer that starts another, later one does not hold up those between', async () => {
+    const { systemClock } = await import('../../../sidecar/base/clock.ts')
+    const wheel = new TimerWheel(systemClock)
+    const hold = setTimeout(() => {}, 5000)
+    const started = systemClock.now()
+    const between = Promise.withResolvers<number>()
+    wheel.start(new Timer(() => between.resolve(systemClock.now() - started)), 60)
+    const late = new Timer(() => {})
+    wheel.start(new Timer(() => wheel.start(late, 4000)), 20)
+    const elapsed = await between.promise
+    clearTimeout(hold)
+    wheel.close()
+    assert.ok(elapsed < 1000, `fired after ${elapsed} ms`)
+  })
 })

@@ -218,7 +218,15 @@ test('after failures names are asked with a growing, jittered delay of dns_failu
   await dns.advance(4010)
   assert.equal(dns.resolver.asked.length, 4)
   await dns.advance(30_000)
-  assert.equal(dns.resolver.asked.length, 4, 'an answer ends the row of failures')
+  assert.equal(dns.resolver.asked.length, 4)
+  for (let row = 0; row < 5; row++) {
+    dns.resolver.set('a.test', 'SERVFAIL')
+    await dns.advance(60_010)
+    dns.resolver.set('a.test', ['10.0.0.1'])
+    const asked = dns.resolver.asked.length
+    await dns.advance(1010)
+    assert.equal(dns.resolver.asked.length, asked + 1, 'an answer ends the row of failures')
+  }
 })
 
 test('a cluster that was removed asks nobody any more', async () => {

@@ -156,6 +156,8 @@ test('a host comes back at the first sweep after its time, and must fail a whole
   detection.answer(0, 500, 5)
   detection.advance(19_900)
   assert.deepEqual(detection.ejected, [0])
+  // Requests that were under way when it was ejected.
+  detection.answer(0, 500, 3)
   detection.advance(200)
   assert.deepEqual(detection.ejected, [])
   assert.equal(detection.active, 0)

@@ -83,7 +83,13 @@ export interface RequestParts {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-export function request({ method = 'GET', path = '/', host = 'a.test', scheme = 'http', headers = {} }: RequestParts = {}) {
+export function request({
+  method = 'GET',
+  path = '/',
+  host = 'a.test',
+  scheme = 'http',
+  headers = {},
+}: RequestParts = {}) {
   return new RequestHeaders(method, path, host, scheme, Object.entries(headers).flat())
 }
 

@@ -1,0 +1,558 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ManualClock } from '../../../sidecar/base/clock.ts'
+import { SeededRandom } from '../../../sidecar/base/random.ts'
+import type { StreamFailures } from '../../../sidecar/failure-origin/contract.ts'
+import { derivedId } from '../../../sidecar/failure-origin/deadline.ts'
+import { FailureLocator } from '../../../sidecar/failure-origin/failure-origin.ts'
+import { PlainLabelledStats } from '../../../sidecar/failure-origin/metrics.ts'
+import { serialiseRecord } from '../../../sidecar/failure-origin/proxy-status.ts'
+import type { FailureRecord } from '../../../sidecar/failure-origin/record.ts'
+import { type FailureOriginSettings, failureOriginSettings } from '../../../sidecar/failure-origin/settings.ts'
+import { ResponseFlag } from '../../../sidecar/observability/response-flags.ts'
+import { StreamInfo, type TlsInfo } from '../../../sidecar/observability/stream-info.ts'
+import { Headers } from './simulation.ts'
+
+/** The sidecar of `c`, driven by hand. */
+class Sidecar {
+  readonly clock = new ManualClock()
+  readonly stats = new PlainLabelledStats()
+  readonly locator: FailureLocator
+  #n = 0
+  constructor(settings: Partial<FailureOriginSettings> = {}) {
+    this.locator = new FailureLocator(failureOriginSettings({ service: 'c', ...settings }), {
+      clock: this.clock,
+      random: new SeededRandom(1),
+      stats: this.stats,
+    })
+  }
+
+  info(upstreamIp = '10.0.0.7', tls?: TlsInfo): StreamInfo {
+    const connection = {
+      id: 1,
+      directRemote: { ip: '10.0.0.1', port: 1 },
+      local: { ip: '10.0.0.2', port: 2 },
+      listenerName: '',
+      filterChainName: '',
+      tls: undefined,
+      requestedServerName: '',
+    }
+    const info = new StreamInfo(connection, 'HTTP/1.1', this.clock.now(), this.clock.wall())
+    info.upstreamHost = { ip: upstreamIp, port: 80 }
+    info.upstreamTls = tls
+    return info
+  }
+
+  inbound(given: { budgetMs?: number; edge?: boolean; peerIp?: string; ids?: boolean } = {}): Stream {
+    const n = ++this.#n
+    const info = this.info()
+    if (given.ids !== false) {
+      info.traceId = `trace${n}`
+      info.spanId = `span${n}`
+    }
+    info.requestId = `request${n}`
+    const failures = this.locator.inboundStart({
+      startMs: this.clock.now(),
+      traceId: info.traceId,
+      spanId: info.spanId,
+      requestId: info.requestId,
+      sampled: true,
+      wireSpanId: 'wire',
+      path: '/work',
+      budgetMs: given.budgetMs ?? 0,
+      peerIp: given.peerIp ?? '10.0.0.1',
+      tls: undefined,
+      edge: given.edge ?? false,
+    })
+    return new Stream(this, failures, info)
+  }
+
+  call(parent: Stream | undefined, to = 'd', given: { external?: boolean; ip?: string; edge?: boolean } = {}): Stream {
+    const info = this.info(given.ip)
+    const failures = this.locator.egressStart({
+      startMs: this.clock.now(),
+      traceId: parent?.info.traceId ?? '',
+      parentSpanId: parent?.info.spanId ?? '',
+      requestId: '',
+      edge: given.edge ?? false,
+    })
+    const external = given.external ?? false
+    failures.routed(this.locator.target({ clusterName: to, serviceName: to, external }), 'r', '/d', 'w')
+    return new Stream(this, failures, info)
+  }
+
+  roles(): string[] {
+    return this.locator.log.entries().map(entry => `${entry.role} ${entry.origin} ${entry.cause} ${entry.confidence}`)
+  }
+}
+
+class Stream {
+  readonly sidecar: Sidecar
+  readonly failures: StreamFailures
+  readonly info: StreamInfo
+  constructor(sidecar: Sidecar, failures: StreamFailures, info: StreamInfo) {
+    this.sidecar = sidecar
+    this.failures = failures
+    this.info = info
+  }
+
+  /** The upstream answers, and the stream ends. */
+  answer(status: number, headers = new Headers()): Headers {
+    this.sidecar.clock.advance(1)
+    this.failures.attemptHead(headers, status, this.info)
+    this.info.responseCode = status
+    this.info.responseCodeDetails = 'via_upstream'
+    this.failures.responseHead(this.info, headers)
+    this.end()
+    return headers
+  }
+
+  local(status: number, details: string, flags = 0): Headers {
+    this.sidecar.clock.advance(1)
+    const headers = new Headers()
+    this.info.responseCode = status
+    this.info.responseCodeDetails = details
+    this.info.responseFlags = flags
+    this.info.localReply = true
+    this.failures.responseHead(this.info, headers)
+    this.end()
+    return headers
+  }
+
+  refused(): Headers {
+    this.failures.attemptFailed({ kind: 'connect_refused', details: 'ECONNREFUSED', host: '10.0.0.7:80' })
+    return this.local(503, 'upstream_reset_before_response_started{remote_connection_failure}')
+  }
+
+  gone(): void {
+    this.info.responseFlags |= ResponseFlag.DownstreamConnectionTermination
+    this.end()
+  }
+
+  end(): void {
+    this.info.endMs = this.sidecar.clock.now()
+    this.failures.end(this.info)
+  }
+}
+
+const FROM_D: FailureRecord = {
+  id: 'abcdef0123456789',
+  origin: 'x',
+  cause: 'app_error',
+  subCause: '',
+  by: 'x',
+  link: 'x',
+  path: ['x', 'd'],
+  confidence: 'trace',
+  likelihood: 1,
+  span: '',
+  at: 0,
+  attempts: 1,
+  details: '',
+}
+
+function withRecord(record = FROM_D): Headers {
+  const headers = new Headers()
+  headers.set('proxy-status', serialiseRecord(record, record.path.at(-1)!))
+  return headers
+}
+
+test('a refused connection is begun at the egress and passed on by the ingress', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound()
+  const seenByApplication = c.call(inbound).refused()
+  assert.match(seenByApplication.get('proxy-status')!, /^c; error=connection_refused; failure-origin=d;/)
+  const answer = inbound.answer(500)
+  assert.match(answer.get('proxy-status')!, /failure-link="c>d"; failure-path="d,c"; failure-confidence=exact/)
+  assert.deepEqual(c.roles(), ['origin d connect_refused exact', 'propagated d connect_refused exact'])
+  assert.deepEqual(inbound.info.failure?.path, 'd,c')
+  assert.equal(c.stats.sum('hopwise_failures_total', 'role="origin"', 'link="c>d"'), 1)
+})
+
+test('a trusted record is passed on with the own name added and the confidence lowered', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound()
+  c.call(inbound).answer(500, withRecord())
+  const status = inbound.answer(502).get('proxy-status')!
+  assert.match(status, /failure-origin=x;.*failure-path="x,d,c"; failure-confidence=trace; failure-id=abcdef0123456789/)
+  assert.deepEqual(c.roles(), ['propagated x app_error trace', 'propagated x app_error trace'])
+})
+
+test('a record is not believed from an external cluster, from a public address, or from the application', () => {
+  for (const given of [{ external: true }, { ip: '203.0.113.7' }]) {
+    const c = new Sidecar()
+    const forged = c.call(c.inbound(), 'd', given).answer(500, withRecord())
+    assert.doesNotMatch(forged.get('proxy-status')!, /failure-origin=x/)
+    assert.equal(c.locator.log.entries()[0]!.origin, 'd')
+    const onSuccess = c.call(undefined, 'd', given).answer(200, withRecord())
+    assert.equal(onSuccess.get('proxy-status'), undefined)
+  }
+  const c = new Sidecar()
+  assert.match(c.inbound().answer(500, withRecord()).get('proxy-status')!, /failure-origin=c; failure-cause=app_error/)
+  assert.equal(c.inbound().answer(200, withRecord()).get('proxy-status'), undefined)
+  const none = new Sidecar({ trustedPeers: [] })
+  none.call(undefined).answer(500, withRecord())
+  assert.equal(none.locator.log.entries()[0]!.origin, 'd', '[] believes nobody')
+})
+
+test('over mutual TLS the trust domain decides, and the identity names the callee', () => {
+  const tls = (uri: string) => ({ peerUriSans: [uri], localUriSans: ['spiffe://mesh/ns/shop/sa/c'] }) as unknown as TlsInfo
+  const c = new Sidecar({ trustedPeers: [] })
+  const ours = c.call(undefined)
+  ours.info.upstreamTls = tls('spiffe://mesh/ns/shop/sa/d')
+  ours.answer(500, withRecord())
+  const stranger = c.call(undefined)
+  stranger.info.upstreamTls = tls('spiffe://elsewhere/ns/shop/sa/d')
+  stranger.answer(500, withRecord())
+  const silent = c.call(undefined)
+  silent.info.upstreamTls = tls('spiffe://mesh/ns/shop/sa/d')
+  silent.answer(500)
+  assert.deepEqual(
+    c.locator.log.entries().filter(entry => entry.role !== 'background').map(entry => entry.origin),
+    ['x', 'd', 'd.shop'],
+  )
+})
+
+test('at an edge the list is removed and x-failure-id stands in its place', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound({ edge: true })
+  c.call(inbound).refused()
+  const headers = inbound.answer(500)
+  assert.equal(headers.get('proxy-status'), undefined)
+  assert.equal(headers.get('x-failure-id'), c.locator.log.entries()[0]!.id)
+  const foreign = new Headers()
+  foreign.set('proxy-status', 'somebody; error=proxy_internal_error')
+  assert.equal(c.inbound({ edge: true }).answer(200, foreign).get('proxy-status'), undefined)
+  assert.equal(c.call(undefined, 'd', { edge: true }).answer(500, withRecord()).get('x-failure-id'), FROM_D.id)
+})
+
+test('requests carry nothing of this inwards', () => {
+  const headers = withRecord()
+  headers.set('x-failure-id', 'abc')
+  new Sidecar().locator.stripRequest(headers)
+  assert.equal(headers.map.size, 0)
+})
+
+test('an application that succeeds masks; an own 4xx is no failure, a repeated 429 of a sidecar is', () => {
+  const c = new Sidecar()
+  const masked = c.inbound()
+  c.call(masked).refused()
+  masked.answer(200)
+  assert.deepEqual(c.roles(), ['origin d connect_refused exact', 'masked d connect_refused exact'])
+  const plain = c.inbound()
+  c.call(plain).answer(200)
+  plain.answer(404)
+  assert.equal(c.roles().length, 2)
+  const limited = c.inbound()
+  c.call(limited).answer(429, withRecord({ ...FROM_D, cause: 'rate_limited', subCause: 'local' }))
+  limited.answer(429)
+  assert.deepEqual(c.roles().slice(2), ['propagated x rate_limited trace', 'propagated x rate_limited trace'])
+})
+
+test('a failure followed by a success of the same callee was put right; a parallel success puts nothing right', () => {
+  const c = new Sidecar()
+  const repaired = c.inbound()
+  c.call(repaired).refused()
+  c.call(repaired).answer(200)
+  repaired.answer(500)
+  assert.deepEqual(c.roles().slice(1), ['origin c app_error exact', 'masked d connect_refused exact'])
+  const parallel = c.inbound()
+  const one = c.call(parallel)
+  const two = c.call(parallel)
+  one.refused()
+  two.answer(200)
+  parallel.answer(500)
+  assert.equal(c.roles().at(-1), 'propagated d connect_refused exact')
+})
+
+test('of several failed calls the last is the reason, the others were masked', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound()
+  c.call(inbound, 'e').refused()
+  c.call(inbound, 'd').refused()
+  inbound.answer(500)
+  assert.deepEqual(c.roles().slice(2), ['propagated d connect_refused exact', 'masked e connect_refused exact'])
+})
+
+test('a failed attempt that is tried again is retried; a record from further on is not tried again', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound()
+  const call = c.call(inbound)
+  call.failures.attemptFailed({ kind: 'connect_refused', details: '' })
+  assert.equal(call.failures.mayRetry(), true)
+  call.failures.attemptRetried(call.info)
+  call.answer(200)
+  inbound.answer(200)
+  assert.deepEqual(c.roles(), ['origin d connect_refused exact', 'retried d connect_refused exact'])
+  const far = c.call(undefined)
+  far.failures.attemptHead(withRecord(), 503, far.info)
+  assert.equal(far.failures.mayRetry(), false, 'x began it, not d')
+  const near = c.call(undefined)
+  near.failures.attemptHead(withRecord({ ...FROM_D, origin: 'd', path: ['d'], link: 'd' }), 503, near.info)
+  assert.equal(near.failures.mayRetry(), true)
+})
+
+test('retries used up: the record of the last attempt counts them', () => {
+  const c = new Sidecar()
+  const call = c.call(c.inbound())
+  call.failures.attemptHead(new Headers(), 503, call.info)
+  call.failures.attemptRetried(call.info)
+  call.refused()
+  const last = c.locator.log.entries().at(-1)!
+  assert.deepEqual([last.cause, last.attempts], ['connect_refused', 2])
+  assert.match(last.details, /after 2 attempts \(app_error\)/)
+})
+
+test('what the ingress refuses is its own: rate limit, application down, crash of the application', () => {
+  const c = new Sidecar()
+  c.inbound().local(429, 'local_rate_limited', ResponseFlag.RateLimited)
+  c.inbound().refused()
+  const crash = c.inbound()
+  crash.failures.attemptFailed({ kind: 'terminated', details: '' })
+  crash.local(503, 'upstream_reset_before_response_started{connection_termination}')
+  c.inbound().local(413, 'request_payload_too_large')
+  assert.deepEqual(c.roles(), [
+    'origin c rate_limited exact',
+    'origin c app_down exact',
+    'origin c terminated exact',
+    'origin downstream too_large exact',
+  ])
+})
+
+test('a caller knows that `downstream` is itself', () => {
+  const c = new Sidecar()
+  const record = { ...FROM_D, origin: 'downstream', cause: 'too_large' as const, link: 'downstream>d', path: ['downstream', 'd'] }
+  c.call(c.inbound()).answer(413, withRecord(record))
+  const entry = c.locator.log.entries()[0]!
+  assert.deepEqual([entry.origin, entry.link], ['c', 'c>d'])
+})
+
+test('a call without a trace is background when nothing is in flight, and inferred when one request is', () => {
+  const c = new Sidecar()
+  const background = c.call(undefined)
+  assert.equal(background.failures.inferred, undefined)
+  background.refused()
+  assert.deepEqual(c.roles(), ['origin d connect_refused exact', 'background d connect_refused none'])
+  const inbound = c.inbound()
+  const call = c.call(undefined)
+  assert.deepEqual(call.failures.inferred, { traceId: 'trace1', spanId: 'span1', sampled: true })
+  assert.equal(c.stats.sum('hopwise_trace_context_missing_total'), 1)
+  call.refused()
+  inbound.answer(500)
+  assert.equal(c.roles().at(-1), 'propagated d connect_refused unique')
+  c.inbound()
+  c.inbound()
+  assert.equal(c.call(undefined).failures.inferred, undefined, 'two in flight: nobody knows')
+})
+
+test('several in flight: the failing one takes the failed call, once, with 1/candidates', () => {
+  const c = new Sidecar()
+  const inbounds = [c.inbound(), c.inbound(), c.inbound(), c.inbound()]
+  const call = c.call(undefined)
+  call.refused()
+  inbounds[2]!.answer(500)
+  assert.equal(c.roles().at(-1), 'propagated d connect_refused likely')
+  assert.equal(c.locator.log.entries().at(-1)!.likelihood, 0.25)
+  inbounds[1]!.answer(500)
+  assert.equal(c.roles().at(-1), 'origin c app_error likely', 'claimed already; but perhaps by the wrong one')
+  const later = c.inbound()
+  later.answer(500)
+  assert.equal(c.roles().at(-1), 'origin c app_error exact', 'came after the call was sent')
+})
+
+test('an unclaimed failure is masked once all who could have sent it have succeeded', () => {
+  const c = new Sidecar()
+  const inbounds = [c.inbound(), c.inbound()]
+  c.call(undefined).refused()
+  inbounds[0]!.answer(200)
+  assert.equal(c.locator.held.unclaimed, 1)
+  inbounds[1]!.answer(200)
+  assert.equal(c.roles().at(-1), 'masked d connect_refused likely')
+  assert.equal(c.locator.held.unclaimed, 0)
+})
+
+test('unclaimed failures are bounded in number and age, and the bound is counted', () => {
+  const c = new Sidecar({ maxUnclaimed: 3, maxUnclaimedAgeMs: 1000 })
+  c.inbound()
+  c.inbound()
+  for (let i = 0; i < 5; i++) c.call(undefined).refused()
+  assert.equal(c.locator.held.unclaimed, 3)
+  c.clock.advance(2000)
+  c.locator.sweep()
+  assert.equal(c.locator.held.unclaimed, 0)
+  assert.equal(c.stats.sum('hopwise_failure_ledger_overflow_total', 'limit="max_unclaimed"'), 2)
+  assert.equal(c.roles().filter(role => role.startsWith('masked')).length, 5)
+})
+
+test('a matched call gets what its request has left, less a margin; an unmatched one its own timeout', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound({ budgetMs: 1000 })
+  assert.equal(inbound.failures.limitTimeout(15_000, c.clock.now()), 980)
+  c.clock.advance(100)
+  const call = c.call(inbound)
+  assert.equal(call.failures.limitTimeout(15_000, c.clock.now()), 880)
+  assert.equal(call.failures.limitTimeout(0, c.clock.now()), 880, '0 means no timeout of its own')
+  assert.equal(call.failures.limitTimeout(300, c.clock.now()), 300)
+  c.clock.advance(899.5)
+  assert.ok(c.call(inbound).failures.limitTimeout(15_000, c.clock.now()) < 1, 'spent')
+  c.inbound()
+  assert.equal(c.call(undefined).failures.limitTimeout(15_000, c.clock.now()), 15_000)
+  const large = c.inbound({ budgetMs: 15_000 })
+  assert.equal(large.failures.limitTimeout(0, c.clock.now()), 14_700, '2 %')
+  const small = c.inbound({ budgetMs: 50 })
+  assert.equal(small.failures.limitTimeout(0, c.clock.now()), 37.5, 'at most a quarter')
+})
+
+test('a budget is believed of mesh peers only, and not at all with deadlines off', () => {
+  const c = new Sidecar()
+  assert.equal(c.inbound({ budgetMs: 1000, peerIp: '203.0.113.1' }).failures.limitTimeout(15_000, 0), 15_000)
+  const off = new Sidecar({ deadlines: false })
+  const inbound = off.inbound({ budgetMs: 1000 })
+  assert.equal(inbound.failures.limitTimeout(15_000, 0), 15_000)
+  assert.equal(off.call(inbound).failures.limitTimeout(15_000, 0), 15_000)
+})
+
+test('budgets are read from both headers', () => {
+  const { locator } = new Sidecar()
+  const budget = (name: string, value: string) => {
+    const headers = new Headers()
+    headers.set(name, value)
+    return locator.budgetMs(headers)
+  }
+  assert.equal(budget('x-envoy-expected-rq-timeout-ms', '1500'), 1500)
+  assert.equal(budget('x-envoy-expected-rq-timeout-ms', '-1'), 0)
+  assert.equal(budget('grpc-timeout', '2S'), 2000)
+  assert.equal(budget('grpc-timeout', '500000u'), 500)
+  assert.equal(budget('grpc-timeout', '0n'), 0.001, 'passed already, which is not "none"')
+  assert.equal(budget('grpc-timeout', '123456789S'), 0)
+})
+
+test('a timed-out request names whom it waits for, under the id its callee derives, or its own application', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound({ budgetMs: 1000 })
+  inbound.failures.limitTimeout(15_000, 0)
+  c.call(inbound)
+  c.clock.advance(980)
+  assert.equal(inbound.failures.timeoutFired(c.clock.now()), 10, 'the call may still bring better news')
+  c.clock.advance(10)
+  assert.equal(inbound.failures.timeoutFired(c.clock.now()), 0)
+  inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
+  inbound.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+  const [entry] = c.locator.log.entries()
+  assert.deepEqual([entry!.origin, entry!.cause, entry!.subCause, entry!.confidence], ['d', 'timeout', 'waiting_on', 'link'])
+  assert.equal(entry!.id, derivedId('d', 'r', 'w', '/d'))
+  assert.deepEqual(entry!.aliases, [derivedId('c', 'request1', 'wire', '/work')])
+  const asleep = c.inbound({ budgetMs: 1000 })
+  asleep.failures.limitTimeout(15_000, c.clock.now())
+  c.clock.advance(980)
+  assert.equal(asleep.failures.timeoutFired(c.clock.now()), 0)
+  asleep.failures.attemptFailed({ kind: 'route_timeout', details: '' })
+  asleep.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+  assert.equal(c.roles().at(-1), 'origin c app_timeout exact')
+})
+
+test('a call older than the request never counts as what it waits for', () => {
+  const c = new Sidecar()
+  c.call(undefined, 'poll')
+  c.clock.advance(1000)
+  const inbound = c.inbound({ budgetMs: 100, ids: false })
+  inbound.failures.limitTimeout(0, c.clock.now())
+  c.clock.advance(90)
+  assert.equal(inbound.failures.timeoutFired(c.clock.now()), 0)
+  inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
+  inbound.local(504, 'response_timeout')
+  assert.equal(c.roles().at(-1), 'origin c app_timeout exact')
+})
+
+test('a caller that goes away leaves a cancelled entry on both sides, under derived ids', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound()
+  const call = c.call(inbound)
+  inbound.gone()
+  call.gone()
+  const [ingress, egress] = c.locator.log.entries()
+  assert.equal(ingress!.id, derivedId('c', 'request1', 'wire', '/work'))
+  assert.deepEqual(ingress!.aliases, [derivedId('d', 'r', 'w', '/d')])
+  assert.equal(egress!.id, derivedId('d', 'r', 'w', '/d'))
+  assert.deepEqual([ingress!.role, egress!.role], ['cancelled', 'cancelled'])
+})
+
+test('a cut by a mesh peer is propagated under the derived id; by the application it is its own, with that alias', () => {
+  const c = new Sidecar()
+  const call = c.call(c.inbound())
+  call.failures.attemptHead(new Headers(), 200, call.info)
+  call.info.responseCode = 200
+  call.failures.responseHead(call.info, new Headers())
+  call.failures.attemptFailed({ kind: 'terminated', details: '' })
+  call.end()
+  const [egress] = c.locator.log.entries()
+  assert.deepEqual([egress!.role, egress!.id], ['propagated', derivedId('d', 'r', 'w', '/d')])
+  const d = new Sidecar()
+  const inbound = d.inbound()
+  inbound.info.responseCode = 200
+  inbound.failures.responseHead(inbound.info, new Headers())
+  inbound.failures.attemptFailed({ kind: 'terminated', details: '' })
+  inbound.end()
+  const [ingress] = d.locator.log.entries()
+  assert.deepEqual([ingress!.role, ingress!.cause], ['origin', 'partial_body'])
+  assert.deepEqual(ingress!.aliases, [derivedId('c', 'request1', 'wire', '/work')])
+  const external = c.call(c.inbound(), 'outside', { external: true })
+  external.info.responseCode = 200
+  external.failures.attemptFailed({ kind: 'reset', details: '' })
+  external.end()
+  assert.equal(c.roles().at(-1), 'origin outside partial_body exact')
+})
+
+test('gRPC: a status in the trailers is a failure, and the record goes there', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound()
+  inbound.info.responseCode = 200
+  assert.equal(inbound.failures.responseHead(inbound.info, new Headers()), undefined)
+  const trailers = new Headers()
+  trailers.set('grpc-status', '13')
+  inbound.failures.responseTrailers(inbound.info, trailers)
+  assert.match(trailers.get('proxy-status')!, /failure-origin=c; failure-cause=app_error/)
+  inbound.end()
+  assert.equal(c.roles().length, 1)
+  const call = c.call(c.inbound())
+  call.info.responseCode = 200
+  const received = withRecord()
+  received.set('grpc-status', '14')
+  call.failures.attemptTrailers(received, call.info)
+  call.failures.responseTrailers(call.info, received)
+  assert.match(received.get('proxy-status')!, /failure-path="x,d,c"/)
+})
+
+test('a plain Envoy in the mesh: the next hop is named, with confidence link', () => {
+  const c = new Sidecar()
+  const headers = new Headers()
+  headers.set('proxy-status', 'd-ingress; error=connection_refused; details="upstream_reset_before_response_started{x}; UF"')
+  const inbound = c.inbound()
+  c.call(inbound).answer(503, headers)
+  assert.match(headers.get('proxy-status')!, /^d-ingress; .*, c; error=connection_refused; failure-origin=d;/)
+  inbound.answer(503)
+  assert.equal(c.roles().at(-1), 'propagated d connect_refused link')
+})
+
+test('own and blocked seconds add up to the duration', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound()
+  c.clock.advance(10)
+  const call = c.call(inbound)
+  c.clock.advance(29)
+  call.answer(200)
+  c.clock.advance(9)
+  inbound.answer(200)
+  assert.ok(Math.abs(c.stats.sum('hopwise_own_seconds_total') - 0.02) < 1e-9)
+  assert.ok(Math.abs(c.stats.sum('hopwise_blocked_seconds_total', 'on="d"') - 0.03) < 1e-9)
+})
+
+test('labels are bounded: names beyond the limit are other', () => {
+  const c = new Sidecar({ maxLabelNames: 5 })
+  for (let i = 0; i < 20; i++) {
+    const record = { ...FROM_D, origin: `s${i}`, path: [`s${i}`, 'd'], link: `s${i}` }
+    c.call(undefined).answer(500, withRecord(record))
+  }
+  assert.equal(c.stats.sum('hopwise_failures_total', 'role="propagated"'), 20)
+  assert.ok(c.stats.sum('hopwise_failures_total', 'role="propagated"', 'origin="other"') >= 15)
+})
