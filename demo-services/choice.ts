@@ -1,6 +1,6 @@
 /** Which faults a run shows, decided by its seed; what `--break` asks for; and what `--lie` makes of it. */
 import { SeededRandom } from '../sidecar/base/random.ts'
-import { nearest } from '../sidecar/config/suggest.ts'
+import { nearest } from '../sidecar/base/suggest.ts'
 import { CATALOGUE, type Fault, faultOf, instancesOf, PATIENCE_MS } from './catalogue.ts'
 import { APPLICATIONS } from './layout.ts'
 

@@ -1,6 +1,6 @@
 /** The command line of `npm start`. */
 import { parseArgs } from 'node:util'
-import { nearest } from '../sidecar/config/suggest.ts'
+import { nearest } from '../sidecar/base/suggest.ts'
 import { CATALOGUE } from './catalogue.ts'
 
 export interface DemoOptions {

@@ -2,12 +2,15 @@
 import { watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { CliIo } from './base/verb.ts'
+import { VERSION } from './base/version.ts'
 import { loadBootstrap } from './config/bootstrap.ts'
 import { formatProblem } from './config/problems.ts'
+import type { Bootstrap } from './config/schema/generated/types.ts'
 import { schema } from './config/schema/table.ts'
 import { httpFilters, loadBalancingPolicies } from './extensions.ts'
 import type { AnyHttpFilterFactory } from './filter-chain/http-filter.ts'
 import { logger, parseLogLevel, processLog } from './observability/logging.ts'
+import { otelExportersWanted, startOtelSdkExporter } from './observability/tracing/otel-sdk-exporter.ts'
 import { loadExtension } from './server/load-extension.ts'
 import { parseServerOptions, RUN_HELP, type ServerOptions, UsageError } from './server/options.ts'
 import { Server, StartError } from './server/server.ts'
@@ -46,11 +49,13 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     for (const error of loaded.errors) io.error(`${formatProblem(error)}\n`)
     return 1
   }
+  const spanReporter = options.mode === 'serve' ? await spanReporterOfEnvironment(loaded.bootstrap, options) : undefined
   const server = new Server({
     options,
     bootstrap: loaded.bootstrap,
     filters: [...httpFilters, ...extraFilters],
     policies: loadBalancingPolicies,
+    spanReporter,
     reload: () => load(options, ownExtensions),
   })
   if (options.mode === 'validate') {
@@ -75,7 +80,15 @@ export async function run(args: string[], io: CliIo): Promise<number> {
   if (options.watch && options.configPath !== undefined) watchFile(options.configPath, () => reload(server))
   const command = options.command.length > 0 ? superviseCommand(options.command, server) : undefined
   await server.stopped
+  await spanReporter?.close()
   return (await command) ?? 0
+}
+
+/** The OpenTelemetry SDK, loaded only where its standard environment asks for an exporter. */
+async function spanReporterOfEnvironment(bootstrap: Bootstrap, options: ServerOptions) {
+  if (otelExportersWanted(process.env).length === 0) return undefined
+  const serviceName = options.serviceCluster || bootstrap.node?.cluster || 'hopwise'
+  return await startOtelSdkExporter({ serviceName, version: VERSION })
 }
 
 function configureLog(options: ServerOptions): void {

@@ -5,7 +5,7 @@
  * Knows no socket: a request is a value, the response another. Whatever carries it (our own data path) writes the
  * response and adds `date` and `server`.
  */
-import { nearest } from '../config/suggest.ts'
+import { nearest } from '../base/suggest.ts'
 import { type StringMatch, stringMatch } from '../observability/stats-config.ts'
 import { clusterEndpoints } from './cluster-endpoints.ts'
 import { configDumpEndpoints } from './config-dump.ts'

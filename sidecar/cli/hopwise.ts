@@ -5,8 +5,8 @@
  * Exit codes: 0 done; 1 the input was wrong (configuration, failed check); 2 the command line was wrong; 130 interrupted.
  */
 
+import { nearest } from '../base/suggest.ts'
 import type { CliIo, Verb } from '../base/verb.ts'
-import { nearest } from '../config/suggest.ts'
 
 interface VerbEntry {
   readonly summary: string

@@ -84,6 +84,7 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
       onHealthChange: host => this.#onHealthChange(host),
     })
     this.#discovery = createDiscovery(settings, this, environment)
+    this.#updateBalancer()
   }
 
   /** Begins discovery; resolves when the cluster is warm. */

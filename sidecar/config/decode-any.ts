@@ -2,6 +2,8 @@
  * google.protobuf.Any as Envoy's users write it: `"@type"` beside the fields; a TypedStruct (both kinds) around them; or
  * nothing but the extension's name, which Envoy refuses and Hopwise understands.
  */
+
+import { didYouMean } from '../base/suggest.ts'
 import type { TreeDecoder } from './decode.ts'
 import { decodeNative } from './decode-native.ts'
 import { categoriesOf, fitsCategory, namesInCategory } from './extension-points.ts'
@@ -9,7 +11,6 @@ import type { ProblemCode } from './problems.ts'
 import type { AnyMessage } from './schema/generated/types.ts'
 import type { MessageDescriptor } from './schema/table.ts'
 import { recordSource } from './source.ts'
-import { didYouMean } from './suggest.ts'
 import { type ConfigNode, describeNode, entryOf, isNull, type MapNode } from './tree.ts'
 
 /** An extension that says its name and no type. */

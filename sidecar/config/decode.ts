@@ -4,6 +4,8 @@
  * Every mistake is gathered with its place; decoding goes on past each, so one run shows them all. A message that holds
  * an error is still built (its caller throws it away), so that what stands beside the error is checked too.
  */
+
+import { nearest } from '../base/suggest.ts'
 import { decodeAny } from './decode-any.ts'
 import { decodeNative } from './decode-native.ts'
 import { type ExtensionNames, extensionPoints } from './extension-points.ts'
@@ -12,7 +14,6 @@ import { checkRules } from './rules.ts'
 import { decodeScalar, isMisreadString, Mismatch } from './scalars.ts'
 import { type FieldDescriptor, FieldFlag, Kind, type MessageDescriptor, type Schema } from './schema/table.ts'
 import { recordSource, type SourceDocument } from './source.ts'
-import { nearest } from './suggest.ts'
 import type { Support } from './support.ts'
 import { type ConfigNode, describeNode, isNull, type MapEntry, type MapNode } from './tree.ts'
 

@@ -11,8 +11,8 @@
  * ```
  */
 import { parseCidr } from '../base/cidr.ts'
+import { didYouMean } from '../base/suggest.ts'
 import type { JsonObject, JsonValue, Metadata } from './schema/generated/types.ts'
-import { didYouMean } from './suggest.ts'
 
 export interface HopwiseSettings {
   /** The service's name in failure records, before the cluster's own name. Cluster and endpoint: the callee's. */

@@ -6,9 +6,9 @@
  * Kinder than Envoy in one thing: an unquoted `n` or `123` in a string field is that string.
  */
 
+import { didYouMean } from '../base/suggest.ts'
 import type { JsonValue } from './schema/generated/types.ts'
 import { type EnumDescriptor, Kind } from './schema/table.ts'
-import { didYouMean } from './suggest.ts'
 import { type ConfigNode, describeNode, type ScalarNode } from './tree.ts'
 
 /** Why a scalar does not fit its field. */

@@ -107,6 +107,11 @@ export abstract class FilterManager {
 
   // Request direction.
 
+  /** The request is whole before any filter has seen it: what is answered already then is answered in full. */
+  protected noteRequestComplete(): void {
+    this.#requestComplete = true
+  }
+
   protected decodeHeaders(headers: RequestHeaders, endStream: boolean): void {
     this.#requestComplete = endStream
     this.#runRequestHeaders(0, headers, endStream)

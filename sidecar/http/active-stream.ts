@@ -54,6 +54,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
   #responseEnded = false
   #ended = false
   #upgrade = ''
+  #upgradeCounted = false
   #grpc = false
   /** The filters have seen the request; before that an answer has nobody to walk past. */
   #chainEntered = false
@@ -147,7 +148,10 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     const info = this.info
     this.#headers = headers
     info.requestHeaderBytes = headers.byteSize()
-    if (endStream) info.lastRequestByteMs = clock.now()
+    if (endStream) {
+      info.lastRequestByteMs = clock.now()
+      this.noteRequestComplete()
+    }
     if (config.requestTimeoutMs > 0 && !endStream) this.#requestDeadline = info.startMs + config.requestTimeoutMs
 
     const connectionHeader = headers.get('upgrade')
@@ -224,12 +228,17 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     this.#observation?.started(headers)
     this.#armTimers()
     // A CONNECT that no route is for is told so by the router.
-    if (this.#upgrade !== '' && !this.#upgradeAllowed() && (headers.method !== 'CONNECT' || this.#route !== undefined)) {
+    if (
+      this.#upgrade !== '' &&
+      !this.#upgradeAllowed() &&
+      (headers.method !== 'CONNECT' || this.#route !== undefined)
+    ) {
       stats.named.downstream_rq_ws_on_non_ws_route.inc()
       this.sendLocalReply({ status: 403, details: 'upgrade_failed' })
       return
     }
-    if (this.#upgrade !== '') {
+    if (this.#upgrade !== '' && (headers.method !== 'CONNECT' || this.#route !== undefined)) {
+      this.#upgradeCounted = true
       stats.named.downstream_cx_upgrades_total.inc()
       stats.gauges.downstream_cx_upgrades_active.inc()
     }
@@ -539,8 +548,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     manager.stats.gauges.downstream_rq_active.dec()
     // Envoy counts every stream that ended before both of its halves had, whoever cut it.
     if (release && !(this.requestComplete && this.#responseEnded)) manager.stats.named.downstream_rq_rx_reset.inc()
-    if (this.#upgrade !== '' && info.responseCodeDetails !== 'upgrade_failed')
-      manager.stats.gauges.downstream_cx_upgrades_active.dec()
+    if (this.#upgradeCounted) manager.stats.gauges.downstream_cx_upgrades_active.dec()
     if (!info.healthCheck) manager.stats.rqTime.record(info.endMs - info.startMs)
     if (this.#chainEntered) this.#observation?.end()
     manager.log(this)

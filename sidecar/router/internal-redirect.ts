@@ -24,14 +24,14 @@ interface History {
   readonly routes: string[]
 }
 
-/** Kept beside the record of the request, which lives as long as the request does. */
-const histories = new WeakMap<StreamInfo, History>()
+/** Kept beside the request's headers, which go on from one run through the filter chain to the next. */
+const histories = new WeakMap<RequestHeaders, History>()
 
 export class InternalRedirectPolicy {
   readonly #statuses: ReadonlySet<number>
   readonly #max: number
   readonly #allowCrossScheme: boolean
-  readonly #onlyToHttps: boolean
+  readonly #onlySafeSchemes: boolean
   readonly #copied: readonly string[]
   readonly #predicates: readonly Predicate[]
   readonly #routeName: string
@@ -46,7 +46,7 @@ export class InternalRedirectPolicy {
     this.#allowCrossScheme = message.allowCrossSchemeRedirect
     this.#copied = message.responseHeadersToCopy.map(name => name.toLowerCase())
     this.#routeName = routeName
-    let onlyToHttps = false
+    let onlySafeSchemes = false
     const predicates: Predicate[] = []
     message.predicates.forEach((predicate, index) => {
       switch (predicate.typedConfig?.typeUrl) {
@@ -60,13 +60,13 @@ export class InternalRedirectPolicy {
           predicates.push((_from, to, visited) => !visited.includes(to))
           break
         case 'envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig':
-          onlyToHttps = true
+          onlySafeSchemes = true
           break
         default:
           mistakes.error(`predicates[${index}]`, `${quote(predicate.name)} is not a supported predicate`)
       }
     })
-    this.#onlyToHttps = onlyToHttps
+    this.#onlySafeSchemes = onlySafeSchemes
     this.#predicates = predicates
   }
 
@@ -83,13 +83,13 @@ export class InternalRedirectPolicy {
   apply(
     request: RequestHeaders,
     response: ResponseHeaders,
-    info: StreamInfo,
+    _info: StreamInfo,
     matchRoute?: (headers: RequestHeaders) => { readonly routeName: string } | undefined,
   ): boolean {
     const target = absoluteUrl(response.get('location'))
     if (target === undefined) return false
     if (!this.#schemeAllowed(request.scheme, target.scheme)) return false
-    const history = histories.get(info) ?? { count: 0, routes: [] }
+    const history = histories.get(request) ?? { count: 0, routes: [] }
     if (history.count >= this.#max) return false
     const before = { ...request, list: request.list.slice() }
     if (response.status === 303 && request.method !== 'GET' && request.method !== 'HEAD') {
@@ -118,14 +118,15 @@ export class InternalRedirectPolicy {
     }
     history.count++
     history.routes.push(this.#routeName)
-    histories.set(info, history)
+    histories.set(request, history)
     return true
   }
 
   #schemeAllowed(from: string, to: string): boolean {
     if (to !== 'http' && to !== 'https') return false
     if (from === to) return true
-    return this.#allowCrossScheme && !(this.#onlyToHttps && from === 'https' && to === 'http')
+    // Safe by Envoy's words: who came in clear text is not to speak for others over TLS.
+    return this.#allowCrossScheme && (!this.#onlySafeSchemes || from === 'https')
   }
 }
 

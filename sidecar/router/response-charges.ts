@@ -72,13 +72,7 @@ export class ResponseCharges {
   }
 
   /** Records how long a whole response took, from the end of the request. */
-  time(
-    ms: number,
-    cluster: Cluster,
-    host: Host,
-    internal: boolean,
-    targets: ChargeTargets | undefined,
-  ): void {
+  time(ms: number, cluster: Cluster, host: Host, internal: boolean, targets: ChargeTargets | undefined): void {
     if (!this.#enabled) return
     const { requestStats } = cluster
     requestStats.chargeTime(ms, internal)

@@ -548,7 +548,8 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
 
   #replyReset(host: Host, failure: StreamFailure): void {
     const reason = resetReason(failure)
-    const status = failure.kind === 'headers_too_large' || reason.flag === ResponseFlag.UpstreamProtocolError ? 502 : 503
+    const status =
+      failure.kind === 'headers_too_large' || reason.flag === ResponseFlag.UpstreamProtocolError ? 502 : 503
     const retried = this.#attempt > 1 ? 'retried and the latest ' : ''
     const headers = this.#replyHeaders(failure.kind === 'overflow')
     this.#finish()

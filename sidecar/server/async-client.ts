@@ -105,7 +105,7 @@ class AsyncExchange implements ResponseDecoder, PoolCallbacks, LoadBalancerConte
   onResponseHeaders(headers: ResponseHeaders, endStream: boolean): void {
     if (this.#over) return
     this.#response = headers
-    this.#cluster.requestStats.response(headers.status, '')
+    this.#cluster.requestStats.chargeResponse(headers.status, false)
     if (endStream) this.#complete()
   }
 
@@ -132,7 +132,6 @@ class AsyncExchange implements ResponseDecoder, PoolCallbacks, LoadBalancerConte
   }
 
   #complete(): void {
-    this.#cluster.requestStats.completed.inc()
     this.#finish({ ok: true, headers: this.#response!, body: Buffer.concat(this.#body) })
   }
 

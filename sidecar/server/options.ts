@@ -2,7 +2,7 @@
  * Command-line options of `hopwise run`: Envoy's, so that an Envoy command line works as it is, and a few of our own.
  */
 import { parseArgs } from 'node:util'
-import { nearest } from '../config/suggest.ts'
+import { nearest } from '../base/suggest.ts'
 
 export interface ServerOptions {
   readonly configPath: string | undefined

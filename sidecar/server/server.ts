@@ -25,6 +25,7 @@ import { logger, processLog } from '../observability/logging.ts'
 import { compileStatsConfig } from '../observability/stats-config.ts'
 import { StatsStore } from '../observability/stats-store.ts'
 import type { TagExtractor } from '../observability/stats-tags.ts'
+import type { SpanReporter } from '../observability/tracing/tracer.ts'
 import { AccessLogs } from './access-logs.ts'
 import { adminChain } from './admin-listener.ts'
 import { AsyncClient } from './async-client.ts'
@@ -32,6 +33,7 @@ import { problemOf } from './build-problem.ts'
 import { BuildErrors } from './chains.ts'
 import { Condition, type Environment } from './environment.ts'
 import { addressOf, ListenerManager } from './listeners.ts'
+import { matchResponse } from './match-response.ts'
 import type { ServerOptions } from './options.ts'
 import { Control } from './server-control.ts'
 import { Tracers } from './tracers.ts'
@@ -49,6 +51,8 @@ export interface ServerParts {
   readonly bootstrap: Bootstrap
   readonly filters: readonly AnyHttpFilterFactory[]
   readonly policies: readonly LoadBalancingPolicy[]
+  /** Takes all spans in place of the configured collectors (`OTEL_TRACES_EXPORTER`). */
+  readonly spanReporter?: SpanReporter | undefined
   readonly clock?: Clock
   readonly random?: Random
   /** Re-reads the configuration for a reload. */
@@ -90,7 +94,9 @@ export class Server {
     const { store: storeOptions, tags } = compileStatsConfig(bootstrap.statsConfig as never)
     this.tags = tags
     const stats = new StatsStore(storeOptions)
-    const clusters = new ClusterManager({ clock, timers, random, stats, policies: parts.policies })
+    const runtime = RuntimeLayers.from(bootstrap.layeredRuntime)
+    const { policies } = parts
+    const clusters = new ClusterManager({ clock, timers, random, stats, policies, runtime, matchResponse })
     const node = bootstrap.node
     const settings = nodeHopwiseSettings(node?.metadata)
     const service = options.serviceCluster || node?.cluster || serviceOfFile(options.configPath)
@@ -104,7 +110,7 @@ export class Server {
       }),
       { clock, random, stats },
     )
-    this.#tracers = new Tracers(new AsyncClient(clusters, timers), undefined)
+    this.#tracers = new Tracers(new AsyncClient(clusters, timers), parts.spanReporter)
     const filters = new Map<string, AnyHttpFilterFactory>()
     for (const factory of parts.filters) {
       filters.set(factory.name, factory)
@@ -114,7 +120,7 @@ export class Server {
       clock,
       timers,
       random,
-      runtime: RuntimeLayers.from(bootstrap.layeredRuntime),
+      runtime,
       stats,
       clusters,
       failures,

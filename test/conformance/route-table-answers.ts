@@ -213,9 +213,7 @@ function requestOf(step: Step): RequestHeaders {
   const pairs = Array.isArray(headers) ? headers : Object.entries(headers)
   const list = pairs.flatMap(([name, value]) => [name.toLowerCase(), value])
   const request = new RequestHeaders(method, path, host, 'http', list)
-  const forwarded = request.get('x-forwarded-proto')
-  if (forwarded === undefined) request.add('x-forwarded-proto', 'http')
-  else request.scheme = forwarded
+  if (!request.has('x-forwarded-proto')) request.add('x-forwarded-proto', 'http')
   return request
 }
 

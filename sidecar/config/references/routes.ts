@@ -1,4 +1,6 @@
 /** Route tables: domains that stand once, clusters that exist, rewrites that do not exclude each other. */
+
+import { didYouMean } from '../../base/suggest.ts'
 import { extensionCategories } from '../extension-names.ts'
 import type {
   AnyMessage,
@@ -9,7 +11,6 @@ import type {
   VirtualHost,
   WeightedCluster,
 } from '../schema/generated/types.ts'
-import { didYouMean } from '../suggest.ts'
 import { lineOf, type Report } from './report.ts'
 
 export interface RouteContext {

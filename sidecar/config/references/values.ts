@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module'
 import { isIP } from 'node:net'
 import { parseCidr } from '../../base/cidr.ts'
+import { didYouMean } from '../../base/suggest.ts'
 import { checkHopwiseSettings, nodeSettings, type SettingScope } from '../hopwise-metadata.ts'
 import type {
   Admin,
@@ -17,7 +18,6 @@ import type {
   ZipkinConfig,
 } from '../schema/generated/types.ts'
 import type { MessageDescriptor } from '../schema/table.ts'
-import { didYouMean } from '../suggest.ts'
 import type { Report } from './report.ts'
 import { type Visited, walkMessages } from './walk.ts'
 

@@ -1,9 +1,9 @@
 /** Operators that read what was noted of the request: codes, flags, sizes, times, names, failure. */
 import { uuid4 } from '../../base/random.ts'
+import { nearest } from '../../base/suggest.ts'
 import { responseFlagsLongText, responseFlagsText } from '../response-flags.ts'
 import type { FailureView, StreamInfo } from '../stream-info.ts'
 import { binaryText, type Extractor } from './context.ts'
-import { nearestName } from './nearest-name.ts'
 import { alone, cut, type Operator, type OperatorCall, OperatorError, type OperatorTable } from './operator.ts'
 import { compileTimeFormat, timeFormatHasNewline } from './time-format.ts'
 
@@ -148,7 +148,7 @@ function compileFailure({ argument, maxLength, needs }: OperatorCall): Extractor
   const read = FAILURE_FIELDS[argument]
   if (read === undefined) {
     const fields = Object.keys(FAILURE_FIELDS)
-    const found = nearestName(argument.toUpperCase(), fields)
+    const found = nearest(argument.toUpperCase(), fields)
     const hint = found === undefined ? '' : `, did you mean "${found}"?`
     throw new OperatorError(`FAILURE only supports ${fields.join(', ')}. Got: ${argument}`, hint)
   }

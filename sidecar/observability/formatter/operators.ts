@@ -4,8 +4,9 @@
  * `%CEL(…)%` is the one of Envoy's that is refused. `%FILTER_STATE(…)%` is read and always empty: nothing here keeps
  * state of other filters under names.
  */
+
+import { nearest } from '../../base/suggest.ts'
 import type { Extractor, FormatNeed, OperatorOptions } from './context.ts'
-import { nearestName } from './nearest-name.ts'
 import { type Operator, OperatorError } from './operator.ts'
 import { connectionOperators } from './operators-connection.ts'
 import { messageOperators } from './operators-message.ts'
@@ -82,6 +83,6 @@ function compileCoalesce({ argument, options, needs }: Parameters<Operator['comp
 }
 
 export function didYouMean(name: string): string {
-  const found = nearestName(name, OPERATORS.keys())
+  const found = nearest(name, OPERATORS.keys())
   return found === undefined ? '' : `, did you mean "${found}"?`
 }

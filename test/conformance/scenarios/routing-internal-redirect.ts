@@ -32,6 +32,12 @@ function follows(
   }
 }
 
+const safe = {
+  allow_cross_scheme_redirect: true,
+  predicates: [predicate('safe_cross_scheme.v3.SafeCrossSchemeConfig')],
+}
+const overTls = { steps: [{ path: '/ir', headers: { 'x-forwarded-proto': 'https' } }] }
+
 export const internalRedirectScenarios: readonly RoutingScenario[] = [
   follows('one is followed', {}, ['http://other.test:81/new?x#fragment']),
   follows('a second one is not, by default', {}, ['http://other.test/ir/2', 'http://other.test/ir/3']),
@@ -52,6 +58,16 @@ export const internalRedirectScenarios: readonly RoutingScenario[] = [
   follows('a location that is none', {}, ['http:///']),
   follows('another scheme is not followed', {}, ['https://other.test/']),
   follows('another scheme is followed on demand', { allow_cross_scheme_redirect: true }, ['https://other.test/']),
+  follows(
+    'from https to http, where that is allowed',
+    { allow_cross_scheme_redirect: true },
+    ['http://other.test/'],
+    overTls,
+  ),
+  follows('from https to http, where it is not', {}, ['http://other.test/'], overTls),
+  follows('safe_cross_scheme: from http to https', safe, ['https://other.test/']),
+  follows('safe_cross_scheme: from https to http', safe, ['http://other.test/'], overTls),
+  follows('safe_cross_scheme: from http to http', safe, ['http://other.test/']),
   follows(
     'headers of the response are copied',
     { response_headers_to_copy: ['x-copy', 'x-none'] },

@@ -74,7 +74,7 @@ test('a removed cluster finishes what runs, serves what waits, and takes its sta
   assert.deepEqual([running.status, waiting.status], [200, 200])
   await waitFor(() => fixture.counter('cluster.c.upstream_cx_total') === undefined, { what: 'the stats to go' })
   assert.equal(fixture.counter('cluster_manager.cluster_removed'), 1)
-  assert.equal(server.open, 0)
+  await waitFor(() => server.open === 0)
 })
 
 test('idle connections of a removed cluster are closed at once', async () => {

@@ -223,7 +223,7 @@ test('after failures names are asked with a growing, jittered delay of dns_failu
     dns.resolver.set('a.test', 'SERVFAIL')
     await dns.advance(60_010)
     dns.resolver.set('a.test', ['10.0.0.1'])
-    const asked = dns.resolver.asked.length
+    const asked: number = dns.resolver.asked.length
     await dns.advance(1010)
     assert.equal(dns.resolver.asked.length, asked + 1, 'an answer ends the row of failures')
   }

@@ -1,8 +1,8 @@
 /** What a wrong configuration is told: where, what, and what would have been right. */
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
+import { editDistance, nearest } from '../../../sidecar/base/suggest.ts'
 import { sourceOf } from '../../../sidecar/config/source.ts'
-import { editDistance, nearest } from '../../../sidecar/config/suggest.ts'
 import {
   clusterOf,
   config,

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { SeededRandom } from '../../../sidecar/base/random.ts'
 import { RequestHeaders } from '../../../sidecar/codec/header-map.ts'
-import { loadBootstrap } from '../../../sidecar/config/bootstrap.ts'
-import type { HttpConnectionManager, RouteConfiguration } from '../../../sidecar/config/schema/generated/types.ts'
+import { decodeResource } from '../../../sidecar/config/resource.ts'
+import type { RouteConfiguration } from '../../../sidecar/config/schema/generated/types.ts'
 import { everythingSupported } from '../../../sidecar/config/support.ts'
 import { RuntimeLayers } from '../../../sidecar/filter-chain/runtime-layers.ts'
 import { type DownstreamConnectionInfo, StreamInfo } from '../../../sidecar/observability/stream-info.ts'
@@ -15,24 +15,15 @@ import {
   type RouteTableContext,
 } from '../../../sidecar/router/route-table.ts'
 
-const MANAGER = 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
-const ROUTER = { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' }
-
 /** Decodes a route configuration as a file would be; its own mistakes fail the test. */
 export function decode(routeConfig: object): RouteConfiguration {
-  const typedConfig = {
-    '@type': MANAGER,
-    stat_prefix: 'test',
-    route_config: { name: 'test', validate_clusters: false, ...routeConfig },
-    http_filters: [{ name: 'envoy.filters.http.router', typed_config: ROUTER }],
-  }
-  const address = { socket_address: { address: '127.0.0.1', port_value: 1 } }
-  const filters = [{ name: 'envoy.filters.network.http_connection_manager', typed_config: typedConfig }]
-  const text = JSON.stringify({ static_resources: { listeners: [{ address, filter_chains: [{ filters }] }] } }, null, 1)
-  const { bootstrap, errors } = loadBootstrap({ text, file: 'test.yaml', support: everythingSupported })
-  assert.ok(bootstrap !== undefined, JSON.stringify(errors.map(({ path, message }) => `${path}: ${message}`)))
-  const manager = bootstrap.staticResources!.listeners[0]!.filterChains[0]!.filters[0]!.typedConfig!.value
-  return (manager as HttpConnectionManager).routeConfig!
+  const text = JSON.stringify({ name: 'test', ...routeConfig }, null, 1)
+  const { value, errors } = decodeResource('envoy.config.route.v3.RouteConfiguration', text, {
+    source: 'test.yaml',
+    support: everythingSupported,
+  })
+  assert.ok(value !== undefined, JSON.stringify(errors.map(({ path, message }) => `${path}: ${message}`)))
+  return value
 }
 
 export function compile(routeConfig: object, context: Partial<RouteTableContext> = {}): CompiledRouteTable {

@@ -104,7 +104,7 @@ const endings: readonly Ending[] = [
   },
   {
     fact: 'a head beyond the limit has a kind of its own',
-    answer: `HTTP/1.1 200 OK\r\nx: ${'y'.repeat(70_000)}\r\n\r\n`,
+    answer: `HTTP/1.1 200 OK\r\nx: ${'y'.repeat(90_000)}\r\n\r\n`,
     events: ['reset:headers_too_large'],
     flag: ResponseFlag.UpstreamProtocolError,
     protocolErrors: 1,

@@ -1,0 +1,87 @@
+/** Sends planned requests to the head of the chain, so many at a time, and notes what the client sees. */
+import { randomUUID } from 'node:crypto'
+import { Agent, request } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Evidence, Mesh } from './mesh.ts'
+import { faultHeader, mannerHeader, type Plan } from './faults.ts'
+
+export interface Seen {
+  readonly plan: Plan
+  /** By which the first sidecar knows the request. */
+  readonly requestId: string
+  /** 0 where none came. */
+  readonly status: number
+  readonly failureId: string
+  readonly proxyStatus: string
+  /** The body broke off. */
+  readonly cut: boolean
+}
+
+export interface Run {
+  readonly seen: readonly Seen[]
+  readonly evidence: Evidence
+  readonly ms: number
+}
+
+/** Failures are written down when streams end, some a timer's tick after the client has its answer. */
+const SETTLE_MS = 150
+
+/** Who hangs is waited for so long, where nothing else is said. */
+const HANG_MS = 300
+
+/** All of `plans`, in this order, `concurrency` at a time; then asks the sidecars. */
+export async function runPlans(mesh: Mesh, plans: readonly Plan[], concurrency: number, settleMs = SETTLE_MS): Promise<Run> {
+  const agent = new Agent({ keepAlive: true })
+  const seen: Seen[] = []
+  const started = performance.now()
+  let next = 0
+  const worker = async () => {
+    while (next < plans.length) seen.push(await send(mesh.ports.of.a.ingress, plans[next++]!, agent))
+  }
+  await Promise.all(Array.from({ length: concurrency }, worker))
+  const ms = performance.now() - started
+  agent.destroy()
+  await delay(settleMs)
+  return { seen, evidence: await mesh.takeEvidence(), ms }
+}
+
+function send(port: number, plan: Plan, agent: Agent): Promise<Seen> {
+  return new Promise(resolve => {
+    const requestId = randomUUID()
+    const nothing = { plan, requestId, status: 0, failureId: '', proxyStatus: '', cut: false }
+    const budgetMs = plan.budgetMs ?? (plan.fault?.kind === 'app_timeout' ? HANG_MS : undefined)
+    const headers: Record<string, string> = {
+      'x-request-id': requestId,
+      'x-fault': faultHeader(plan),
+      'x-manner': mannerHeader(plan),
+      ...(budgetMs !== undefined && { 'x-budget': String(budgetMs) }),
+      ...plan.headers,
+    }
+    const body = plan.fault?.hop === 'client' ? Buffer.alloc(100_000) : undefined
+    const method = body === undefined ? 'GET' : 'POST'
+    const outgoing = request({ host: '127.0.0.1', port, path: '/', agent, headers, method }, response => {
+      const head = {
+        ...nothing,
+        status: response.statusCode!,
+        failureId: String(response.headers['x-failure-id'] ?? ''),
+        proxyStatus: String(response.headers['proxy-status'] ?? ''),
+      }
+      response.resume()
+      response.on('end', () => resolve({ ...head, cut: !response.complete }))
+      response.on('error', () => resolve({ ...head, cut: true }))
+    })
+    outgoing.on('error', () => resolve(nothing))
+    outgoing.end(body)
+    if (plan.abortAfterMs !== undefined) setTimeout(() => outgoing.destroy(), plan.abortAfterMs)
+  })
+}
+
+/** `count` of them, evenly from all, in random order. */
+export function mixed(plans: readonly Plan[], count: number): Plan[] {
+  const mix = Array.from({ length: count }, (_, i) => plans[i % plans.length]!)
+  for (let i = mix.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1))
+    ;[mix[i], mix[j]] = [mix[j]!, mix[i]!]
+  }
+  return mix
+}

@@ -1,0 +1,269 @@
+/** The configuration of one sidecar of the chain: an ordinary Envoy bootstrap, with a route for each thing to break. */
+import { stringify } from 'yaml'
+import { calleeOf, type Hop } from './faults.ts'
+
+export interface ServicePorts {
+  readonly app: number
+  readonly ingress: number
+  readonly egress: number
+  readonly admin: number
+}
+
+export interface MeshPorts {
+  readonly of: Readonly<Record<Hop, ServicePorts>>
+  /** Nobody listens. */
+  readonly closed: number
+  /** Lets nobody connect. */
+  readonly blackHole: number
+  /** Accepts and says nothing. */
+  readonly silent: number
+  readonly dns: number
+  /** Takes spans. */
+  readonly collector: number
+  /** A service outside of the mesh that forges what it can. */
+  readonly outside: number
+  readonly control: number
+}
+
+/** Route timeouts a request may ask for (`x-budget`), and the one it has else. */
+export const BUDGETS_MS = [50, 300, 1000, 15_000] as const
+const DEFAULT_MS = 5000
+/** How long the timers of faults take. */
+const SHORT = '0.15s'
+const MAX_BODY = 65_536
+
+const type = (name: string) => `type.googleapis.com/envoy.${name}`
+const seconds = (ms: number) => `${ms / 1000}s`
+
+export function sidecarConfig(name: Hop, ports: MeshPorts): string {
+  const own = ports.of[name]
+  const next = calleeOf(name)
+  return stringify({
+    node: { id: name, cluster: name },
+    admin: { address: address(own.admin) },
+    static_resources: {
+      listeners: [ingress(name, own.ingress), egress(name, own.egress, next)],
+      clusters: [
+        cluster('app', own.app),
+        cluster('app_down', ports.closed),
+        cluster('zipkin', ports.collector, { external: true }),
+        cluster('dead', ports.closed),
+        cluster('poll', ports.silent, { external: true }),
+        cluster('outside', ports.outside, { external: true }),
+        ...(next === undefined ? [] : clustersOf(next, ports)),
+      ],
+    },
+  })
+}
+
+function ingress(name: Hop, port: number): object {
+  const limited = {
+    'envoy.filters.http.local_ratelimit': {
+      '@type': type('extensions.filters.http.local_ratelimit.v3.LocalRateLimit'),
+      stat_prefix: 'limited',
+      token_bucket: { max_tokens: 1, tokens_per_fill: 1, fill_interval: '3600s' },
+      filter_enabled: { default_value: { numerator: 100 } },
+      filter_enforced: { default_value: { numerator: 100 } },
+    },
+  }
+  const routes = [
+    { match: broken(name, 'rate_limited'), route: { cluster: 'app' }, typed_per_filter_config: limited },
+    { match: broken(name, 'app_down'), route: { cluster: 'app_down', timeout: seconds(DEFAULT_MS) } },
+    ...routesTo('app'),
+  ]
+  const filters = [
+    {
+      name: 'envoy.filters.http.fault',
+      typed_config: {
+        '@type': type('extensions.filters.http.fault.v3.HTTPFault'),
+        abort: { http_status: 503, percentage: { numerator: 100 } },
+        headers: [{ name: 'x-fault', string_match: { contains: `;${name}:fault_injected;` } }],
+      },
+    },
+    {
+      name: 'envoy.filters.http.local_ratelimit',
+      typed_config: {
+        '@type': type('extensions.filters.http.local_ratelimit.v3.LocalRateLimit'),
+        stat_prefix: 'unlimited',
+      },
+    },
+    {
+      name: 'envoy.filters.http.buffer',
+      typed_config: { '@type': type('extensions.filters.http.buffer.v3.Buffer'), max_request_bytes: MAX_BODY },
+    },
+  ]
+  return {
+    name: 'ingress',
+    traffic_direction: 'INBOUND',
+    address: address(port),
+    ...(name === 'a' && { metadata: { filter_metadata: { hopwise: { edge: true } } } }),
+    ...connectionManager('ingress', [{ name: 'app', domains: ['*'], routes }], filters),
+  }
+}
+
+function egress(name: Hop, port: number, next: Hop | undefined): object {
+  const hosts: object[] = [
+    { name: 'dead', domains: ['dead'], routes: routesTo('dead') },
+    {
+      name: 'poll',
+      domains: ['poll'],
+      routes: [{ match: { prefix: '/' }, route: { cluster: 'poll', timeout: '0s' } }],
+    },
+    { name: 'outside', domains: ['outside'], routes: routesTo('outside') },
+  ]
+  if (next !== undefined) {
+    const to = (kind: string, route: object) => ({ match: broken(next, kind), route })
+    const patient = { timeout: seconds(DEFAULT_MS) }
+    const backOff = { base_interval: '0.002s', max_interval: '0.004s' }
+    const routes = [
+      to('connect_refused', { cluster: `${next}_refused`, ...patient }),
+      to('connect_timeout', { cluster: `${next}_hole`, ...patient }),
+      to('no_healthy', { cluster: `${next}_sick`, ...patient }),
+      to('dns', { cluster: `${next}_nameless`, ...patient }),
+      to('timeout', { cluster: `${next}_silent`, timeout: SHORT }),
+      to('per_try_timeout', {
+        cluster: `${next}_silent`,
+        ...patient,
+        retry_policy: {
+          retry_on: 'gateway-error,reset',
+          num_retries: 1,
+          per_try_timeout: '0.1s',
+          retry_back_off: backOff,
+        },
+      }),
+      to('stream_idle', { cluster: `${next}_silent`, timeout: '0s', idle_timeout: SHORT }),
+      to('max_duration', {
+        cluster: `${next}_silent`,
+        timeout: '0s',
+        max_stream_duration: { max_stream_duration: SHORT },
+      }),
+      to('retry_exhausted', {
+        cluster: next,
+        ...patient,
+        retry_policy: { retry_on: '5xx', num_retries: 1, retry_back_off: backOff },
+      }),
+      { match: broken(name, 'circuit_open'), route: { cluster: `${next}_full`, ...patient } },
+      { match: broken(name, 'no_cluster'), route: { cluster: 'nowhere', ...patient } },
+      ...routesTo(next),
+    ]
+    hosts.push({ name: next, domains: [next], routes })
+  }
+  return {
+    name: 'egress',
+    traffic_direction: 'OUTBOUND',
+    address: address(port),
+    ...connectionManager('egress', hosts, []),
+  }
+}
+
+function broken(hop: Hop, kind: string): object {
+  return { prefix: '/', headers: [{ name: 'x-fault', string_match: { contains: `;${hop}:${kind};` } }] }
+}
+
+function routesTo(name: string): object[] {
+  return [
+    ...BUDGETS_MS.map(ms => ({
+      match: { prefix: '/', headers: [{ name: 'x-budget', string_match: { exact: String(ms) } }] },
+      route: { cluster: name, timeout: seconds(ms) },
+    })),
+    { match: { prefix: '/' }, route: { cluster: name, timeout: seconds(DEFAULT_MS) } },
+  ]
+}
+
+function connectionManager(prefix: string, hosts: readonly object[], filters: readonly object[]): object {
+  return {
+    filter_chains: [
+      {
+        filters: [
+          {
+            name: 'envoy.filters.network.http_connection_manager',
+            typed_config: {
+              '@type': type('extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'),
+              stat_prefix: prefix,
+              codec_type: 'HTTP1',
+              tracing: {
+                // Ids are handed on all the same, and spans of failures leave.
+                random_sampling: { value: 0 },
+                provider: {
+                  name: 'envoy.tracers.zipkin',
+                  typed_config: {
+                    '@type': type('config.trace.v3.ZipkinConfig'),
+                    collector_cluster: 'zipkin',
+                    collector_endpoint: '/api/v2/spans',
+                    collector_endpoint_version: 'HTTP_JSON',
+                    trace_id_128bit: true,
+                    shared_span_context: false,
+                  },
+                },
+              },
+              route_config: { name: prefix, validate_clusters: false, virtual_hosts: hosts },
+              http_filters: [
+                ...filters,
+                {
+                  name: 'envoy.filters.http.router',
+                  typed_config: { '@type': type('extensions.filters.http.router.v3.Router') },
+                },
+              ],
+            },
+          },
+        ],
+      },
+    ],
+  }
+}
+
+function clustersOf(service: Hop, ports: MeshPorts): object[] {
+  return [
+    cluster(service, ports.of[service].ingress),
+    cluster(`${service}_refused`, ports.closed, { service }),
+    cluster(`${service}_hole`, ports.blackHole, { service }, { connect_timeout: '0.1s' }),
+    cluster(`${service}_silent`, ports.silent, { service }),
+    cluster(
+      `${service}_full`,
+      ports.of[service].ingress,
+      { service },
+      { circuit_breakers: { thresholds: [{ max_requests: 0 }] } },
+    ),
+    {
+      ...cluster(`${service}_sick`, ports.closed, { service }),
+      common_lb_config: { healthy_panic_threshold: { value: 0 } },
+      load_assignment: {
+        cluster_name: `${service}_sick`,
+        endpoints: [
+          { lb_endpoints: [{ health_status: 'UNHEALTHY', endpoint: { address: address(ports.closed) } }] },
+        ],
+      },
+    },
+    {
+      ...cluster(`${service}_nameless`, 80, { service }, { type: 'STRICT_DNS' }, `${service}.invalid`),
+      dns_lookup_family: 'V4_ONLY',
+      typed_dns_resolver_config: {
+        name: 'envoy.network.dns_resolver.cares',
+        typed_config: {
+          '@type': type('extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig'),
+          resolvers: [address(ports.dns)],
+        },
+      },
+    },
+  ]
+}
+
+function cluster(name: string, port: number, hopwise: object = {}, more: object = {}, host = '127.0.0.1'): object {
+  return {
+    name,
+    type: 'STATIC',
+    connect_timeout: '2s',
+    metadata: { filter_metadata: { hopwise } },
+    // Of Envoy's 1024 each: a run must not meet them.
+    circuit_breakers: { thresholds: [{ max_connections: 4096, max_pending_requests: 4096, max_requests: 4096 }] },
+    load_assignment: {
+      cluster_name: name,
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port, host) } }] }],
+    },
+    ...more,
+  }
+}
+
+function address(port: number, host = '127.0.0.1'): object {
+  return { socket_address: { address: host, port_value: port } }
+}
