@@ -1,12 +1,17 @@
 /** "Did you mean": the nearest of the names that would have been right. */
 
-/** The nearest candidate, if it is near enough to be a slip: a third of the letters, three at most. */
+/**
+ * The nearest candidate, if it is near enough to be a slip: a third of the letters, three at most, or the same words in
+ * another order (`CODE_RESPONSE`).
+ */
 export function nearest(name: string, candidates: Iterable<string>): string | undefined {
   const limit = Math.min(3, Math.max(1, Math.floor(name.length / 3)))
   const lower = name.toLowerCase()
   let best: string | undefined
   let bestDistance = limit + 1
+  const words = wordsOf(lower)
   for (const candidate of candidates) {
+    if (wordsOf(candidate.toLowerCase()) === words) return candidate
     const distance = editDistance(lower, candidate.toLowerCase(), bestDistance - 1)
     if (distance < bestDistance) {
       best = candidate
@@ -14,6 +19,10 @@ export function nearest(name: string, candidates: Iterable<string>): string | un
     }
   }
   return best
+}
+
+function wordsOf(name: string): string {
+  return name.length > 200 ? name : name.split(/[_.-]/).sort().join('_')
 }
 
 /** `, did you mean "cluster"?` or nothing. */
