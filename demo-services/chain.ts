@@ -79,10 +79,6 @@ export class Chain {
     return join(this.folder, 'logs')
   }
 
-  get processes(): number {
-    return this.#applications.size + this.#sidecars.size
-  }
-
   get traceStoreUrl(): string {
     return this.#traceStore?.url ?? ''
   }

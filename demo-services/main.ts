@@ -57,18 +57,26 @@ async function main(): Promise<number> {
   const chosen = given && chosenFaults(given)
   if (given === undefined || chosen === undefined) return 2
 
-  const ports = await layPorts(given.ports)
-  const chain = new Chain(ports, given.otel)
-  const ended = endOnSignal(chain)
-  try {
-    return await Promise.race([ended, show(given, chosen, chain)])
-  } finally {
-    await chain.stop()
+  const ended = endOnSignal()
+  terminal.line(
+    `${terminal.bold('Hopwise')}  front → a → b → c → d ×3 (weights 5/2/3), c → outside   seed ${given.seed}`,
+  )
+  for (let tries = 1; ; tries++) {
+    const chain = new Chain(await layPorts(given.ports), given.otel)
+    try {
+      return await Promise.race([ended, show(given, chosen, chain)])
+    } catch (error) {
+      // Between finding a port free and listening on it somebody else may have come.
+      const lostPort = error instanceof ChildFailed && /in use|EADDRINUSE/.test(error.message)
+      if (!lostPort || given.ports !== 0 || tries === 3) throw error
+    } finally {
+      await chain.stop()
+    }
   }
 }
 
 /** Resolves at Ctrl-C; at the second one, everything ends at once. */
-function endOnSignal(chain: Chain): Promise<number> {
+function endOnSignal(): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>()
   let first = 0
   const end = () => {
@@ -76,7 +84,7 @@ function endOnSignal(chain: Chain): Promise<number> {
     if (first === 0) {
       first = now
       terminal.line()
-      terminal.line(`  ending ${chain.processes} processes`)
+      terminal.line('  ending')
       resolve(0)
     } else if (now - first > SAME_SIGNAL_MS) process.exit(130)
   }
@@ -114,6 +122,7 @@ async function show(given: DemoOptions, chosen: readonly Chosen[], chain: Chain)
     state.end(line)
     const stays = given.breaks.length > 0 && !given.once && i === chosen.length - 1
     if (stays) {
+      state.begin(one.announced.title)
       traffic.start()
       continue
     }

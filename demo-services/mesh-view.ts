@@ -50,10 +50,14 @@ export interface FailureSummary {
   readonly confidence: string
   readonly attempts: number
   readonly details: string
+  /** As the edge saw it; where a service copies no headers, what lies beyond may be in traces of its own. */
   readonly traceId: string
+  readonly traceIds: readonly string[]
   readonly status: number
 }
 
+/** Whoever began fewer of the recent failures is not marked: one that is only `likely` may be blamed wrongly. */
+const LEAST_MARKED = 0.1
 /** A failure older than this no longer marks its hop. */
 const RECENT_MS = 5000
 const MAX_FAILURES = 100
@@ -70,16 +74,16 @@ export function meshView(
   const own = risen(before, after, 'hopwise_own_seconds_total', 'service')
   const names = new Set(SIDECARS.map(serviceOf))
   for (const { to } of edges) names.add(to)
+  const recent = located.filter(({ merged }) => merged.hasOrigin && now - merged.firstAt < RECENT_MS)
   const services = [...names].map((name): ServiceView => {
     const inbound = edges.filter(({ to }) => to === name)
     const rate = inbound.reduce((sum, edge) => sum + edge.rate, 0)
-    const recent = located.filter(
-      ({ merged }) => merged.origin === name && merged.hasOrigin && now - merged.firstAt < RECENT_MS,
-    )
+    const begun = recent.filter(({ merged }) => merged.origin === name)
+    const marked = begun.length > recent.length * LEAST_MARKED ? begun : []
     const kind = name === 'front' ? 'edge' : SIDECARS.some(each => serviceOf(each) === name) ? 'service' : 'external'
     const instances = kind === 'service' ? APPLICATIONS.filter(each => serviceOf(each) === name) : []
     const ownMs = kind === 'service' && rate > 0 ? ((own.get(name) ?? 0) * 1000) / (rate * seconds) : -1
-    return { name, kind, instances, rate, ownMs, origins: recent.length, cause: mostFrequent(recent) }
+    return { name, kind, instances, rate, ownMs, origins: marked.length, cause: mostFrequent(marked) }
   })
   const failures = located
     .sort((a, b) => b.merged.firstAt - a.merged.firstAt)
@@ -154,6 +158,7 @@ export function summaryOf({ merged, outcome, confidence, path, traceId, attempts
     attempts,
     details: entries.find(entry => entry.id === id)?.details ?? '',
     traceId,
+    traceIds: [...new Set([traceId, ...entries.map(entry => entry.traceId)])].filter(trace => trace !== '').slice(0, 5),
     status: seen.status,
   }
 }

@@ -102,6 +102,8 @@ export async function startPage(options: {
     server.once('error', reject)
     server.listen(options.port, '127.0.0.1', resolve)
   })
+  // The first look is for a rate, which takes two.
+  await mesh.view()
   return {
     url: `http://127.0.0.1:${options.port}/`,
     async close() {

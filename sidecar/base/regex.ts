@@ -1,11 +1,11 @@
 /**
- * Regular expressions with RE2's syntax and semantics (leftmost-first, linear time), which is what Envoy's configuration
- * is written in: re2js decides what is a pattern and what it matches. Patterns that are proven to mean the same and to
- * stay linear there (`simple-pattern.ts`) run on RegExp when the text is ASCII, at a twentieth of the cost
+ * Regular expressions with RE2's syntax and semantics (leftmost-first, linear time), which is what Envoy's
+ * configuration is written in: re2js decides what is a pattern and what it matches. Patterns that are proven to mean
+ * the same and to stay linear there (`simple-pattern.ts`) run on RegExp when the text is ASCII, at a tenth of the cost
  * (`test/bench/route-match.bench.ts`).
  *
- * Header values and paths are strings whose characters are bytes; the `…Bytes` methods take those, and see UTF-8 in them
- * as RE2 does.
+ * Header values and paths are strings whose characters are bytes; the `…Bytes` methods take those, and see UTF-8 in
+ * them as RE2 does.
  */
 import { RE2JS } from 're2js'
 import { simplePattern } from './simple-pattern.ts'

@@ -2,14 +2,14 @@
  * Which RE2 patterns may run on JavaScript's RegExp: those whose meaning is the same in both on ASCII text, and which
  * RegExp, though it backtracks, finishes in linear time on any text.
  *
- * The pattern is parsed into a small subset of RE2's grammar: literals, classes, dot, groups, alternation and quantifiers,
- * the latter on single characters only (`?` on groups as well), anchors at the ends only, and `(?i)` at the very start.
- * Anything else is not simple, which only means slower. The RegExp is then written anew from the parsed sets of
- * characters, so that no class, escape or dot can mean one thing here and another there.
+ * The pattern is parsed into a small subset of RE2's grammar: literals, classes, dot, groups, alternation and
+ * quantifiers, the latter on single characters only (`?` on groups as well), anchors at the ends only, and `(?i)` at
+ * the very start. Anything else is not simple, which only means slower. The RegExp is then written anew from the parsed
+ * sets of characters, so that no class, escape or dot can mean one thing here and another there.
  *
- * Why backtracking stays linear: a repeated set that cannot match what may follow it has no second way to match, so giving
- * characters back fails at once. A repeated set that can overlap with what follows (`.*\.png`) may be tried at every
- * length, so nothing unbounded may come after it. Choices that overlap multiply; their product is bounded.
+ * Why backtracking stays linear: a repeated set that cannot match what may follow it has no second way to match, so
+ * giving characters back fails at once. A repeated set that can overlap with what follows (`.*\.png`) may be tried at
+ * every length, so nothing unbounded may come after it. Choices that overlap multiply; their product is bounded.
  */
 
 /** Characters 0 to 127, and at {@link END} whether the end of the text is meant. */

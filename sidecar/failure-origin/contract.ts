@@ -36,6 +36,8 @@ import type { FailureRecord } from './record.ts'
 
 /** The part of a header map that is used here (`codec/` is above this room). Names are in lower case. */
 export interface MutableHeaders {
+  /** `[name, value, …]`, where the map keeps one: then looking for several names is one scan instead of several. */
+  readonly list?: readonly string[]
   get(name: string): string | undefined
   getAll(name: string): string[]
   set(name: string, value: string): void

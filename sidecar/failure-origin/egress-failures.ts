@@ -27,6 +27,7 @@ import {
   appendProxyStatus,
   FAILURE_ID,
   type ForeignFailure,
+  mentionsFailures,
   PROXY_STATUS,
   type ReceivedStatus,
   takeProxyStatus,
@@ -101,12 +102,14 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     return 0
   }
 
-  attemptHead(headers: MutableHeaders, status: number, info: StreamInfo): void {
+  attemptHead(headers: MutableHeaders, _status: number, info: StreamInfo): void {
     this.#facts = undefined
     this.#received = undefined
     this.#foreign = undefined
+    if (!mentionsFailures(headers)) return
     this.#receive(headers, info)
-    if (status >= 500 && headers.get(FAILURE_ID) !== undefined && !this.#isPeer(info)) headers.delete(FAILURE_ID)
+    // Of an edge of somebody else's mesh it says nothing here, and the name is ours.
+    if (!this.#isPeer(info)) headers.delete(FAILURE_ID)
   }
 
   attemptTrailers(trailers: MutableHeaders, info: StreamInfo): void {

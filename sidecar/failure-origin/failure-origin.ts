@@ -20,7 +20,7 @@ import { InboundFailures } from './inbound-failures.ts'
 import { Ledger } from './ledger.ts'
 import { FailureMetrics, type LabelledStats } from './metrics.ts'
 import { safeServiceName } from './names.ts'
-import { FAILURE_ID, PROXY_STATUS } from './proxy-status.ts'
+import { FAILURE_ID, mentionsFailures, PROXY_STATUS } from './proxy-status.ts'
 import type { FailureOriginSettings } from './settings.ts'
 import { Trust } from './trust.ts'
 
@@ -68,8 +68,9 @@ export class FailureLocator implements FailureOrigin {
   }
 
   stripRequest(headers: MutableHeaders): void {
-    if (headers.get(PROXY_STATUS) !== undefined) headers.delete(PROXY_STATUS)
-    if (headers.get(FAILURE_ID) !== undefined) headers.delete(FAILURE_ID)
+    if (!mentionsFailures(headers)) return
+    headers.delete(PROXY_STATUS)
+    headers.delete(FAILURE_ID)
   }
 
   budgetMs(headers: MutableHeaders): number {

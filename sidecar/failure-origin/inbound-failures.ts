@@ -24,7 +24,7 @@ import { deadlineMargin, derivedId } from './deadline.ts'
 import { type FailureContext, grpcStatusIn, isCallerGone, isCut, spanOf } from './failure-context.ts'
 import type { EgressCall } from './ledger.ts'
 import { InboundEntry } from './ledger.ts'
-import { appendProxyStatus, FAILURE_ID, PROXY_STATUS, takeProxyStatus } from './proxy-status.ts'
+import { appendProxyStatus, FAILURE_ID, mentionsFailures, PROXY_STATUS, takeProxyStatus } from './proxy-status.ts'
 import { type FailureRecord, lowerConfidence, newFailureId, passedOn } from './record.ts'
 
 const DOWNSTREAM = 'downstream'
@@ -88,8 +88,9 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   /** The application's word on failures is not taken: whatever stands in its headers goes. */
   attemptHead(headers: MutableHeaders): void {
     this.#facts = undefined
-    if (headers.get(PROXY_STATUS) !== undefined) takeProxyStatus(headers)
-    if (headers.get(FAILURE_ID) !== undefined) headers.delete(FAILURE_ID)
+    if (!mentionsFailures(headers)) return
+    takeProxyStatus(headers)
+    headers.delete(FAILURE_ID)
   }
 
   attemptTrailers(trailers: MutableHeaders): void {

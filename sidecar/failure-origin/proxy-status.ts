@@ -25,6 +25,17 @@ export const PROXY_STATUS = 'proxy-status'
 /** What an edge shows of a failure: enough to ask for it, nothing of the topology. */
 export const FAILURE_ID = 'x-failure-id'
 
+/** Nearly no message has either, and every message is asked. */
+export function mentionsFailures(headers: MutableHeaders): boolean {
+  const { list } = headers
+  if (list === undefined) return headers.get(PROXY_STATUS) !== undefined || headers.get(FAILURE_ID) !== undefined
+  for (let i = 0; i < list.length; i += 2) {
+    const name = list[i]
+    if (name === PROXY_STATUS || name === FAILURE_ID) return true
+  }
+  return false
+}
+
 const MAX_MEMBER = 512
 const ID = /^[0-9a-f]{16}$/
 const SPAN = /^[0-9a-f]{16}(?:[0-9a-f]{16})?-[0-9a-f]{16}$/

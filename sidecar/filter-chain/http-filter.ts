@@ -152,8 +152,10 @@ export interface LocalReply {
   readonly status: number
   /** `%RESPONSE_CODE_DETAILS%`. */
   readonly details: string
-  /** Body text, '' for none; sent as text/plain unless `local_reply_config` says otherwise. */
+  /** Body, one character a byte, '' for none. `local_reply_config` may change it. */
   readonly body?: string
+  /** `text/plain` by default. */
+  readonly contentType?: string
   readonly flag?: number
   /** gRPC status for gRPC requests; by default mapped from the HTTP status as Envoy maps it. */
   readonly grpcStatus?: number

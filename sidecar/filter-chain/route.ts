@@ -3,7 +3,7 @@
  * `router/`; the chain sees this much of them.
  */
 import type { Random } from '../base/random.ts'
-import type { RequestHeaders } from '../codec/header-map.ts'
+import type { RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
 
 /** A route that matched one request, with what was decided by lot (the weighted cluster) already decided. */
@@ -29,6 +29,8 @@ export interface MatchedRoute {
   readonly idleTimeoutMs: number | undefined
   /** `max_stream_duration`, resolved for this request; undefined where the connection manager's holds, 0 for none. */
   readonly maxStreamDurationMs: number | undefined
+  /** The route's own headers on answers of ours; routes that answer by themselves do it elsewhere. */
+  finalizeLocalReply(headers: ResponseHeaders, request: RequestHeaders, info: StreamInfo): void
   /** Upgrade types the route switches on or off, in lower case. */
   upgradeEnabled(type: string): boolean | undefined
 }

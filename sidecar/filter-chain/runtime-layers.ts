@@ -2,8 +2,8 @@
  * The runtime (Envoy: `layered_runtime`): settings by key, in layers of which a later one wins. Static layers come from
  * configuration; the admin layer is what operators set while the proxy runs (`/runtime_modify`).
  *
- * Envoy's values are texts, numbers, booleans and fractions at once, and what a key means depends on who asks: `5` asked
- * for as a fraction is 5 of 100. That is kept. Layers from disk and over RTDS are not read yet.
+ * Envoy's values are texts, numbers, booleans and fractions at once, and what a key means depends on who asks: `5`
+ * asked for as a fraction is 5 of 100. That is kept. Layers from disk and over RTDS are not read yet.
  */
 import type { Random } from '../base/random.ts'
 import type { JsonObject, JsonValue, LayeredRuntime } from '../config/schema/generated/types.ts'

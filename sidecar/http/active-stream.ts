@@ -55,6 +55,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
   #ended = false
   #upgrade = ''
   #upgradeCounted = false
+  #mayForceTrace = false
   #grpc = false
   /** The filters have seen the request; before that an answer has nobody to walk past. */
   #chainEntered = false
@@ -185,22 +186,31 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     this.#observation = this.#manager.observer?.arrived(this, headers)
     const normalized = normalizeRequestPath(headers, config.pathNormalization)
     if (normalized !== undefined) {
-      stats.named.downstream_rq_failed_path_normalization.inc()
+      if (normalized.status === 307) stats.named.downstream_rq_redirected_with_normalized_path.inc()
+      else stats.named.downstream_rq_failed_path_normalization.inc()
       this.sendLocalReply(normalized)
       return
     }
     config.stripHostPort?.(headers)
 
+    for (const mutate of config.earlyMutations) mutate(headers, info)
     const origin = mutateRequestHeaders(
       headers,
       config.requestHeaders,
       info.downstream.directRemote,
-      info.downstream.tls !== undefined,
+      info.downstream.tls,
+      info.downstream.local.port,
       this.#upgrade !== '',
       this.#manager.random,
     )
     info.remote = origin.remote
+    if (origin.refuseStatus > 0) {
+      stats.named.downstream_rq_rejected_via_ip_detection.inc()
+      this.sendLocalReply({ status: origin.refuseStatus, details: 'rejecting_because_detection_failed' })
+      return
+    }
     this.#grpc = origin.grpc
+    this.#mayForceTrace = origin.internal || !origin.edge
     info.requestId = headers.get('x-request-id') ?? ''
     this.#enterChain(headers, endStream)
   }
@@ -355,16 +365,22 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     info.responseCodeDetails = reply.details
     this.dropRequest()
     if (reply.close === true) this.#connection.beginClosing()
-    const finished = makeLocalReply(reply, this.#headers, info, this.#manager.config.localReplyRewriter)
+    // Envoy takes a 400 of its own for a sign that the two sides read the bytes differently.
+    if (reply.status === 400 && !this.#connection.multiplexed) this.#connection.beginClosing()
+    const { localReplyRewriter } = this.#manager.config
+    const route = this.#chainEntered ? this.#route : undefined
+    const finalize =
+      route && ((headers: ResponseHeaders) => route.finalizeLocalReply(headers, this.#headers!, this.info))
+    const finished = makeLocalReply(reply, this.#headers, info, localReplyRewriter, finalize)
     const body = this.#localReplyBody(finished.headers, finished.body)
     this.#responseHeaders = finished.headers
     if (!this.#chainEntered) {
       this.headersOut(finished.headers, body === '')
-      if (body !== '' && !this.#ended) this.dataOut(Buffer.from(body), true)
+      if (body !== '' && !this.#ended) this.dataOut(Buffer.from(body, 'latin1'), true)
       return FilterStatus.Stop
     }
     this.encodeHeaders(finished.headers, body === '')
-    if (body !== '' && !this.#ended) this.encodeData(Buffer.from(body), true)
+    if (body !== '' && !this.#ended) this.encodeData(Buffer.from(body, 'latin1'), true)
     return FilterStatus.Stop
   }
 
@@ -460,7 +476,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     const upgraded =
       this.#upgrade !== '' && (headers.status === 101 || (headers.status === 200 && this.#upgrade === 'connect'))
     mutateResponseHeaders(headers, manager.config.responseHeaders, upgraded, httpDate(manager.clock.wall()))
-    if (manager.config.alwaysSetRequestIdInResponse && info.requestId !== '')
+    if (info.requestId !== '' && (manager.config.alwaysSetRequestIdInResponse || this.#traceForced()))
       headers.set('x-request-id', info.requestId)
     info.responseCode = headers.status
     if (this.#chainEntered) this.#observation?.onResponseHeaders(headers)
@@ -483,6 +499,11 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     if (endStream) this.#responseEnded = true
     this.#encoder.encodeHeaders(headers, endStream)
     if (endStream) this.#complete()
+  }
+
+  /** Whoever forces a trace wants to find it: an internal caller's header, which is still there. */
+  #traceForced(): boolean {
+    return this.#mayForceTrace && this.#headers!.has('x-envoy-force-trace')
   }
 
   #noteGrpcStatus(headers: HeaderMap): void {

@@ -8,8 +8,10 @@ import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'
+import type { HeaderCase } from '../codec/http1/writer.ts'
 import type { FilterChain } from '../filter-chain/filter-manager.ts'
 import type { MatchedRoute, RouteMatcher } from '../filter-chain/route.ts'
+import type { StreamInfo } from '../observability/stream-info.ts'
 import type { ActiveStream } from './active-stream.ts'
 import type { LocalReplyRewriter } from './local-reply.ts'
 import type { PathNormalization } from './path-normalization.ts'
@@ -27,11 +29,15 @@ export interface ConnectionManagerConfig {
   /** `strip_matching_host_port`, `strip_any_host_port`, `strip_trailing_host_dot`; undefined when none is on. */
   readonly stripHostPort: ((headers: RequestHeaders) => void) | undefined
   readonly localReplyRewriter: LocalReplyRewriter | undefined
+  /** In order; empty for nearly everybody. */
+  readonly earlyMutations: readonly EarlyMutation[]
   /** Upgrade types allowed where a route does not say otherwise, in lower case. */
   readonly upgrades: ReadonlySet<string>
   readonly alwaysSetRequestIdInResponse: boolean
   readonly proxy100Continue: boolean
   readonly underscoresInHeaders: 'ALLOW' | 'REJECT_REQUEST' | 'DROP_HEADER'
+  /** `header_key_format`: how names of response headers are written; undefined for lower case. */
+  readonly headerCase: HeaderCase | undefined
   readonly maxRequestHeadBytes: number
   readonly maxRequestHeaders: number
   readonly acceptHttp10: boolean
@@ -52,6 +58,9 @@ export interface ConnectionManagerConfig {
   readonly drainTimeoutMs: number
   readonly delayedCloseTimeoutMs: number
 }
+
+/** Changes a request's headers before the connection manager looks at them. */
+export type EarlyMutation = (headers: RequestHeaders, info: StreamInfo) => void
 
 /** What the server tells all managers: whether to drain, whether to take more. */
 export interface ServerCondition {

@@ -310,6 +310,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     })
     if (!found || !reject) return true
     this.closing = true
+    this.#manager.stats.named.downstream_cx_protocol_error.inc()
     stream.refuse({
       status: 400,
       details: 'http1.unexpected_underscore',
@@ -322,13 +323,13 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   // Response out.
 
   encodeInformational(headers: ResponseHeaders): void {
-    this.#connection.write(writeResponseHead(headers, WriteFraming.None))
+    this.#connection.write(writeResponseHead(headers, WriteFraming.None, 11, this.#manager.config.headerCase))
   }
 
   encodeHeaders(headers: ResponseHeaders, endStream: boolean): void {
     this.#framing = responseFraming(headers, endStream, this.#method, this.#version)
     if (this.#framing === WriteFraming.Raw) this.closing = true
-    this.#connection.write(writeResponseHead(headers, this.#framing, this.#version))
+    this.#connection.write(writeResponseHead(headers, this.#framing, this.#version, this.#manager.config.headerCase))
   }
 
   encodeData(data: BodyChunk, endStream: boolean): void {
@@ -344,7 +345,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
 
   encodeTrailers(trailers: HeaderMap): void {
     if (this.#framing !== WriteFraming.Chunked) return
-    this.#connection.write(this.#manager.config.enableTrailers ? writeTrailers(trailers) : LAST_CHUNK)
+    this.#connection.write(this.#manager.config.enableTrailers ? writeTrailers(trailers, this.#manager.config.headerCase) : LAST_CHUNK)
   }
 
   reset(): void {

@@ -14,10 +14,10 @@ export interface LocalReplyRewriter {
 }
 
 export interface ReplyDraft {
-  status: number
+  readonly headers: ResponseHeaders
+  /** One character a byte. */
   body: string
   contentType: string
-  readonly headers: [name: string, value: string][]
 }
 
 export interface FinishedReply {
@@ -53,43 +53,47 @@ export function grpcStatusOfHttp(status: number): number {
   }
 }
 
-/** `grpc-message` is percent-encoded (gRPC over HTTP/2, "Responses"): printable ASCII except `%` stands for itself. */
+/**
+ * `grpc-message` is percent-encoded (gRPC over HTTP/2, "Responses"): printable ASCII except `%` stands for itself. `text`
+ * has one character a byte.
+ */
 export function grpcMessage(text: string): string {
-  return text.replace(/[^\x20-\x7e]|%/gu, char =>
-    [...Buffer.from(char)].map(byte => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
+  return text.replace(
+    /[^\x20-\x7e]|%/g,
+    char => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
   )
 }
 
+/** `finalize` may change the headers before the reply's own are put into them: a route has its say on every answer. */
 export function makeLocalReply(
   reply: LocalReply,
   request: RequestHeaders | undefined,
   info: StreamInfo,
   rewriter: LocalReplyRewriter | undefined,
+  finalize?: (headers: ResponseHeaders) => void,
 ): FinishedReply {
-  const draft: ReplyDraft = {
-    status: reply.status,
-    body: reply.body ?? '',
-    contentType: 'text/plain',
-    headers: reply.headers?.map(([name, value]) => [name, value]) ?? [],
-  }
+  const headers = new ResponseHeaders(reply.status)
   info.responseCode = reply.status
+  finalize?.(headers)
+  for (const [name, value] of reply.headers ?? []) headers.set(name, value)
+  const draft: ReplyDraft = { headers, body: reply.body ?? '', contentType: reply.contentType ?? 'text/plain' }
   rewriter?.rewrite(draft, request, info)
-  info.localReplyBody = draft.body
+  const { body } = draft
+  info.localReplyBody = body
   if (isGrpcRequest(request)) {
-    const headers = new ResponseHeaders(200, ['content-type', 'application/grpc'])
-    const status = reply.grpcStatus ?? grpcStatusOfHttp(draft.status)
-    headers.add('grpc-status', String(status))
-    if (draft.body !== '') headers.add('grpc-message', grpcMessage(draft.body))
-    for (const [name, value] of draft.headers) headers.set(name, value)
+    const status = reply.grpcStatus ?? grpcStatusOfHttp(headers.status)
+    headers.status = 200
+    headers.set('content-type', 'application/grpc')
+    headers.set('grpc-status', String(status))
+    if (body !== '') headers.set('grpc-message', grpcMessage(body))
     info.grpcStatus = status
     return { headers, body: '' }
   }
-  const headers = new ResponseHeaders(draft.status)
-  if (draft.body !== '') {
-    headers.add('content-length', String(Buffer.byteLength(draft.body)))
-    headers.add('content-type', draft.contentType)
+  if (body !== '') {
+    headers.set('content-length', String(body.length))
+    headers.set('content-type', draft.contentType)
   }
-  for (const [name, value] of draft.headers) headers.set(name, value)
-  const noBody = request?.method === 'HEAD' || draft.status === 204 || draft.status === 304 || draft.status < 200
-  return { headers, body: noBody ? '' : draft.body }
+  const { status } = headers
+  const noBody = request?.method === 'HEAD' || status === 204 || status === 304 || status < 200
+  return { headers, body: noBody ? '' : body }
 }

@@ -11,14 +11,16 @@ export interface PathNormalization {
   readonly escapedSlashes: 'KEEP_UNCHANGED' | 'REJECT_REQUEST' | 'UNESCAPE_AND_REDIRECT' | 'UNESCAPE_AND_FORWARD'
 }
 
-const REJECTED: LocalReply = { status: 400, details: 'path_normalization_failed' }
+const REJECTED: LocalReply = { status: 400, details: 'path_normalization_failed', close: true }
 
 /** Changes `headers.path` in place; returns the reply where the request is not to go on. */
 export function normalizeRequestPath(headers: RequestHeaders, policy: PathNormalization): LocalReply | undefined {
-  if (!policy.normalize && !policy.mergeSlashes && policy.escapedSlashes === 'KEEP_UNCHANGED') return undefined
   const target = headers.path
+  // A fragment is the caller's own (RFC 9110 §7.1); what it hides from one reader of the path another may act upon.
+  if (target.includes('#')) return REJECTED
+  if (!policy.normalize && !policy.mergeSlashes && policy.escapedSlashes === 'KEEP_UNCHANGED') return undefined
   if (target === '' || target[0] !== '/') return undefined
-  const end = target.search(/[?#]/)
+  const end = target.indexOf('?')
   let path = end < 0 ? target : target.slice(0, end)
   const rest = end < 0 ? '' : target.slice(end)
   let redirect = false
@@ -35,7 +37,7 @@ export function normalizeRequestPath(headers: RequestHeaders, policy: PathNormal
   if (policy.mergeSlashes) path = path.replace(/\/{2,}/g, '/')
   headers.path = path + rest
   if (!redirect) return undefined
-  return { status: 307, details: 'path_normalization_redirect', headers: [['location', headers.path]] }
+  return { status: 307, details: 'path_normalization_failed', headers: [['location', headers.path]] }
 }
 
 /**

@@ -7,6 +7,9 @@ import type { Address } from '../base/address.ts'
 import type { CidrSet } from '../base/cidr.ts'
 import { type Random, uuid4 } from '../base/random.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'
+import type { TlsInfo } from '../observability/stream-info.ts'
+import { type ClientCertPolicy, forwardClientCert } from './forwarded-client-cert.ts'
+import { addressFromXff, type IpDetector } from './ip-detection.ts'
 
 export interface RequestHeaderPolicy {
   readonly useRemoteAddress: boolean
@@ -21,13 +24,19 @@ export interface RequestHeaderPolicy {
   readonly preserveExternalRequestId: boolean
   /** `scheme_to_overwrite`, '' to keep. */
   readonly schemeToOverwrite: string
-  readonly matchUpstreamScheme: boolean
   /** `add_user_agent`: the node's cluster, '' when off. */
   readonly userAgent: string
   readonly nodeId: string
   /** Headers of the route configuration's `internal_only_headers`. */
   readonly internalOnlyHeaders: readonly string[]
-  readonly localAddress: Address
+  /** This machine's own address, which stands for loopback in `x-forwarded-for`. */
+  readonly ownIp: string
+  /** Where `use_remote_address` is off: who finds out whose address a request comes from, in order. */
+  readonly detectors: readonly IpDetector[]
+  readonly clientCert: ClientCertPolicy
+  /** `forward_proto_config`: ports behind something that took TLS off, or put it on. */
+  readonly httpsPorts: ReadonlySet<number>
+  readonly httpPorts: ReadonlySet<number>
 }
 
 /** What was found out about the requester. */
@@ -37,7 +46,11 @@ export interface RequestOrigin {
   readonly internal: boolean
   readonly edge: boolean
   readonly grpc: boolean
+  /** The request is to be answered with this status, because it does not say where it comes from; 0 to go on. */
+  readonly refuseStatus: number
 }
+
+const REFUSED = { internal: false, edge: false, grpc: false }
 
 /** Stripped from whoever is not internal: they steer retries, timeouts and tracing. */
 const NOT_FOR_OUTSIDERS = new Set([
@@ -71,13 +84,14 @@ const HOP_BY_HOP = new Set(['keep-alive', 'proxy-connection', 'transfer-encoding
 
 /**
  * Changes `headers` in place and says who asked. `upgrade` keeps `connection` and `upgrade`, which then are part of the
- * message; `tls` tells whether the peer came through TLS.
+ * message.
  */
 export function mutateRequestHeaders(
   headers: RequestHeaders,
   policy: RequestHeaderPolicy,
   peer: Address,
-  tls: boolean,
+  tls: TlsInfo | undefined,
+  localPort: number,
   upgrade: boolean,
   random: Random,
 ): RequestOrigin {
@@ -86,8 +100,9 @@ export function mutateRequestHeaders(
   let kept = 0
   let envoyHeaders = false
   let grpc = false
+  let clientCert = false
+  let forwardedForAt = -1
   let requestId: string | undefined
-  let forwardedFor: string | undefined
   let forwardedProto: string | undefined
   for (let i = 0; i < list.length; i += 2) {
     const name = list[i]!
@@ -116,8 +131,14 @@ export function mutateRequestHeaders(
         break
       case 0x78: // x
         if (name === 'x-request-id') requestId ??= value
-        else if (name === 'x-forwarded-for')
-          forwardedFor = forwardedFor === undefined ? value : `${forwardedFor},${value}`
+        else if (name === 'x-forwarded-for') {
+          if (forwardedForAt >= 0) {
+            // Envoy keeps one entry of it.
+            list[forwardedForAt] += `,${value}`
+            continue
+          }
+          forwardedForAt = kept + 1
+        } else if (name === 'x-forwarded-client-cert') clientCert = true
         else if (name === 'x-forwarded-proto') forwardedProto ??= value
         else if (name.startsWith('x-envoy-')) {
           if (HOP_BY_HOP.has(name)) continue
@@ -132,30 +153,34 @@ export function mutateRequestHeaders(
     kept += 2
   }
   list.length = kept
+  const forwardedFor = forwardedForAt < 0 ? undefined : list[forwardedForAt]!
 
-  const ownProto = tls ? 'https' : 'http'
+  const ownProto = schemeOf(policy, tls !== undefined, localPort)
   let remote: Address | undefined
-  let trustedPeerCheck = false
+  let mayBeInternal = false
   if (policy.useRemoteAddress) {
-    trustedPeerCheck = forwardedFor === undefined
+    mayBeInternal = forwardedFor === undefined
     if (policy.xffNumTrustedHops > 0) remote = addressFromXff(forwardedFor, policy.xffNumTrustedHops - 1)
     remote ??= peer
-    if (!policy.skipXffAppend) {
-      const own = isLoopback(peer.ip) ? policy.localAddress.ip : peer.ip
-      headers.appendJoined('x-forwarded-for', own)
-    }
+    if (!policy.skipXffAppend) appendXff(headers, policy, peer)
     if (policy.xffNumTrustedHops === 0 || forwardedProto === undefined) {
       headers.set('x-forwarded-proto', ownProto)
       forwardedProto = ownProto
     }
     if (policy.appendXForwardedPort && (policy.xffNumTrustedHops === 0 || !headers.has('x-forwarded-port'))) {
-      headers.set('x-forwarded-port', String(policy.localAddress.port))
+      headers.set('x-forwarded-port', String(localPort))
     }
   } else {
-    if (forwardedFor !== undefined) remote = addressFromXff(forwardedFor, policy.xffNumTrustedHops)
+    for (const detector of policy.detectors) {
+      const found = detector.detect(headers, peer)
+      if (found.refuseStatus > 0) return { ...REFUSED, remote: peer, refuseStatus: found.refuseStatus }
+      if (found.appendXff) appendXff(headers, policy, peer)
+      if (found.address === undefined) continue
+      remote = found.address
+      mayBeInternal = found.trusted
+      break
+    }
     remote ??= peer
-    // Without `use_remote_address` a single address in the header counts as an internal caller's own.
-    trustedPeerCheck = forwardedFor !== undefined && !forwardedFor.includes(',')
   }
   if (forwardedProto === undefined) {
     headers.add('x-forwarded-proto', ownProto)
@@ -164,8 +189,9 @@ export function mutateRequestHeaders(
   if (policy.schemeToOverwrite !== '') headers.scheme = policy.schemeToOverwrite
   else if (headers.scheme === '')
     headers.scheme = forwardedProto === 'https' || forwardedProto === 'http' ? forwardedProto : ownProto
+  forwardClientCert(headers, policy.clientCert, tls, clientCert)
 
-  const internal = trustedPeerCheck && isInternal(remote, policy)
+  const internal = mayBeInternal && isInternal(remote, policy)
   const edge = !internal && policy.useRemoteAddress
   if (internal) headers.set('x-envoy-internal', 'true')
   else if (envoyHeaders) {
@@ -183,7 +209,7 @@ export function mutateRequestHeaders(
     else if (edge && !policy.preserveExternalRequestId) headers.set('x-request-id', uuid4(random))
   }
   if (policy.via !== '') headers.appendJoined('via', policy.via, ', ')
-  return { remote, internal, edge, grpc }
+  return { remote, internal, edge, grpc, refuseStatus: 0 }
 }
 
 /** `application/grpc`, alone, with a codec (`+proto`) or with parameters. */
@@ -195,6 +221,16 @@ function isTrailers(token: string): boolean {
   return token.split(';', 1)[0]!.trim() === 'trailers'
 }
 
+function appendXff(headers: RequestHeaders, policy: RequestHeaderPolicy, peer: Address): void {
+  headers.appendJoined('x-forwarded-for', isLoopback(peer.ip) ? policy.ownIp : peer.ip)
+}
+
+function schemeOf(policy: RequestHeaderPolicy, tls: boolean, port: number): 'http' | 'https' {
+  if (policy.httpsPorts.has(port)) return 'https'
+  if (policy.httpPorts.has(port)) return 'http'
+  return tls ? 'https' : 'http'
+}
+
 function isLoopback(ip: string): boolean {
   return ip.startsWith('127.') || ip === '::1'
 }
@@ -202,23 +238,4 @@ function isLoopback(ip: string): boolean {
 function isInternal(address: Address, policy: RequestHeaderPolicy): boolean {
   if (address.ip.startsWith('/')) return policy.internalUnixSockets
   return policy.internalAddresses.has(address.ip)
-}
-
-/** The address `hops` from the right of an `x-forwarded-for` list, or undefined when it is not there or no address. */
-export function addressFromXff(header: string | undefined, hops: number): Address | undefined {
-  if (header === undefined) return undefined
-  let end = header.length
-  for (let i = 0; i < hops; i++) {
-    end = header.lastIndexOf(',', end - 1)
-    if (end < 0) return undefined
-  }
-  const text = header.slice(header.lastIndexOf(',', end - 1) + 1, end).trim()
-  const match =
-    /^(?:(\d{1,3}(?:\.\d{1,3}){3})(?::(\d{1,5}))?|\[([0-9a-fA-F:.]+)\](?::(\d{1,5}))?|([0-9a-fA-F:]+:[0-9a-fA-F:.]*))$/.exec(
-      text,
-    )
-  if (match === null) return undefined
-  const ip = match[1] ?? match[3] ?? match[5]!
-  if (match[1] !== undefined && ip.split('.').some(part => Number(part) > 255)) return undefined
-  return { ip, port: Number(match[2] ?? match[4] ?? 0) }
 }

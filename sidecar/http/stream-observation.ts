@@ -12,6 +12,7 @@ import type { StreamFailure } from '../codec/stream.ts'
 import type { FailureOrigin, StreamFailures, TraceContext } from '../failure-origin/contract.ts'
 import { describeFailure } from '../failure-origin/record.ts'
 import type { UpstreamAttempt, UpstreamSpans } from '../filter-chain/upstream-spans.ts'
+import { binaryText } from '../observability/formatter/context.ts'
 import type { Span } from '../observability/tracing/span.ts'
 import type { RouteTracing, Tracer } from '../observability/tracing/tracer.ts'
 import { traceIdsOf } from '../observability/tracing/wire-ids.ts'
@@ -106,8 +107,9 @@ export class StreamObservation implements UpstreamSpans {
       ? `${JSON.stringify({ error: body, message: describeFailure(record, this.#stream.wallMs), ...view })}\n`
       : `${describeFailure(record, this.#stream.wallMs)}\n`
     headers.set('content-type', wantsJson ? 'application/json' : 'text/plain')
-    headers.set('content-length', String(Buffer.byteLength(text)))
-    return text
+    const bytes = binaryText(text)
+    headers.set('content-length', String(bytes.length))
+    return bytes
   }
 
   onResponseHeaders(headers: ResponseHeaders): void {

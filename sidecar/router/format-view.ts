@@ -1,6 +1,6 @@
 /**
- * What operators in a route's values may read, while the headers of a request or a response are finalized. One object is
- * filled anew for each use: formatting is synchronous, and most routes have nothing to format.
+ * What operators in a route's values may read, while the headers of a request or a response are finalized. One object
+ * is filled anew for each use: formatting is synchronous, and most routes have nothing to format.
  */
 import type { RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { Metadata } from '../config/schema/generated/types.ts'

@@ -1,7 +1,7 @@
 /**
  * `HeaderMatcher` (envoy.config.route.v3), compiled. Of several headers of one name any may match (measured on Envoy
- * 1.40, which used to join them); a header that is missing matches nothing, inverted or not, unless the matcher asks for
- * its absence or takes it for empty.
+ * 1.40, which used to join them); a header that is missing matches nothing, inverted or not, unless the matcher asks
+ * for its absence or takes it for empty.
  */
 import { type HeaderMap, internHeaderName } from '../codec/header-map.ts'
 import type { HeaderMatcher as HeaderMatcherMessage, Int64Range } from '../config/schema/generated/types.ts'

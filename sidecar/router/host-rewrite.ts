@@ -1,6 +1,6 @@
 /**
- * What a route does to the authority of a request: a literal, the value of a header, a part of the path, or a value with
- * operators. `auto_host_rewrite` is done later, when the host is known.
+ * What a route does to the authority of a request: a literal, the value of a header, a part of the path, or a value
+ * with operators. `auto_host_rewrite` is done later, when the host is known.
  */
 import { textToBytes } from '../base/regex.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'

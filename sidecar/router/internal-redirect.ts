@@ -77,8 +77,8 @@ export class InternalRedirectPolicy {
 
   /**
    * Rewrites the request to where the response points and answers true; false where that may not be followed, and then
-   * the request is as it was. `matchRoute` finds the route of the rewritten request, for the predicates; without it they
-   * see no route name.
+   * the request is as it was. `matchRoute` finds the route of the rewritten request, for the predicates; without it
+   * they see no route name.
    */
   apply(
     request: RequestHeaders,

@@ -10,7 +10,9 @@ export interface Mistake {
   /** Path below the route configuration: `virtual_hosts[2].routes[0].route.prefix_rewrite`. */
   readonly field: string
   readonly reason: string
-  /** The decoded message the field belongs to and the field's name in it ('' for the message itself): for `sourceOf`. */
+  /**
+   * The decoded message the field belongs to and the field's name in it ('' for the message itself): for `sourceOf`.
+   */
   readonly message: object | undefined
   readonly property: string
 }

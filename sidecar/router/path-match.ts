@@ -1,4 +1,6 @@
-/** The path part of a route's match: which requests it takes, and which part of their path a prefix rewrite replaces. */
+/**
+ * The path part of a route's match: which requests it takes, and which part of their path a prefix rewrite replaces.
+ */
 import type { Regex } from '../base/regex.ts'
 import { textToBytes } from '../base/regex.ts'
 import type { RouteMatch, UriTemplateMatchConfig } from '../config/schema/generated/types.ts'

@@ -1,6 +1,6 @@
 /**
- * What a route does to the path of a request: `prefix_rewrite`, `regex_rewrite`, `path_rewrite` (a value with operators),
- * `path_rewrite_policy` (a template). At most one of them; the query stays.
+ * What a route does to the path of a request: `prefix_rewrite`, `regex_rewrite`, `path_rewrite` (a value with
+ * operators), `path_rewrite_policy` (a template). At most one of them; the query stays.
  */
 import { type Regex, Substitution, textToBytes } from '../base/regex.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'

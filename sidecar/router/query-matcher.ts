@@ -1,4 +1,6 @@
-/** `QueryParameterMatcher` and `CookieMatcher` of routes, compiled. Nothing is decoded: `%20` is compared as it came. */
+/**
+ * `QueryParameterMatcher` and `CookieMatcher` of routes, compiled. Nothing is decoded: `%20` is compared as it came.
+ */
 
 import { textToBytes } from '../base/regex.ts'
 import type { HeaderMap } from '../codec/header-map.ts'
@@ -6,7 +8,9 @@ import type { CookieMatcher, QueryParameterMatcher } from '../config/schema/gene
 import type { Mistakes } from './mistakes.ts'
 import { neverMatches, quote, type StringMatch, stringMatch } from './string-matcher.ts'
 
-/** First value of a parameter in the query of a request target, '' for one without `=`; undefined where it is missing. */
+/**
+ * First value of a parameter in the query of a request target, '' for one without `=`; undefined where it is missing.
+ */
 export function queryParameter(target: string, name: string): string | undefined {
   let at = target.indexOf('?') + 1
   if (at === 0) return undefined

@@ -17,6 +17,8 @@ export interface Timeouts {
   response: number
   perTry: number
   perTryIdle: number
+  /** Of the whole attempt, by `x-envoy-upstream-stream-duration-ms`; undefined where the cluster's holds. */
+  streamDuration: number | undefined
   /** Status of the answer when time is up: 504, or 204 where the caller asked for that. */
   status: number
 }
@@ -30,6 +32,7 @@ export function timeoutsFor(headers: RequestHeaders, route: RouteEntry, config: 
     response: route.timeoutFor(headers),
     perTry: policy?.perTryTimeoutMs ?? 0,
     perTryIdle: policy?.perTryIdleTimeoutMs ?? 0,
+    streamDuration: undefined,
     status: 504,
   }
   const { list } = headers
@@ -41,6 +44,9 @@ export function timeoutsFor(headers: RequestHeaders, route: RouteEntry, config: 
     if (expected !== undefined) timeouts.response = milliseconds(expected) ?? timeouts.response
     else timeouts.response = taken(headers, 'x-envoy-upstream-rq-timeout-ms') ?? timeouts.response
     timeouts.perTry = taken(headers, 'x-envoy-upstream-rq-per-try-timeout-ms') ?? timeouts.perTry
+    timeouts.streamDuration = taken(headers, 'x-envoy-upstream-stream-duration-ms')
+    // Hedging is not done; the wish is not passed on either.
+    headers.delete('x-envoy-hedge-on-per-try-timeout')
     if (headers.delete('x-envoy-upstream-rq-timeout-alt-response')) timeouts.status = 204
   }
   if (timeouts.response > 0 && timeouts.perTry >= timeouts.response) timeouts.perTry = 0

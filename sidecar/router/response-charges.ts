@@ -66,7 +66,10 @@ export class ResponseCharges {
     const zone = this.#zoneTree(host)
     if (zone !== '') requestStats.response(status, zone)
     if (targets === undefined) return
-    if (targets.alternative !== '') requestStats.response(status, targets.alternative)
+    if (targets.alternative !== '') {
+      requestStats.response(status, targets.alternative)
+      requestStats.response(status, `${targets.alternative}.${internal ? 'internal' : 'external'}`)
+    }
     targets.virtualCluster?.response(status)
     targets.route?.response(status)
   }
@@ -80,7 +83,10 @@ export class ResponseCharges {
     const zone = this.#zoneTree(host)
     if (zone !== '') requestStats.responseTime(ms, zone)
     if (targets === undefined) return
-    if (targets.alternative !== '') requestStats.responseTime(ms, targets.alternative)
+    if (targets.alternative !== '') {
+      requestStats.responseTime(ms, targets.alternative)
+      requestStats.responseTime(ms, `${targets.alternative}.${internal ? 'internal' : 'external'}`)
+    }
     targets.virtualCluster?.time(ms)
     targets.route?.time(ms)
   }

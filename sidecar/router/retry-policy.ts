@@ -1,6 +1,6 @@
 /**
- * `RetryPolicy`, compiled: what is tried again, how often, after which wait, and on which hosts not. The policy of a route
- * replaces that of its virtual host as a whole. `retry-state.ts` runs it.
+ * `RetryPolicy`, compiled: what is tried again, how often, after which wait, and on which hosts not. The policy of a
+ * route replaces that of its virtual host as a whole. `retry-state.ts` runs it.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../base/clock.ts'

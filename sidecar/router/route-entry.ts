@@ -1,7 +1,8 @@
 /**
- * A route that matched: everything the router filter, the connection manager and the filters ask of it, decided when the
- * configuration was loaded. One object per route (per weighted cluster, where there are several) serves all requests;
- * only what depends on the request itself, a cluster named by a header or a gRPC deadline, makes another entry.
+ * A route that matched: everything the router filter, the connection manager and the filters ask of it, decided when
+ * the configuration was loaded. One object per route (per weighted cluster, where there are several) serves all
+ * requests; only what depends on the request itself, a cluster named by a header or a gRPC deadline, makes another
+ * entry.
  */
 import type { Priority } from '../cluster/cluster.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
@@ -252,15 +253,18 @@ export class RouteEntry implements MatchedRoute {
     return this.#settings.upgrades.get(type)
   }
 
-  /** The response timeout for this request: the route's, or `grpc-timeout` where `max_grpc_timeout` asks for it. 0: none. */
+  /**
+   * The response timeout for this request: the route's, or `grpc-timeout` where `max_grpc_timeout` asks for it. 0:
+   * none.
+   */
   timeoutFor(headers: RequestHeaders): number {
     const { grpcDeadlines, timeoutMs } = this.#settings
     return grpcDeadlines?.responseTimeout(headers) ?? timeoutMs
   }
 
   /**
-   * Applies the header mutations of weighted cluster, route, virtual host and configuration, then rewrites host and path.
-   * `insertOriginal` keeps what was rewritten in `x-envoy-original-host` and `x-envoy-original-path`.
+   * Applies the header mutations of weighted cluster, route, virtual host and configuration, then rewrites host and
+   * path. `insertOriginal` keeps what was rewritten in `x-envoy-original-host` and `x-envoy-original-path`.
    */
   finalizeRequestHeaders(headers: RequestHeaders, info: StreamInfo, insertOriginal: boolean): void {
     const settings = this.#settings
@@ -289,6 +293,10 @@ export class RouteEntry implements MatchedRoute {
     this.#apply(mutations, headers, formatView(info, request, headers, this.#settings))
   }
 
+  finalizeLocalReply(headers: ResponseHeaders, request: RequestHeaders, info: StreamInfo): void {
+    if (this.kind === 'cluster') this.finalizeResponseHeaders(headers, request, info)
+  }
+
   #apply(mutations: readonly HeaderMutations[], headers: HeaderMap, view: ReturnType<typeof formatView>): void {
     for (let i = 0; i < mutations.length; i++) mutations[i]!.apply(headers, view)
   }
@@ -299,8 +307,9 @@ export class RouteEntry implements MatchedRoute {
   }
 
   /**
-   * `Location` of a redirect, or of a direct response whose status has one; undefined for other routes. A rewrite of the path is done to the request as well, and what
-   * was there before is kept in `x-envoy-original-path`, for the access log.
+   * `Location` of a redirect, or of a direct response whose status has one; undefined for other routes. A rewrite of
+   * the path is done to the request as well, and what was there before is kept in `x-envoy-original-path`, for the
+   * access log.
    */
   redirectLocation(headers: RequestHeaders, info: StreamInfo, insertOriginal = true): string | undefined {
     const settings = this.#settings

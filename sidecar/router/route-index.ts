@@ -1,12 +1,14 @@
 /**
- * An index over the routes of a virtual host, so that a table of a thousand is not scanned for each request. The answer is
- * the one the scan would give: the first route, in order of configuration, that matches.
+ * An index over the routes of a virtual host, so that a table of a thousand is not scanned for each request. The answer
+ * is the one the scan would give: the first route, in order of configuration, that matches.
  *
  * Routes whose path condition is a plain prefix, path or separated prefix hang in a radix tree, at the node where their
  * text ends. One walk along the request's path meets every route whose path condition holds; of these the first whose
  * other conditions hold is kept. What is not in the tree (regexes, templates, case-insensitive paths, CONNECT) is then
- * tried in order, as far as it stands before the route found. Measured in `test/bench/route-match.bench.ts`: with 1,000
- * prefixes a scan takes 5 µs on average, the walk 0.15 µs; from eight routes on the walk is not slower.
+ * tried in order, as far as it stands before the route found.
+ *
+ * Measured in `test/bench/route-match.bench.ts`: with 50 prefixes a scan takes 1.7 µs and the walk 0.17 µs, with 1,000
+ * 30 µs and 0.5 µs; from four routes on the walk is the quicker one.
  */
 import type { CompiledRoute } from './compiled-route.ts'
 import type { MatchInput } from './match-input.ts'

@@ -32,7 +32,7 @@ import type { RouteEntry } from './route-entry.ts'
 import type { RouterParts } from './router-settings.ts'
 import { UpstreamRequest } from './upstream-request.ts'
 
-const NO_TIMEOUTS: Timeouts = Object.freeze({ response: 0, perTry: 0, perTryIdle: 0, status: 504 })
+const NO_TIMEOUTS: Timeouts = Object.freeze({ response: 0, perTry: 0, perTryIdle: 0, streamDuration: undefined, status: 504 })
 
 export class RouterFilter implements HttpFilter, LoadBalancerContext {
   readonly #parts: RouterParts
@@ -155,10 +155,16 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     const added: [string, string][] = []
     const location = route.redirectLocation(headers, stream.info)
     if (location !== undefined) added.push(['location', location])
-    const { status } = route.directResponse
+    const { status, contentType } = route.directResponse
     const body = route.directResponseBody(headers, stream.info)
     this.#answeredByRoute = true
-    return stream.sendLocalReply({ status, details: 'direct_response', body, headers: added })
+    return stream.sendLocalReply({
+      status,
+      details: 'direct_response',
+      body,
+      headers: added,
+      ...(contentType !== '' && { contentType }),
+    })
   }
 
   /** The route's own response headers apply to direct responses and to proxied ones, not to errors. */
@@ -334,7 +340,8 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
       if (perTry > 0) upstream.startPerTryTimeout(perTry)
       if (perTryIdle > 0) upstream.startPerTryIdleTimeout(perTryIdle)
     }
-    if (this.#cluster.maxStreamDurationMs > 0) upstream.startMaxDuration(this.#cluster.maxStreamDurationMs)
+    const duration = this.#timeouts.streamDuration ?? this.#cluster.maxStreamDurationMs
+    if (duration > 0) upstream.startMaxDuration(duration)
   }
 
   /** The attempt had its connection before the request was complete. */

@@ -1,8 +1,8 @@
 /** Headers that Envoy keeps in one entry, whatever is appended to them. */
 
 /**
- * Headers that Envoy keeps in one entry (its inline headers, measured on 1.40): appending to them makes a list of values in
- * that entry, where others get another entry.
+ * Headers that Envoy keeps in one entry (its inline headers, measured on 1.40): appending to them makes a list of
+ * values in that entry, where others get another entry.
  */
 export const SINGLE_ENTRY_IN_REQUESTS: ReadonlySet<string> = new Set([
   'accept',

@@ -1,6 +1,7 @@
 /**
- * `StringMatcher` (envoy.type.matcher.v3 and its twin in xds.type.matcher.v3), compiled. What it is asked about are values
- * from the wire: strings whose characters are bytes; the configured texts are brought into the same form at load.
+ * `StringMatcher` (envoy.type.matcher.v3 and its twin in xds.type.matcher.v3), compiled. What it is asked about are
+ * values from the wire: strings whose characters are bytes; the configured texts are brought into the same form at
+ * load.
  */
 import { DEFAULT_MAX_PROGRAM_SIZE, Regex, textToBytes } from '../base/regex.ts'
 import type { RegexMatcher, StringMatcher, XdsStringMatcher } from '../config/schema/generated/types.ts'

@@ -1,10 +1,11 @@
 /**
- * Paths as templates (Envoy: `envoy.path.match.uri_template`, `envoy.path.rewrite.uri_template`): `/videos/{id}/{rest=**}`.
+ * Paths as templates (Envoy: `envoy.path.match.uri_template`, `envoy.path.rewrite.uri_template`):
+ * `/videos/{id}/{rest=**}`.
  *
  * A segment is text, `*` (one segment), `**` (any number of segments) or a variable, `{name}` for `{name=*}`, or
- * `{name=pattern}` with any of these; text may stand before and after a variable (`v{id}.json`), and behind the operator
- * of the last segment (`**.m3u8`). After `**` comes no other operator. The grammar is that of Envoy 1.40, measured, down
- * to a star within text, which repeats the character before it.
+ * `{name=pattern}` with any of these; text may stand before and after a variable (`v{id}.json`), and behind the
+ * operator of the last segment (`**.m3u8`). After `**` comes no other operator. The grammar is that of Envoy 1.40,
+ * measured, down to a star within text, which repeats the character before it.
  */
 import { Regex } from '../base/regex.ts'
 import { ConfigError } from '../filter-chain/http-filter.ts'

@@ -1,4 +1,6 @@
-/** `weighted_clusters`: which of several clusters a request goes to, by lot, by a header or by the route's hash policy. */
+/**
+ * `weighted_clusters`: which of several clusters a request goes to, by lot, by a header or by the route's hash policy.
+ */
 import type { WeightedCluster, WeightedCluster_ClusterWeight } from '../config/schema/generated/types.ts'
 import type { Runtime } from '../filter-chain/runtime.ts'
 import type { HashPolicy } from './hash-policy.ts'

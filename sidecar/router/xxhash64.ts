@@ -2,8 +2,8 @@
  * XXH64 with seed 0 over strings of bytes, in plain JavaScript: hash policies need it at once, where the WebAssembly
  * build has to be compiled first, and for the short keys of requests a call into it costs as much.
  *
- * 64-bit numbers are pairs of 32-bit halves, high and low. The running value lives in module variables, because returning
- * a pair would allocate one; every function here runs to its end before anybody else can come in between.
+ * 64-bit numbers are pairs of 32-bit halves, high and low. The running value lives in module variables, because
+ * returning a pair would allocate one; every function here runs to its end before anybody else can come in between.
  *
  * Source: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md. Tested against xxhash-wasm.
  */

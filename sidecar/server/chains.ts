@@ -13,7 +13,7 @@ import type {
 } from '../config/schema/generated/types.ts'
 import { FilterChain } from '../filter-chain/filter-manager.ts'
 import { ConfigError, type FilterContext } from '../filter-chain/http-filter.ts'
-import { ConnectionManager, type ConnectionManagerConfig } from '../http/connection-manager.ts'
+import { ConnectionManager } from '../http/connection-manager.ts'
 import { Http1Connection } from '../http/http1-connection.ts'
 import { ConnectionManagerStats } from '../http/stats.ts'
 import { type ObservationPolicy, StreamObserver } from '../http/stream-observation.ts'
@@ -132,13 +132,16 @@ function buildConnectionManager(
   const scope = listener.scope.scope(`http.${message.statPrefix}`)
   const routeConfig = message.routeConfig
   const managerScope = env.stats.scope(`http.${message.statPrefix}`)
-  const config: ConnectionManagerConfig = connectionManagerConfig(message, {
-    node: env.node,
-    localAddress: listener.address,
-    bufferLimitBytes: listener.bufferLimitBytes,
-    localReplyRewriter: errors.attempt(`${path}.local_reply_config`, message, () => localReplyRewriter(message, env)),
-    internalOnlyHeaders: routeConfig?.internalOnlyHeaders ?? [],
-  })
+  const rewriter = errors.attempt(`${path}.local_reply_config`, message, () => localReplyRewriter(message, env))
+  const config = errors.attempt(path, message, () =>
+    connectionManagerConfig(message, {
+      node: env.node,
+      localAddress: listener.address,
+      bufferLimitBytes: listener.bufferLimitBytes,
+      localReplyRewriter: rewriter,
+      internalOnlyHeaders: routeConfig?.internalOnlyHeaders ?? [],
+    }),
+  )
   const filters = buildFilters(message.httpFilters, path, managerScope, env, errors)
   let routes: RouteTable | undefined
   if (routeConfig !== undefined) {
@@ -151,7 +154,7 @@ function buildConnectionManager(
       errors.add(`${path}.route_config.${field}`, reason, at)
     routes = compiled.table
   }
-  if (errors.errors.length > before || filters === undefined) return undefined
+  if (errors.errors.length > before || filters === undefined || config === undefined) return undefined
   const policy = observationPolicy(listener.message, message)
   const tracer = errors.attempt(`${path}.tracing`, message, () => env.tracers.tracerOf(message, policy, managerScope))
   const loggers = errors.attempt(`${path}.access_log`, message, () => env.accessLogs.loggersOf(message.accessLog))

@@ -1,10 +1,24 @@
 /** What an `HttpConnectionManager` message means: every default filled in (features.md §2.6), ready for the path. */
+import { networkInterfaces } from 'node:os'
 import type { Address } from '../base/address.ts'
 import { CidrSet } from '../base/cidr.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'
-import type { HttpConnectionManager, Node } from '../config/schema/generated/types.ts'
-import type { ConnectionManagerConfig } from '../http/connection-manager.ts'
+import { properCase } from '../codec/http1/header-case.ts'
+import type {
+  CustomHeaderConfig,
+  HeaderMutation,
+  HttpConnectionManager,
+  Node,
+  XffConfig,
+} from '../config/schema/generated/types.ts'
+import { errorStatus } from '../config/status-code.ts'
+import { ConfigError } from '../filter-chain/http-filter.ts'
+import type { ConnectionManagerConfig, EarlyMutation } from '../http/connection-manager.ts'
+import { CustomHeaderDetector, type IpDetector, XffDetector } from '../http/ip-detection.ts'
 import type { LocalReplyRewriter } from '../http/local-reply.ts'
+import { formatView } from '../router/format-view.ts'
+import { HeaderMutationSteps } from '../router/header-mutation.ts'
+import { Mistakes } from '../router/mistakes.ts'
 
 /** What the message does not say and the listener or the node does. */
 export interface ConnectionManagerSurroundings {
@@ -37,11 +51,20 @@ export function connectionManagerConfig(
       generateRequestId: message.generateRequestId ?? true,
       preserveExternalRequestId: message.preserveExternalRequestId,
       schemeToOverwrite: message.schemeHeaderTransformation?.schemeToOverwrite ?? '',
-      matchUpstreamScheme: message.schemeHeaderTransformation?.matchUpstream ?? false,
       userAgent: message.addUserAgent === true ? (around.node?.cluster ?? '') : '',
       nodeId: around.node?.id ?? '',
       internalOnlyHeaders: around.internalOnlyHeaders.map(name => name.toLowerCase()),
-      localAddress: around.localAddress,
+      ownIp: ownIp(),
+      detectors: detectors(message),
+      clientCert: {
+        mode: message.forwardClientCertDetails,
+        cert: message.setCurrentClientCertDetails?.cert ?? false,
+        subject: message.setCurrentClientCertDetails?.subject ?? false,
+        uri: message.setCurrentClientCertDetails?.uri ?? false,
+        dns: message.setCurrentClientCertDetails?.dns ?? false,
+      },
+      httpsPorts: new Set(message.forwardProtoConfig?.httpsDestinationPorts),
+      httpPorts: new Set(message.forwardProtoConfig?.httpDestinationPorts),
     },
     responseHeaders: {
       serverName: message.serverName === '' ? 'envoy' : message.serverName,
@@ -55,6 +78,7 @@ export function connectionManagerConfig(
     },
     stripHostPort: hostStripper(message, around.localAddress.port),
     localReplyRewriter: around.localReplyRewriter,
+    earlyMutations: earlyMutations(message),
     upgrades: new Set(
       message.upgradeConfigs
         .filter(upgrade => upgrade.enabled !== false)
@@ -63,6 +87,7 @@ export function connectionManagerConfig(
     alwaysSetRequestIdInResponse: message.alwaysSetRequestIdInResponse,
     proxy100Continue: message.proxy100Continue,
     underscoresInHeaders: common?.headersWithUnderscoresAction ?? 'ALLOW',
+    headerCase: http1?.headerKeyFormat?.properCaseWords === undefined ? undefined : properCase,
     maxRequestHeadBytes: (message.maxRequestHeadersKb ?? 60) * 1024,
     maxRequestHeaders: common?.maxHeadersCount ?? 100,
     acceptHttp10: http1?.acceptHttp10 ?? false,
@@ -82,6 +107,64 @@ export function connectionManagerConfig(
     drainTimeoutMs: message.drainTimeout ?? 5000,
     delayedCloseTimeoutMs: message.delayedCloseTimeout ?? 1000,
   }
+}
+
+/** `early_header_mutation_extensions`: done before anything reads the headers, so that they can steer what does. */
+function earlyMutations(message: HttpConnectionManager): EarlyMutation[] {
+  return message.earlyHeaderMutationExtensions.map(({ name, typedConfig }, i) => {
+    const field = `early_header_mutation_extensions[${i}]`
+    if (typedConfig?.typeUrl !== 'envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation') {
+      throw new ConfigError(field, `"${name}" is not supported`)
+    }
+    const { mutations } = typedConfig.value as { readonly mutations: readonly HeaderMutation[] }
+    const mistakes = new Mistakes(typedConfig.value as object)
+    const steps = HeaderMutationSteps.compile(mutations, 'mutations', mistakes)
+    const [mistake] = mistakes.errors
+    if (mistake !== undefined) throw new ConfigError(`${field}.typed_config.${mistake.field}`, mistake.reason)
+    return (headers, info) => steps?.apply(headers, formatView(info, headers, undefined, undefined))
+  })
+}
+
+/** The first address of this machine that is not loopback, as Envoy chooses it; loopback where there is no other. */
+function ownIp(): string {
+  for (const addresses of Object.values(networkInterfaces())) {
+    for (const { family, internal, address } of addresses ?? []) if (family === 'IPv4' && !internal) return address
+  }
+  return '127.0.0.1'
+}
+
+function detectors(message: HttpConnectionManager): IpDetector[] {
+  const extensions = message.originalIpDetectionExtensions
+  if (extensions.length === 0) return [new XffDetector(message.xffNumTrustedHops, undefined, false)]
+  if (message.useRemoteAddress === true) {
+    throw new ConfigError(
+      'original_ip_detection_extensions',
+      'Original IP detection extensions and use_remote_address may not be mixed',
+    )
+  }
+  if (message.xffNumTrustedHops > 0) {
+    throw new ConfigError(
+      'original_ip_detection_extensions',
+      'Original IP detection extensions and xff_num_trusted_hops may not be mixed',
+    )
+  }
+  return extensions.map(({ name, typedConfig }, i) => {
+    switch (typedConfig?.typeUrl) {
+      case 'envoy.extensions.http.original_ip_detection.xff.v3.XffConfig': {
+        const xff = typedConfig.value as XffConfig
+        const proxies = xff.xffTrustedCidrs === undefined ? undefined : new CidrSet(xff.xffTrustedCidrs.cidrs)
+        return new XffDetector(xff.xffNumTrustedHops, proxies, xff.skipXffAppend === false)
+      }
+      case 'envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig': {
+        const header = typedConfig.value as CustomHeaderConfig
+        // What is no error would let a refusal look like an answer; Envoy makes it 403.
+        const status = header.rejectWithStatus === undefined ? 0 : errorStatus(header.rejectWithStatus, 403)
+        return new CustomHeaderDetector(header.headerName, header.allowExtensionToSetAddressAsTrusted, status)
+      }
+      default:
+        throw new ConfigError(`original_ip_detection_extensions[${i}]`, `"${name}" is not supported`)
+    }
+  })
 }
 
 /** `strip_any_host_port`, `strip_matching_host_port`, `strip_trailing_host_dot` as one function, or undefined. */

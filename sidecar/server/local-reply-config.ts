@@ -1,10 +1,91 @@
-/** `local_reply_config`: changes local replies by filter, before they are written. */
-import type { HttpConnectionManager } from '../config/schema/generated/types.ts'
-import type { LocalReplyRewriter } from '../http/local-reply.ts'
+/**
+ * `local_reply_config`: changes answers of our own before they are written (Envoy: `LocalReply`). The first mapper whose
+ * filter matches gives status, body and headers; then the body is put into a format, the mapper's or everybody's.
+ */
+import type {
+  HttpConnectionManager,
+  ResponseMapper,
+  SubstitutionFormatString,
+} from '../config/schema/generated/types.ts'
+import type { LocalReplyRewriter, ReplyDraft } from '../http/local-reply.ts'
+import type { RequestHeaders } from '../codec/header-map.ts'
+import { compileFormatSource } from '../observability/access-log/access-log.ts'
+import type { LogFilter } from '../observability/access-log/log-filter.ts'
+import {
+  binaryText,
+  type FormatContext,
+  formatErrorText,
+  type Formatter,
+} from '../observability/formatter/formatter.ts'
+import type { StreamInfo } from '../observability/stream-info.ts'
+import { type HeaderMutations, headerMutations } from '../router/header-mutation.ts'
+import { Mistakes } from '../router/mistakes.ts'
+import { dataText, formatSource } from './access-logs.ts'
 import { BuildError } from './chains.ts'
 import type { Environment } from './environment.ts'
 
-export function localReplyRewriter(message: HttpConnectionManager, _env: Environment): LocalReplyRewriter | undefined {
-  if (message.localReplyConfig === undefined) return undefined
-  throw new BuildError('', 'local_reply_config is not supported yet', message.localReplyConfig)
+export function localReplyRewriter(message: HttpConnectionManager, env: Environment): LocalReplyRewriter | undefined {
+  const config = message.localReplyConfig
+  if (config === undefined) return undefined
+  const mappers = config.mappers.map((mapper, i) => new Mapper(mapper, `mappers[${i}]`, env))
+  const format = config.bodyFormat && bodyFormat(config.bodyFormat, 'body_format')
+  return {
+    rewrite(draft, request, info) {
+      const context: FormatContext = {
+        info,
+        requestHeaders: request,
+        responseHeaders: draft.headers,
+        get localReplyBody() {
+          return draft.body
+        },
+      }
+      const mapper = mappers.find(one => one.matches(context))
+      mapper?.apply(draft, request, info, context)
+      ;(mapper?.format ?? format)?.(draft, context)
+    },
+  }
+}
+
+/** Puts the body of a draft into a format. */
+type BodyFormat = (draft: ReplyDraft, context: FormatContext) => void
+
+class Mapper {
+  readonly matches: LogFilter
+  readonly format: BodyFormat | undefined
+  readonly #status: number | undefined
+  readonly #body: string | undefined
+  readonly #headers: HeaderMutations | undefined
+
+  constructor(message: ResponseMapper, path: string, env: Environment) {
+    if (message.filter === undefined) throw new BuildError(`${path}.filter`, 'is required', message)
+    this.matches = env.accessLogs.filterOf(message.filter, `${path}.filter`)
+    this.#status = message.statusCode
+    const body = dataText(message.body)
+    this.#body = body === undefined ? undefined : binaryText(body)
+    this.format = message.bodyFormatOverride && bodyFormat(message.bodyFormatOverride, `${path}.body_format_override`)
+    const mistakes = new Mistakes(message)
+    this.#headers = headerMutations(message.headersToAdd, [], 'response_headers', mistakes)
+    const [mistake] = mistakes.errors
+    if (mistake !== undefined) throw new BuildError(`${path}.${mistake.field}`, mistake.reason, message)
+  }
+
+  apply(draft: ReplyDraft, _request: RequestHeaders | undefined, info: StreamInfo, context: FormatContext): void {
+    if (this.#body !== undefined) draft.body = this.#body
+    this.#headers?.apply(draft.headers, context)
+    if (this.#status === undefined) return
+    draft.headers.status = this.#status
+    info.responseCode = this.#status
+  }
+}
+
+function bodyFormat(message: SubstitutionFormatString, path: string): BodyFormat {
+  const made = compileFormatSource(formatSource(message))
+  if (made.errors !== undefined) throw new BuildError(path, formatErrorText(made.errors), message)
+  const format: Formatter = made.value
+  const contentType =
+    message.contentType !== '' ? message.contentType : message.jsonFormat === undefined ? 'text/plain' : 'application/json'
+  return (draft, context) => {
+    draft.body = format(context)
+    draft.contentType = contentType
+  }
 }

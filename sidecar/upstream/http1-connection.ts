@@ -15,6 +15,7 @@ import { Timer } from '../base/timer-wheel.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { Http1Error } from '../codec/http1/error.ts'
 import type { Http1Framing, Http1ResponseEvents } from '../codec/http1/framing.ts'
+import { properCase } from '../codec/http1/header-case.ts'
 import { Http1ResponseParser } from '../codec/http1/parser.ts'
 import {
   CHUNK_END,
@@ -39,8 +40,6 @@ const EMPTY = Buffer.alloc(0)
 const TUNNEL_CLOSE_MS = 1000
 /** A server that tells an idle connection so before it closes it has done nothing wrong (RFC 9110 §15.5.9). */
 const REQUEST_TIMEOUT = /^HTTP\/1\.[01] 408 /
-
-const properCase: HeaderCase = { format: name => name.replace(/(^|-)[a-z]/g, match => match.toUpperCase()) }
 
 /** The pool, as its connections see it. */
 export interface Http1ConnectionOwner {

@@ -4,8 +4,12 @@
  *
  *   node test/bench/route-match.bench.ts
  *
- * Measured 2026-11 on the development machine (Node 26.10, ns a match, the best of nine rounds): see the numbers that the
- * comments in `sidecar/router/route-index.ts` and `sidecar/base/regex.ts` cite.
+ * Node 26.10, two busy cores, nanoseconds of processor time a match, the best of nine rounds:
+ *
+ *   1 route, prefix "/": 31; by an exact domain: 77; by a suffix domain: 141
+ *   8 prefixes: index 110, scan 267; 50: 168, 1,679; 1,000: 518, 29,558
+ *   50 routes of one prefix told apart by a header, the last one: 2,874; weighted clusters: 71
+ *   a regex, simple: 138; by re2js: 1,666; replacing with two groups, simple: 555
  */
 import { RE2JS } from 're2js'
 import { systemRandom } from '../../sidecar/base/random.ts'

@@ -1,6 +1,6 @@
 /**
- * A route table asked directly, without a proxy around it: what it would do with the requests of a scenario, written down
- * in the fields of an `Observation`, so that it can be compared with what Envoy did.
+ * A route table asked directly, without a proxy around it: what it would do with the requests of a scenario, written
+ * down in the fields of an `Observation`, so that it can be compared with what Envoy did.
  */
 import { SeededRandom } from '../../sidecar/base/random.ts'
 import { RequestHeaders, ResponseHeaders } from '../../sidecar/codec/header-map.ts'

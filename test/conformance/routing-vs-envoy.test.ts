@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { loadBootstrap } from '../../sidecar/config/bootstrap.ts'
@@ -9,7 +7,6 @@ import { everythingSupported } from '../../sidecar/config/support.ts'
 import { RuntimeLayers } from '../../sidecar/filter-chain/runtime-layers.ts'
 import { compileRouteConfiguration } from '../../sidecar/router/route-table.ts'
 import { envoyValidates } from '../kit/envoy.ts'
-import { repository } from '../kit/install-once.ts'
 import {
   alteredEnvoySide,
   differences,
@@ -27,9 +24,12 @@ import { bootstrap, cluster, httpListener } from './scenarios/bootstrap.ts'
 import { routingScenarios, routingSuite, routingSuiteOf } from './scenarios/routing.ts'
 import { type RoutingConfigCase, routingConfigCases } from './scenarios/routing-refusals.ts'
 
-/** The table comes before the process that runs it. */
-const hopwiseRuns = existsSync(join(repository, 'sidecar', 'cli', 'run.ts'))
-const notYet = hopwiseRuns ? false : '`hopwise run` does not exist yet'
+/**
+ * The table decides as Envoy does; what the process around it still does otherwise is shown, and does not fail the run,
+ * until this is taken away: `proxy-status` to be allowed, routes for `InternalRedirectPolicy.apply`, bodies of direct
+ * responses as bytes with their content type, `%RESPONSE_CODE%` in response headers, marks of mirrored requests.
+ */
+const todo = 'the router filter and local replies have differences left'
 
 let envoy: Map<string, Observation>
 
@@ -51,7 +51,7 @@ test('the route table decides as Envoy does', async t => {
   }
 })
 
-test('Hopwise routes as Envoy does', { skip: notYet }, async t => {
+test('Hopwise routes as Envoy does', { todo }, async t => {
   const hopwise = await observe(hopwiseSide, routingSuite)
   const { unexpected, unused } = judge('routing', differences(envoy, hopwise), allowedDifferences)
   for (const scenario of routingSuite.scenarios) {

@@ -1,4 +1,4 @@
-/** `npm start` with its real processes: two faults, and how it ends. The whole catalogue is `.ci/run`'s matter. */
+/** `npm start` with its real processes: two faults, and how it ends. All else, and `--lie`, is `.ci/run`'s matter. */
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -35,12 +35,6 @@ test('two hops are broken and named, and nothing is left behind', { timeout: 60_
   assert.match(run.output, /named {3}√ outside: app_error/)
   assert.match(run.output, /named {3}√ c: no_route/)
   assert.match(run.output, /2 of 2 named rightly/)
-})
-
-test('a lie ends with 1, and says who it was', { timeout: 60_000 }, async () => {
-  await using run = demo('--once', '--lie', '--break', 'c:status')
-  assert.equal(await run.exited, 1, run.output)
-  assert.match(run.output, /× \w+: app_error .*it was c/)
 })
 
 test('no child outlives a demo that is killed, and Ctrl-C ends all within two seconds', {

@@ -16,7 +16,7 @@ export class BlackHole {
 
   static async start(port: number): Promise<BlackHole> {
     const child = TestProcess.start(process.execPath, [import.meta.filename, String(port)], { name: 'black hole' })
-    await child.waitUntil(() => child.output.includes('ready'), 'the black hole', 5000)
+    await child.waitUntil(() => child.output.includes('ready'), 'the black hole', 30_000)
     return new BlackHole(port, child)
   }
 

@@ -96,7 +96,10 @@ async function showDetail() {
   try {
     const failure = await json(`api/failure/${id}`)
     detail.append(facts(failure), parts(failure.entries))
-    if (failure.traceId !== '') detail.append(element('h2', {}, 'Its trace'), waterfall(await trace(failure.traceId)))
+    if (failure.traceIds.length > 0) {
+      const text = failure.traceIds.length === 1 ? 'Its trace' : `Its ${failure.traceIds.length} traces, joined`
+      detail.append(element('h2', {}, text), waterfall((await Promise.all(failure.traceIds.map(trace))).flat()))
+    }
   } catch (error) {
     detail.append(element('p', { class: 'bad' }, `Not to be had: ${error.message}`))
   }
@@ -113,7 +116,7 @@ async function trace(traceId) {
   return []
 }
 
-function facts({ origin, cause, subCause, link, path, confidence, outcome, attempts, details, at, traceId }) {
+function facts({ origin, cause, subCause, link, path, confidence, outcome, attempts, details, at, traceIds }) {
   const list = element('dl')
   const fact = (name, value) => list.append(element('dt', {}, name), element('dd', {}, value))
   fact('Began at', element('strong', { class: 'bad' }, origin))
@@ -124,7 +127,7 @@ function facts({ origin, cause, subCause, link, path, confidence, outcome, attem
   fact('Ended', attempts > 1 ? `${outcome}, after ${attempts} attempts` : outcome)
   if (details !== '') fact('Details', details)
   fact('Time', clock(at))
-  if (traceId !== '') fact('Trace', element('a', { href: `api/v2/trace/${traceId}` }, traceId))
+  for (const id of traceIds) fact('Trace', element('a', { href: `api/v2/trace/${id}` }, id))
   return list
 }
 

@@ -1,9 +1,9 @@
 /** Who calls whom, as SVG: services in columns by their distance from the edge, the hop where failures began marked. */
 import { rate, svg } from './elements.js'
 
-const WIDTH = 132
+const WIDTH = 156
 const HEIGHT = 74
-const GAP_X = 88
+const GAP_X = 80
 const GAP_Y = 34
 
 export function topology({ services, edges }) {

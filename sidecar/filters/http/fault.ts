@@ -20,6 +20,7 @@ import {
   type HttpStream,
 } from '../../filter-chain/http-filter.ts'
 import type { RuntimeFraction } from '../../filter-chain/runtime.ts'
+import { binaryText } from '../../observability/formatter/context.ts'
 import { ResponseFlag } from '../../observability/response-flags.ts'
 import type { Counter, Gauge, StatsScope } from '../../observability/stats.ts'
 import { allMatch, type HeaderMatcher, headerMatchers } from '../../router/header-matcher.ts'
@@ -92,7 +93,7 @@ function decodeFault(message: HTTPFault): FaultConfig {
       httpStatus: abort.httpStatus,
       grpcStatus: abort.grpcStatus,
       byHeader: abort.headerAbort !== undefined,
-      body: abort.responseBody === '' ? ABORT_BODY : abort.responseBody,
+      body: abort.responseBody === '' ? ABORT_BODY : binaryText(abort.responseBody),
     },
     rateLimit:
       message.responseRateLimit && decodeRateLimit(message.responseRateLimit, message.responseRateLimitPercentRuntime),

@@ -44,7 +44,7 @@ import {
   rateLimitActions,
 } from './rate-limit-descriptors.ts'
 import { fractionOr } from './runtime-fraction.ts'
-import { errorStatus } from './status-code.ts'
+import { errorStatus } from '../../config/status-code.ts'
 
 const DEFAULT_STATUS = 429
 const DEFAULT_MAX_DYNAMIC_DESCRIPTORS = 20

@@ -1,6 +1,6 @@
 /**
- * Route configurations that are wrong, or look as if they were: what Envoy 1.40 says of each, and the field that our error
- * names. Those without a field load in both.
+ * Route configurations that are wrong, or look as if they were: what Envoy 1.40 says of each, and the field that our
+ * error names. Those without a field load in both.
  */
 import { type HttpListener, type Json, typed } from './bootstrap.ts'
 import { addHeader, header, to } from './routing-parts.ts'

@@ -1,7 +1,7 @@
 /**
- * How route tables choose, rewrite and answer, as Envoy 1.40 does it: one listener per scenario, so that each has its own
- * route configuration. Three upstreams, `app`, `blue` and `green`, answer with their name, so that a body tells which
- * cluster was chosen. The expectations were measured on Envoy and are asserted on Envoy too.
+ * How route tables choose, rewrite and answer, as Envoy 1.40 does it: one listener per scenario, so that each has its
+ * own route configuration. Three upstreams, `app`, `blue` and `green`, answer with their name, so that a body tells
+ * which cluster was chosen. The expectations were measured on Envoy and are asserted on Envoy too.
  */
 import type { Scenario, Step, Suite } from '../../kit/side-by-side.ts'
 import { bootstrap, cluster, type HttpListener, httpListener, type Json } from './bootstrap.ts'

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { Agent, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Control } from './applications.ts'
 import type { Evidence, Mesh } from './mesh.ts'
 import { faultHeader, mannerHeader, type Plan } from './faults.ts'
 
@@ -29,8 +30,14 @@ const SETTLE_MS = 150
 /** Who hangs is waited for so long, where nothing else is said. */
 const HANG_MS = 300
 
-/** All of `plans`, in this order, `concurrency` at a time; then asks the sidecars. */
-export async function runPlans(mesh: Mesh, plans: readonly Plan[], concurrency: number, settleMs = SETTLE_MS): Promise<Run> {
+/** All of `plans`, in this order, `concurrency` at a time, with `control` in force; then asks the sidecars. */
+export async function runPlans(
+  mesh: Mesh,
+  plans: readonly Plan[],
+  concurrency: number,
+  control: Control = {},
+): Promise<Run> {
+  await mesh.control(control)
   const agent = new Agent({ keepAlive: true })
   const seen: Seen[] = []
   const started = performance.now()
@@ -41,7 +48,9 @@ export async function runPlans(mesh: Mesh, plans: readonly Plan[], concurrency: 
   await Promise.all(Array.from({ length: concurrency }, worker))
   const ms = performance.now() - started
   agent.destroy()
-  await delay(settleMs)
+  // Nothing may go on failing while the sidecars are asked one after the other.
+  await mesh.control({})
+  await delay(SETTLE_MS)
   return { seen, evidence: await mesh.takeEvidence(), ms }
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CATALOGUE, faultOf } from '../../../demo-services/catalogue.ts'
+import { CATALOGUE, faultOf, type Truth } from '../../../demo-services/catalogue.ts'
+import { lieAbout } from '../../../demo-services/choice.ts'
 import { type Evidence, judge, locate, nameCulprit, percent } from '../../../demo-services/judge.ts'
 import type { FailureEntry } from '../../../sidecar/failure-origin/failure-log.ts'
 
@@ -135,24 +136,26 @@ test('retries that were used up are judged by their number', () => {
   assert.equal(verdict(failure(1)).why, '1 attempts, there were 2')
 })
 
-test('every fault of the catalogue is judged right by evidence that tells the truth, and only by that', () => {
-  for (const kind of CATALOGUE) {
+/** What honest sidecars say when this is the truth, with somebody else blamed where `origin` is given. */
+function told(truth: Truth, origin = truth.origin): Evidence {
+  if (truth.origin === undefined) return evidence([entry({ role: 'cancelled', cause: 'timeout' })])
+  if (truth.outcomes[0] === 'slow') return evidence([], { secondsPerRequest: new Map([[origin!, 0.2]]) })
+  const differences = { origin: origin!, cause: truth.causes[0]!, attempts: truth.attempts ?? 1 }
+  if (truth.outcomes[0] === 'visible') return evidence(seenFailure('f1', differences))
+  return evidence([entry(differences), entry({ ...differences, role: truth.outcomes[0] as FailureEntry['role'] })])
+}
+
+for (const kind of CATALOGUE) {
+  test(`${kind.name} is judged right by evidence of the truth, and neither by other evidence nor of a lie`, () => {
     for (const hop of kind.hops) {
       const { truth } = faultOf(kind, hop)
-      if (truth.origin === undefined || truth.outcomes[0] === 'slow') continue
-      const cause = truth.causes[0]!
-      const told = (origin: string) => {
-        const differences = { origin, cause, attempts: truth.attempts ?? 1 }
-        if (truth.outcomes[0] === 'visible') return seenFailure('f1', differences)
-        const role = truth.outcomes[0] as FailureEntry['role']
-        return [entry(differences), entry({ ...differences, role })]
-      }
-      const verdict = (entries: FailureEntry[]) => judge(nameCulprit(evidence(entries)), truth, evidence(entries))
-      assert.deepEqual(verdict(told(truth.origin)), { right: true, why: '' }, `${kind.name} at ${hop}`)
-      assert.equal(verdict(told('somebody-else')).right, false, `${kind.name} at ${hop}`)
+      const verdict = (given: Evidence) => judge(nameCulprit(given), truth, given)
+      assert.deepEqual(verdict(told(truth)), { right: true, why: '' }, hop)
+      if (truth.origin !== undefined) assert.equal(verdict(told(truth, 'somebody')).right, false, hop)
+      assert.equal(verdict(told(lieAbout(faultOf(kind, hop)).injected.truth)).right, false, `a lie about ${hop}`)
     }
-  }
-})
+  })
+}
 
 test('percentages do not round the last doubt away', () => {
   assert.equal(percent(1), '100 %')

@@ -3,7 +3,11 @@ import { test } from 'node:test'
 import { CalleeState } from '../../../sidecar/failure-origin/call-target.ts'
 import { EgressCall, InboundEntry, Ledger } from '../../../sidecar/failure-origin/ledger.ts'
 
-function entry(ledger: Ledger, ids: { trace?: string; span?: string; request?: string } = {}, startMs = 0): InboundEntry {
+function entry(
+  ledger: Ledger,
+  ids: { trace?: string; span?: string; request?: string } = {},
+  startMs = 0,
+): InboundEntry {
   const made = new InboundEntry(startMs, ids.trace ?? '', ids.span ?? '', ids.request ?? '', false)
   ledger.inboundStart(made)
   return made
@@ -101,7 +105,9 @@ test('blocked time is the union of the calls, given to the call waited for longe
 
 test('entries come and go in any order without a trace; more than the limit are counted', () => {
   const ledger = new Ledger(50)
-  const entries = Array.from({ length: 60 }, (_, i) => entry(ledger, { trace: `t${i % 7}`, span: `s${i}`, request: `r${i % 5}` }))
+  const entries = Array.from({ length: 60 }, (_, i) =>
+    entry(ledger, { trace: `t${i % 7}`, span: `s${i}`, request: `r${i % 5}` }),
+  )
   assert.equal(ledger.overflowed, 10)
   call(ledger, '', '', 'r1')
   const order = entries.map((_, i) => (i * 37) % 60)

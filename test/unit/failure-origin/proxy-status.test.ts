@@ -50,7 +50,11 @@ test("the specification's own example is read, although its id is no structured-
   const record = recordOf(parseList(member)[0]!)
   assert.equal(record?.id, '5f2c09aa13e0b7d1')
   assert.equal(record?.span, '', 'a span that is none is left out')
-  assert.match(serialiseRecord(record!, 'b'), /failure-id="5f2c09aa13e0b7d1"/, 'and written so that everybody can read it')
+  assert.match(
+    serialiseRecord(record!, 'b'),
+    /failure-id="5f2c09aa13e0b7d1"/,
+    'and written so that everybody can read it',
+  )
 })
 
 test('our member goes last, foreign ones stay as they were', () => {
@@ -89,7 +93,9 @@ test('a plain Envoy member is understood: its error, and its flags where these s
   assert.equal(refused, undefined, 'characters outside of ASCII are no structured field')
   const plain = of('b-ingress; error=connection_refused; details="upstream_reset_before_response_started{x}; UF"')
   assert.deepEqual([plain?.proxy, plain?.cause], ['b-ingress', 'connect_refused'])
-  const overflow = of('b; error=connection_terminated; details="upstream_reset_before_response_started{overflow}; URX,UO"')
+  const overflow = of(
+    'b; error=connection_terminated; details="upstream_reset_before_response_started{overflow}; URX,UO"',
+  )
   assert.equal(overflow?.cause, 'circuit_open')
   assert.equal(of('b; error=proxy_internal_error; details="x; UH"')?.cause, 'no_healthy')
   assert.equal(of('b; received-status=200'), undefined)
@@ -139,7 +145,8 @@ test('no field, however odd, makes the parser throw, hang or keep our parameters
       takeProxyStatus(headers)
       const left = headers.get('proxy-status') ?? ''
       assert.equal(takeProxyStatus(headersWith(left))?.record, undefined)
-      for (const member of parseList(left)) for (const key of member.params.keys()) assert.ok(!key.startsWith('failure-'))
+      for (const member of parseList(left))
+        for (const key of member.params.keys()) assert.ok(!key.startsWith('failure-'))
     }),
     { numRuns: 5000 },
   )

@@ -196,7 +196,8 @@ test('a record is not believed from an external cluster, from a public address, 
 })
 
 test('over mutual TLS the trust domain decides, and the identity names the callee', () => {
-  const tls = (uri: string) => ({ peerUriSans: [uri], localUriSans: ['spiffe://mesh/ns/shop/sa/c'] }) as unknown as TlsInfo
+  const tls = (uri: string) =>
+    ({ peerUriSans: [uri], localUriSans: ['spiffe://mesh/ns/shop/sa/c'] }) as unknown as TlsInfo
   const c = new Sidecar({ trustedPeers: [] })
   const ours = c.call(undefined)
   ours.info.upstreamTls = tls('spiffe://mesh/ns/shop/sa/d')
@@ -208,7 +209,10 @@ test('over mutual TLS the trust domain decides, and the identity names the calle
   silent.info.upstreamTls = tls('spiffe://mesh/ns/shop/sa/d')
   silent.answer(500)
   assert.deepEqual(
-    c.locator.log.entries().filter(entry => entry.role !== 'background').map(entry => entry.origin),
+    c.locator.log
+      .entries()
+      .filter(entry => entry.role !== 'background')
+      .map(entry => entry.origin),
     ['x', 'd', 'd.shop'],
   )
 })
@@ -321,7 +325,13 @@ test('what the ingress refuses is its own: rate limit, application down, crash o
 
 test('a caller knows that `downstream` is itself', () => {
   const c = new Sidecar()
-  const record = { ...FROM_D, origin: 'downstream', cause: 'too_large' as const, link: 'downstream>d', path: ['downstream', 'd'] }
+  const record = {
+    ...FROM_D,
+    origin: 'downstream',
+    cause: 'too_large' as const,
+    link: 'downstream>d',
+    path: ['downstream', 'd'],
+  }
   c.call(c.inbound()).answer(413, withRecord(record))
   const entry = c.locator.log.entries()[0]!
   assert.deepEqual([entry.origin, entry.link], ['c', 'c>d'])
@@ -439,7 +449,10 @@ test('a timed-out request names whom it waits for, under the id its callee deriv
   inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
   inbound.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
   const [entry] = c.locator.log.entries()
-  assert.deepEqual([entry!.origin, entry!.cause, entry!.subCause, entry!.confidence], ['d', 'timeout', 'waiting_on', 'link'])
+  assert.deepEqual(
+    [entry!.origin, entry!.cause, entry!.subCause, entry!.confidence],
+    ['d', 'timeout', 'waiting_on', 'link'],
+  )
   assert.equal(entry!.id, derivedId('d', 'r', 'w', '/d'))
   assert.deepEqual(entry!.aliases, [derivedId('c', 'request1', 'wire', '/work')])
   const asleep = c.inbound({ budgetMs: 1000 })
@@ -526,7 +539,10 @@ test('gRPC: a status in the trailers is a failure, and the record goes there', (
 test('a plain Envoy in the mesh: the next hop is named, with confidence link', () => {
   const c = new Sidecar()
   const headers = new Headers()
-  headers.set('proxy-status', 'd-ingress; error=connection_refused; details="upstream_reset_before_response_started{x}; UF"')
+  headers.set(
+    'proxy-status',
+    'd-ingress; error=connection_refused; details="upstream_reset_before_response_started{x}; UF"',
+  )
   const inbound = c.inbound()
   c.call(inbound).answer(503, headers)
   assert.match(headers.get('proxy-status')!, /^d-ingress; .*, c; error=connection_refused; failure-origin=d;/)

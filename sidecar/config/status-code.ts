@@ -1,4 +1,5 @@
-import type { StatusCode } from '../../config/schema/generated/types.ts'
+/** Numbers for the names that configuration gives to statuses. */
+import type { StatusCode } from './schema/generated/types.ts'
 
 /** Numbers of `envoy.type.v3.StatusCode` that refusals use; the others (below 400) are no errors. */
 const NUMBERS: Partial<Record<StatusCode, number>> = {
