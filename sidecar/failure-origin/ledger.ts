@@ -37,6 +37,8 @@ export class InboundEntry {
   /** When the caller gives up, on the clock of `startMs`. */
   deadlineMs = Number.POSITIVE_INFINITY
   sameKey: InboundEntry | undefined = undefined
+  /** Has shared its key with another, so leaving takes more than a delete. */
+  isChained = false
   sameRequestId: InboundEntry | undefined = undefined
   previous: InboundEntry | undefined = undefined
   next: InboundEntry | undefined = undefined
@@ -153,6 +155,7 @@ export class Ledger {
       else {
         entry.sameKey = first.sameKey
         first.sameKey = entry
+        first.isChained = entry.isChained = true
       }
     }
     if (this.#byRequestId !== undefined) this.#addRequestId(entry, this.#byRequestId)
@@ -173,7 +176,8 @@ export class Ledger {
     if (entry.openHead !== undefined) this.#closeSegment(entry, nowMs)
     entry.inFlight = false
     const key = entry.traceId === '' ? entry.requestId : entry.traceId
-    if (key !== '') {
+    if (key !== '' && !entry.isChained) this.#byKey.delete(key)
+    else if (key !== '') {
       const first = this.#byKey.get(key)
       if (first === entry) {
         if (entry.sameKey === undefined) this.#byKey.delete(key)

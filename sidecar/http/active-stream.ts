@@ -427,14 +427,16 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     this.#cutResponse(failure.details)
   }
 
-  recreate(): boolean {
-    // Only a request whose body has not been consumed can be run again.
-    if (this.#ended || this.#responseStarted || !this.requestComplete || this.info.bytesReceived > 0) return false
+  matchRoute(headers: RequestHeaders): MatchedRoute | undefined {
+    return this.#manager.routes?.match(headers, this.info, this.#manager.random)
+  }
+
+  recreate(): void {
+    if (this.#ended || this.#responseStarted) return
     const headers = this.#headers!
     this.#responseEnded = true
     this.#finish(false)
     this.#connection.recreate(headers, this.info)
-    return true
   }
 
   pauseRequest(): void {

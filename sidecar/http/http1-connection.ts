@@ -218,7 +218,8 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     this.#requestDone = endStream
     // Headers that `Connection` names are of this connection and go no further (RFC 9110 §7.6.1), except those by which
     // we tell who asked: naming one must not be a way to take it off.
-    for (const name of framing.nominated) if (!name.startsWith('x-forwarded-')) headers.delete(name)
+    // What `te` may say to the next hop is decided with the other headers.
+    for (const name of framing.nominated) if (name !== 'te' && !name.startsWith('x-forwarded-')) headers.delete(name)
     if (framing.upgrade === '') headers.delete('upgrade')
     if (headers.authority === '' && framing.version === 10) headers.authority = config.defaultHostForHttp10
     if (config.underscoresInHeaders !== 'ALLOW' && !this.#checkUnderscores(headers, stream)) return
@@ -345,7 +346,9 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
 
   encodeTrailers(trailers: HeaderMap): void {
     if (this.#framing !== WriteFraming.Chunked) return
-    this.#connection.write(this.#manager.config.enableTrailers ? writeTrailers(trailers, this.#manager.config.headerCase) : LAST_CHUNK)
+    this.#connection.write(
+      this.#manager.config.enableTrailers ? writeTrailers(trailers, this.#manager.config.headerCase) : LAST_CHUNK,
+    )
   }
 
   reset(): void {

@@ -58,10 +58,7 @@ export function grpcStatusOfHttp(status: number): number {
  * has one character a byte.
  */
 export function grpcMessage(text: string): string {
-  return text.replace(
-    /[^\x20-\x7e]|%/g,
-    char => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
-  )
+  return text.replace(/[^\x20-\x7e]|%/g, char => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`)
 }
 
 /** `finalize` may change the headers before the reply's own are put into them: a route has its say on every answer. */

@@ -32,7 +32,13 @@ import type { RouteEntry } from './route-entry.ts'
 import type { RouterParts } from './router-settings.ts'
 import { UpstreamRequest } from './upstream-request.ts'
 
-const NO_TIMEOUTS: Timeouts = Object.freeze({ response: 0, perTry: 0, perTryIdle: 0, streamDuration: undefined, status: 504 })
+const NO_TIMEOUTS: Timeouts = Object.freeze({
+  response: 0,
+  perTry: 0,
+  perTryIdle: 0,
+  streamDuration: undefined,
+  status: 504,
+})
 
 export class RouterFilter implements HttpFilter, LoadBalancerContext {
   readonly #parts: RouterParts
@@ -624,7 +630,10 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   #redirectInternally(upstream: UpstreamRequest, headers: ResponseHeaders, endStream: boolean): boolean {
     const policy = this.#route.internalRedirectPolicy
     if (policy === undefined || !policy.handles(headers.status)) return false
-    const accepted = this.#requestEnded && this.#bodyBytes === 0 && policy.apply(this.#headers, headers, this.#info)
+    // A 303 turns into a GET, so only there the body that has gone upstream is not wanted again.
+    const repeatable = this.#requestEnded && (this.#info.bytesReceived === 0 || headers.status === 303)
+    const accepted =
+      repeatable && policy.apply(this.#headers, headers, this.#info, target => this.#stream.matchRoute(target))
     if (!accepted) {
       this.#parts.stats.internalRedirectFailed.inc()
       return false
@@ -633,11 +642,10 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (endStream) upstream.release()
     else upstream.abandon()
     this.#finish()
-    if (!this.#stream.recreate()) {
-      this.#parts.stats.internalRedirectFailed.inc()
-      return false
-    }
+    this.#info.responseCode = headers.status
+    this.#info.responseCodeDetails = 'internal_redirect'
     this.#parts.stats.internalRedirectSucceeded.inc()
+    this.#stream.recreate()
     return true
   }
 

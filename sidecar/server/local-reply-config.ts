@@ -2,20 +2,21 @@
  * `local_reply_config`: changes answers of our own before they are written (Envoy: `LocalReply`). The first mapper whose
  * filter matches gives status, body and headers; then the body is put into a format, the mapper's or everybody's.
  */
+
+import type { RequestHeaders } from '../codec/header-map.ts'
 import type {
   HttpConnectionManager,
   ResponseMapper,
   SubstitutionFormatString,
 } from '../config/schema/generated/types.ts'
 import type { LocalReplyRewriter, ReplyDraft } from '../http/local-reply.ts'
-import type { RequestHeaders } from '../codec/header-map.ts'
 import { compileFormatSource } from '../observability/access-log/access-log.ts'
 import type { LogFilter } from '../observability/access-log/log-filter.ts'
 import {
   binaryText,
   type FormatContext,
-  formatErrorText,
   type Formatter,
+  formatErrorText,
 } from '../observability/formatter/formatter.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
 import { type HeaderMutations, headerMutations } from '../router/header-mutation.ts'
@@ -83,7 +84,11 @@ function bodyFormat(message: SubstitutionFormatString, path: string): BodyFormat
   if (made.errors !== undefined) throw new BuildError(path, formatErrorText(made.errors), message)
   const format: Formatter = made.value
   const contentType =
-    message.contentType !== '' ? message.contentType : message.jsonFormat === undefined ? 'text/plain' : 'application/json'
+    message.contentType !== ''
+      ? message.contentType
+      : message.jsonFormat === undefined
+        ? 'text/plain'
+        : 'application/json'
   return (draft, context) => {
     draft.body = format(context)
     draft.contentType = contentType

@@ -52,6 +52,7 @@ export const allowedDifferences: readonly AllowedDifference[] = [
   },
   failuresAreNamed('replies'),
   failuresAreNamed('headers'),
+  failuresAreNamed('tries'),
   {
     suite: 'replies',
     scenario: /./,

@@ -173,7 +173,9 @@ class RunningSide {
   }
 
   static async start(side: Side, suite: Suite): Promise<RunningSide> {
-    const names = [...new Set([...suite.config.matchAll(/\{\{((?:listen|upstream|dead|hole):[^}]+|admin)\}\}/g)].map(m => m[1]!))]
+    const names = [
+      ...new Set([...suite.config.matchAll(/\{\{((?:listen|upstream|dead|hole):[^}]+|admin)\}\}/g)].map(m => m[1]!)),
+    ]
     const upstreams = new Map<string, FakeUpstream>()
     const ports = new Map<string, number>()
     for (const name of names.filter(name => name.startsWith('upstream:'))) {
@@ -185,7 +187,8 @@ class RunningSide {
     const free = await freePorts(listeners.length)
     for (const [i, name] of listeners.entries()) ports.set(name, free[i]!)
     const holes: BlackHole[] = []
-    for (const name of names.filter(name => name.startsWith('hole:'))) holes.push(await BlackHole.start(ports.get(name)!))
+    for (const name of names.filter(name => name.startsWith('hole:')))
+      holes.push(await BlackHole.start(ports.get(name)!))
     const logPath = join(temporaryFolder(), 'access.log')
     const yaml = suite.config.replaceAll(/\{\{([a-z]+(?::[^}]+)?)\}\}/g, (_, name: string) => {
       if (name === 'log') return logPath
@@ -353,7 +356,8 @@ class RunningSide {
   #normal(text: string): string {
     let normal = text.replaceAll(UUID, '<uuid>')
     // Long numbers first, so that a port that begins with another is not taken for it.
-    for (const [name, port] of this.#ports) normal = normal.replaceAll(new RegExp(`(?<!\\d)${port}(?!\\d)`, 'g'), `<${name}>`)
+    for (const [name, port] of this.#ports)
+      normal = normal.replaceAll(new RegExp(`(?<!\\d)${port}(?!\\d)`, 'g'), `<${name}>`)
     return normal.replaceAll(/127\.0\.0\.1:\d{4,5}\b/g, '127.0.0.1:<ephemeral>')
   }
 

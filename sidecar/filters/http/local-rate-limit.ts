@@ -19,6 +19,7 @@ import type {
   TokenBucket as TokenBucketMessage,
   VhRateLimitsOptions,
 } from '../../config/schema/generated/types.ts'
+import { errorStatus } from '../../config/status-code.ts'
 import {
   ConfigError,
   type FilterContext,
@@ -44,7 +45,6 @@ import {
   rateLimitActions,
 } from './rate-limit-descriptors.ts'
 import { fractionOr } from './runtime-fraction.ts'
-import { errorStatus } from '../../config/status-code.ts'
 
 const DEFAULT_STATUS = 429
 const DEFAULT_MAX_DYNAMIC_DESCRIPTORS = 20

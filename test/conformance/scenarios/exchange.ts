@@ -62,8 +62,18 @@ export function exchangeSuite(name: string, scenarios: readonly ExchangeScenario
   const own = (text: Json, id: string) => JSON.stringify(text).replaceAll('{c}', id)
   scenarios.forEach((scenario, i) => {
     const id = `${name[0]}${i}`
-    const { manager, route, listener, routes = [{ match: { prefix: '/' }, route: { cluster: '{c}', ...route } }] } = scenario
-    const built = httpListener({ ...scenario, name: id, routes, manager: { access_log: accessLog, delayed_close_timeout: '0.3s', ...manager } })
+    const {
+      manager,
+      route,
+      listener,
+      routes = [{ match: { prefix: '/' }, route: { cluster: '{c}', ...route } }],
+    } = scenario
+    const built = httpListener({
+      ...scenario,
+      name: id,
+      routes,
+      manager: { access_log: accessLog, delayed_close_timeout: '0.3s', ...manager },
+    })
     listeners.push(own({ ...(built as { [key: string]: Json }), ...listener }, id))
     clusters.push(own(cluster('{c}', '{{upstream:app}}', scenario.cluster ?? {}), id))
     for (const more of scenario.clusters ?? []) clusters.push(own(more, id))

@@ -44,7 +44,12 @@ const xffSteps: ExchangeScenario['steps'] = [
   { headers: { 'x-forwarded-for': '1.2.3.4' } },
   { headers: { 'x-forwarded-for': '1.2.3.4, 5.6.7.8' } },
   { headers: { 'x-forwarded-for': '1.2.3.4,5.6.7.8,10.0.0.1' } },
-  { headers: [['x-forwarded-for', '1.2.3.4'], ['x-forwarded-for', '5.6.7.8']] },
+  {
+    headers: [
+      ['x-forwarded-for', '1.2.3.4'],
+      ['x-forwarded-for', '5.6.7.8'],
+    ],
+  },
   { headers: { 'x-forwarded-for': '127.0.0.9' } },
   { headers: { 'x-forwarded-for': 'not an address' } },
   { headers: { 'x-forwarded-for': '1.2.3.4:5678, [2001:db8::1]:99' } },
@@ -130,16 +135,20 @@ const paths = [
 const pathSteps = paths.map(path => ({ path }))
 
 export const headerScenarios: readonly ExchangeScenario[] = [
-  ...modes.map(([mode, manager]): ExchangeScenario => ({
-    name: `x-forwarded headers, ${mode}`,
-    manager,
-    steps: xffSteps,
-  })),
-  ...modes.slice(0, 4).map(([mode, manager]): ExchangeScenario => ({
-    name: `x-envoy headers of the caller, ${mode}`,
-    manager,
-    steps: [{ headers: STEERING, expect: { status: 200 } }],
-  })),
+  ...modes.map(
+    ([mode, manager]): ExchangeScenario => ({
+      name: `x-forwarded headers, ${mode}`,
+      manager,
+      steps: xffSteps,
+    }),
+  ),
+  ...modes.slice(0, 4).map(
+    ([mode, manager]): ExchangeScenario => ({
+      name: `x-envoy headers of the caller, ${mode}`,
+      manager,
+      steps: [{ headers: STEERING, expect: { status: 200 } }],
+    }),
+  ),
   {
     name: 'an address in a header of its own',
     manager: customHeader({}),
@@ -176,28 +185,32 @@ export const headerScenarios: readonly ExchangeScenario[] = [
         },
       },
     ],
-  ].map(([mode, manager]): ExchangeScenario => ({
-    name: `x-request-id, ${mode as string}`,
-    manager: manager as { readonly [key: string]: Json },
-    steps: [{}, { headers: { 'x-request-id': UUID } }, { headers: { 'x-request-id': 'mine' } }],
-  })),
+  ].map(
+    ([mode, manager]): ExchangeScenario => ({
+      name: `x-request-id, ${mode as string}`,
+      manager: manager as { readonly [key: string]: Json },
+      steps: [{}, { headers: { 'x-request-id': UUID } }, { headers: { 'x-request-id': 'mine' } }],
+    }),
+  ),
   {
     name: 'via',
     manager: { via: 'proxy' },
     upstreams: { app: [{ headers: { via: '1.1 app' } }] },
     steps: [{}, { headers: { via: '1.0 before' } }],
   },
-  ...['OVERWRITE', 'APPEND_IF_ABSENT', 'PASS_THROUGH'].map((mode): ExchangeScenario => ({
-    name: `server header, ${mode}`,
-    manager: { server_header_transformation: mode, server_name: 'mine' },
-    upstreams: { app: [{ headers: { server: 'app' } }, {}] },
-    routes: [
-      { match: { prefix: '/direct' }, direct_response: { status: 200 } },
-      { match: { prefix: '/' }, route: { cluster: '{c}' } },
-    ],
-    steps: [{}, {}, { path: '/direct' }],
-    serverHeader: true,
-  })),
+  ...['OVERWRITE', 'APPEND_IF_ABSENT', 'PASS_THROUGH'].map(
+    (mode): ExchangeScenario => ({
+      name: `server header, ${mode}`,
+      manager: { server_header_transformation: mode, server_name: 'mine' },
+      upstreams: { app: [{ headers: { server: 'app' } }, {}] },
+      routes: [
+        { match: { prefix: '/direct' }, direct_response: { status: 200 } },
+        { match: { prefix: '/' }, route: { cluster: '{c}' } },
+      ],
+      steps: [{}, {}, { path: '/direct' }],
+      serverHeader: true,
+    }),
+  ),
   { name: 'server header by default', steps: [{}], serverHeader: true },
   {
     name: 'add_user_agent',
@@ -207,9 +220,7 @@ export const headerScenarios: readonly ExchangeScenario[] = [
   {
     name: 'the scheme is overwritten',
     manager: { scheme_header_transformation: { scheme_to_overwrite: 'https' } },
-    routes: [
-      { match: { prefix: '/' }, redirect: { path_redirect: '/new' } },
-    ],
+    routes: [{ match: { prefix: '/' }, redirect: { path_redirect: '/new' } }],
     steps: [{}],
   },
   {
@@ -230,17 +241,25 @@ export const headerScenarios: readonly ExchangeScenario[] = [
   { name: 'paths as they come', steps: pathSteps },
   { name: 'normalize_path', manager: { normalize_path: true }, steps: pathSteps },
   { name: 'merge_slashes', manager: { merge_slashes: true }, steps: pathSteps },
-  { name: 'normalize_path and merge_slashes', manager: { normalize_path: true, merge_slashes: true }, steps: pathSteps },
-  ...['REJECT_REQUEST', 'UNESCAPE_AND_REDIRECT', 'UNESCAPE_AND_FORWARD'].map((action): ExchangeScenario => ({
-    name: `escaped slashes, ${action}`,
-    manager: { path_with_escaped_slashes_action: action },
-    steps: pathSteps.slice(0, 5),
-  })),
-  ...['ALLOW', 'REJECT_REQUEST', 'DROP_HEADER'].map((action): ExchangeScenario => ({
-    name: `names with underscores, ${action}`,
-    manager: { common_http_protocol_options: { headers_with_underscores_action: action } },
-    steps: [{ headers: { x_a: '1', 'x-b': '2' } }, {}],
-  })),
+  {
+    name: 'normalize_path and merge_slashes',
+    manager: { normalize_path: true, merge_slashes: true },
+    steps: pathSteps,
+  },
+  ...['REJECT_REQUEST', 'UNESCAPE_AND_REDIRECT', 'UNESCAPE_AND_FORWARD'].map(
+    (action): ExchangeScenario => ({
+      name: `escaped slashes, ${action}`,
+      manager: { path_with_escaped_slashes_action: action },
+      steps: pathSteps.slice(0, 5),
+    }),
+  ),
+  ...['ALLOW', 'REJECT_REQUEST', 'DROP_HEADER'].map(
+    (action): ExchangeScenario => ({
+      name: `names with underscores, ${action}`,
+      manager: { common_http_protocol_options: { headers_with_underscores_action: action } },
+      steps: [{ headers: { x_a: '1', 'x-b': '2' } }, {}],
+    }),
+  ),
   {
     name: 'hop-by-hop headers',
     upstreams: {
@@ -274,7 +293,18 @@ export const headerScenarios: readonly ExchangeScenario[] = [
   },
   {
     name: 'repeated and empty headers, order and case',
-    upstreams: { app: [{ headers: [['X-Mixed-Case', 'A'], ['set-cookie', 'a=1'], ['Set-Cookie', 'b=2'], ['x-empty', '']] }] },
+    upstreams: {
+      app: [
+        {
+          headers: [
+            ['X-Mixed-Case', 'A'],
+            ['set-cookie', 'a=1'],
+            ['Set-Cookie', 'b=2'],
+            ['x-empty', ''],
+          ],
+        },
+      ],
+    },
     steps: [
       {
         headers: [
@@ -411,13 +441,26 @@ export const headerScenarios: readonly ExchangeScenario[] = [
       early_header_mutation_extensions: [
         {
           name: 'mutation',
-          typed_config: typed('type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation', {
-            mutations: [
-              { remove: 'x-remove' },
-              { append: { header: { key: 'x-early', value: '%REQ(x-in)%' }, append_action: 'OVERWRITE_IF_EXISTS_OR_ADD' } },
-              { append: { header: { key: 'x-forwarded-for', value: '5.6.7.8' }, append_action: 'OVERWRITE_IF_EXISTS_OR_ADD' } },
-            ],
-          }),
+          typed_config: typed(
+            'type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation',
+            {
+              mutations: [
+                { remove: 'x-remove' },
+                {
+                  append: {
+                    header: { key: 'x-early', value: '%REQ(x-in)%' },
+                    append_action: 'OVERWRITE_IF_EXISTS_OR_ADD',
+                  },
+                },
+                {
+                  append: {
+                    header: { key: 'x-forwarded-for', value: '5.6.7.8' },
+                    append_action: 'OVERWRITE_IF_EXISTS_OR_ADD',
+                  },
+                },
+              ],
+            },
+          ),
         },
       ],
     },
@@ -441,7 +484,13 @@ export const headerScenarios: readonly ExchangeScenario[] = [
     name: 'a response that Envoy would not have written',
     upstreams: {
       app: [
-        { headers: { 'x-envoy-upstream-service-time': '999', 'x-envoy-attempt-count': '9', 'x-envoy-upstream-canary': 'true' } },
+        {
+          headers: {
+            'x-envoy-upstream-service-time': '999',
+            'x-envoy-attempt-count': '9',
+            'x-envoy-upstream-canary': 'true',
+          },
+        },
         { headers: { 'x-envoy-immediate-health-check-fail': '1', 'x-envoy-decorator-operation': 'x' } },
       ],
     },

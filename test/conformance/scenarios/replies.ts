@@ -11,18 +11,41 @@ const both = (status: number, log: string, body: string, grpcStatus: string): Ex
     body: 'x',
     expect: {
       status: 200,
-      headers: { 'grpc-status': grpcStatus, 'grpc-message': body === '' ? null : body, 'content-type': 'application/grpc' },
+      headers: {
+        'grpc-status': grpcStatus,
+        'grpc-message': body === '' ? null : body,
+        'content-type': 'application/grpc',
+      },
     },
   },
 ]
 
 const BEFORE_HEADERS = 'upstream connect error or disconnect/reset before headers.'
-const DEAD = { load_assignment: { cluster_name: '{c}', endpoints: [{ lb_endpoints: [
-  { endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: '{{dead:a}}' } } } },
-] }] } }
-const HOLE = { connect_timeout: '0.25s', load_assignment: { cluster_name: '{c}', endpoints: [{ lb_endpoints: [
-  { endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: '{{hole:a}}' } } } },
-] }] } }
+const DEAD = {
+  load_assignment: {
+    cluster_name: '{c}',
+    endpoints: [
+      {
+        lb_endpoints: [
+          { endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: '{{dead:a}}' } } } },
+        ],
+      },
+    ],
+  },
+}
+const HOLE = {
+  connect_timeout: '0.25s',
+  load_assignment: {
+    cluster_name: '{c}',
+    endpoints: [
+      {
+        lb_endpoints: [
+          { endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: '{{hole:a}}' } } } },
+        ],
+      },
+    ],
+  },
+}
 const FAST = { base_interval: '0.001s', max_interval: '0.002s' }
 const abort: Json = {
   name: 'envoy.filters.http.fault',
@@ -45,7 +68,12 @@ export const replyScenarios: readonly ExchangeScenario[] = [
     name: 'connection refused, after two retries',
     cluster: DEAD,
     route: { retry_policy: { retry_on: 'connect-failure', num_retries: 2, retry_back_off: FAST } },
-    steps: both(503, ' URX,UF ', `${BEFORE_HEADERS} retried and the latest reset reason: remote connection failure`, '14'),
+    steps: both(
+      503,
+      ' URX,UF ',
+      `${BEFORE_HEADERS} retried and the latest reset reason: remote connection failure`,
+      '14',
+    ),
   },
   {
     name: 'connect timeout',
@@ -61,9 +89,16 @@ export const replyScenarios: readonly ExchangeScenario[] = [
     name: 'a name that does not resolve',
     cluster: {
       type: 'STRICT_DNS',
-      load_assignment: { cluster_name: '{c}', endpoints: [{ lb_endpoints: [
-        { endpoint: { address: { socket_address: { address: 'no-such-host.invalid', port_value: 80 } } } },
-      ] }] },
+      load_assignment: {
+        cluster_name: '{c}',
+        endpoints: [
+          {
+            lb_endpoints: [
+              { endpoint: { address: { socket_address: { address: 'no-such-host.invalid', port_value: 80 } } } },
+            ],
+          },
+        ],
+      },
     },
     steps: both(503, ' UH no_healthy_upstream', 'no healthy upstream', '14'),
     withoutStats: 'discovery goes on by the clock',
@@ -185,13 +220,20 @@ export const replyScenarios: readonly ExchangeScenario[] = [
   },
   {
     name: 'the upstream sends both lengths',
-    upstreams: { app: [{ raw: 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n' }] },
+    upstreams: {
+      app: [{ raw: 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n' }],
+    },
     steps: [{}],
   },
   {
     name: 'the upstream closes in the middle of a body of known length',
     upstreams: { app: [{ status: 200, body: 'abcdef', end: 'close-mid-body' }] },
-    steps: [{ connectionAfterMs: 100, expect: { framing: 'cut', log: '200 UPE upstream_reset_after_response_started{protocol_error}' } }],
+    steps: [
+      {
+        connectionAfterMs: 100,
+        expect: { framing: 'cut', log: '200 UPE upstream_reset_after_response_started{protocol_error}' },
+      },
+    ],
   },
   {
     name: 'the upstream resets in the middle of a body of known length',
@@ -267,11 +309,20 @@ export const replyScenarios: readonly ExchangeScenario[] = [
     name: "the application's own 5xx, retries used up",
     route: { retry_policy: { retry_on: '5xx', num_retries: 1, retry_back_off: FAST } },
     upstreams: { app: [{ status: 500, body: 'broken' }] },
-    steps: [{ expect: { status: 500, body: 'broken', log: '500 URX via_upstream' } }, { method: 'POST', headers: GRPC, body: 'x' }],
+    steps: [
+      { expect: { status: 500, body: 'broken', log: '500 URX via_upstream' } },
+      { method: 'POST', headers: GRPC, body: 'x' },
+    ],
   },
   {
     name: 'HTTP/1.0',
-    steps: [{ raw: 'GET / HTTP/1.0\r\nhost: a\r\n\r\n', connectionAfterMs: 100, expect: { status: 426, log: ' DPE low_version' } }],
+    steps: [
+      {
+        raw: 'GET / HTTP/1.0\r\nhost: a\r\n\r\n',
+        connectionAfterMs: 100,
+        expect: { status: 426, log: ' DPE low_version' },
+      },
+    ],
   },
   {
     name: 'headers of more than 60 KiB',
@@ -328,9 +379,7 @@ export const replyScenarios: readonly ExchangeScenario[] = [
   },
   {
     name: 'direct response',
-    routes: [
-      { match: { prefix: '/' }, direct_response: { status: 418, body: { inline_string: 'short and stout' } } },
-    ],
+    routes: [{ match: { prefix: '/' }, direct_response: { status: 418, body: { inline_string: 'short and stout' } } }],
     steps: [
       { expect: { status: 418, log: ' - direct_response', body: 'short and stout' } },
       { method: 'POST', body: 'abc' },

@@ -35,14 +35,23 @@ export interface Control {
 
 const PLAN_HEADERS = ['x-fault', 'x-manner', 'x-budget', 'x-forge']
 const IDS: Readonly<Record<Copies, readonly string[]>> = {
-  headers: ['x-request-id', 'traceparent', 'tracestate', 'x-b3-traceid', 'x-b3-spanid', 'x-b3-parentspanid', 'x-b3-sampled'],
+  headers: [
+    'x-request-id',
+    'traceparent',
+    'tracestate',
+    'x-b3-traceid',
+    'x-b3-spanid',
+    'x-b3-parentspanid',
+    'x-b3-sampled',
+  ],
   'request-id': ['x-request-id'],
   nothing: [],
 }
 const BACKGROUND_EVERY_MS = 10
 /** More than sidecars take. */
 const TOO_LARGE = Buffer.alloc(100_000, 'x')
-const FORGED = 'x; error=connection_refused; failure-origin=nobody; failure-cause=connect_refused; failure-link="x>nobody"; failure-path="nobody,x"; failure-confidence=exact; failure-id=f00df00df00df00d'
+const FORGED =
+  'x; error=connection_refused; failure-origin=nobody; failure-cause=connect_refused; failure-link="x>nobody"; failure-path="nobody,x"; failure-confidence=exact; failure-id=f00df00df00df00d'
 const WORK_MS = 3
 
 interface Answer {
@@ -110,7 +119,12 @@ class Application {
     this.#answer(own, headers, incoming, response)
   }
 
-  #answer(own: readonly string[], headers: IncomingHttpHeaders, incoming: IncomingMessage, response: ServerResponse): void {
+  #answer(
+    own: readonly string[],
+    headers: IncomingHttpHeaders,
+    incoming: IncomingMessage,
+    response: ServerResponse,
+  ): void {
     const { socket } = incoming
     const kind = own[0]
     switch (kind) {

@@ -1,7 +1,8 @@
 /** Holds what the sidecars say against what was really broken, by id, and counts. */
-import { type MergedFailure, mergeFailures } from '../../../sidecar/failure-origin/merge.ts'
+
 import type { FailureEntry } from '../../../sidecar/failure-origin/failure-log.ts'
-import { type Confidence, CONFIDENCES } from '../../../sidecar/failure-origin/record.ts'
+import { type MergedFailure, mergeFailures } from '../../../sidecar/failure-origin/merge.ts'
+import { CONFIDENCES, type Confidence } from '../../../sidecar/failure-origin/record.ts'
 import { type Fault, isVisible } from './faults.ts'
 import type { Run, Seen } from './load.ts'
 
@@ -131,6 +132,7 @@ export function describeMiss({ seen, failure, confidence }: Named): string {
   const { fault, manner, besides } = seen.plan
   const truth = fault === undefined ? 'nothing' : `${fault.hop}:${fault.kind}`
   const beside = besides === undefined ? '' : ` beside ${besides.hop}:${besides.kind}`
-  const said = failure === undefined ? 'unnamed' : `${failure.origin}:${failure.cause}/${failure.subCause} by ${failure.by}`
+  const said =
+    failure === undefined ? 'unnamed' : `${failure.origin}:${failure.cause}/${failure.subCause} by ${failure.by}`
   return `${truth} ${manner}${beside} → ${said} ${confidence} (${seen.status}${seen.cut ? ' cut' : ''})`
 }

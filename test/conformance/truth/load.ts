@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { Agent, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Control } from './applications.ts'
-import type { Evidence, Mesh } from './mesh.ts'
 import { faultHeader, mannerHeader, type Plan } from './faults.ts'
+import type { Evidence, Mesh } from './mesh.ts'
 
 export interface Seen {
   readonly plan: Plan

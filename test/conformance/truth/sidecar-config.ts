@@ -229,9 +229,7 @@ function clustersOf(service: Hop, ports: MeshPorts): object[] {
       common_lb_config: { healthy_panic_threshold: { value: 0 } },
       load_assignment: {
         cluster_name: `${service}_sick`,
-        endpoints: [
-          { lb_endpoints: [{ health_status: 'UNHEALTHY', endpoint: { address: address(ports.closed) } }] },
-        ],
+        endpoints: [{ lb_endpoints: [{ health_status: 'UNHEALTHY', endpoint: { address: address(ports.closed) } }] }],
       },
     },
     {

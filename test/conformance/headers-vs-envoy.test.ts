@@ -1,0 +1,4 @@
+import { compareWithEnvoy } from './compare.ts'
+import { headerSuite } from './scenarios/headers.ts'
+
+compareWithEnvoy(headerSuite)
