@@ -3,7 +3,7 @@
  * another, for each of which the sidecars have to say which hop it was.
  *
  * Exit codes: 0 every fault was named rightly (or the user ended it); 1 one was not, or something of the demo itself
- * failed; 2 the command line was wrong.
+ * failed; 2 the command line was wrong; 130 `--once` was interrupted.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { Chain } from './chain.ts'
@@ -57,7 +57,7 @@ async function main(): Promise<number> {
   const chosen = given && chosenFaults(given)
   if (given === undefined || chosen === undefined) return 2
 
-  const ended = endOnSignal()
+  const ended = endOnSignal(given.once)
   terminal.line(
     `${terminal.bold('Hopwise')}  front → a → b → c → d ×3 (weights 5/2/3), c → outside   seed ${given.seed}`,
   )
@@ -76,7 +76,7 @@ async function main(): Promise<number> {
 }
 
 /** Resolves at Ctrl-C; at the second one, everything ends at once. */
-function endOnSignal(): Promise<number> {
+function endOnSignal(once: boolean): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>()
   let first = 0
   const end = () => {
@@ -85,7 +85,8 @@ function endOnSignal(): Promise<number> {
       first = now
       terminal.line()
       terminal.line('  ending')
-      resolve(0)
+      // A run that was to give a verdict has none.
+      resolve(once ? 130 : 0)
     } else if (now - first > SAME_SIGNAL_MS) process.exit(130)
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end)

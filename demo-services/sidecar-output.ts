@@ -27,7 +27,7 @@ export class SidecarOutput {
   /** Failures since then (wall clock, ms) of all sidecars. One that is down says nothing. */
   async failuresSince(sinceMs: number): Promise<FailureEntry[]> {
     const lists = await this.#all(async port => {
-      const text = await fetchText(port, `/failures?format=json&limit=${MAX_FAILURES}`)
+      const text = await fetchText(port, `/failures?format=json&limit=${MAX_FAILURES}&since=${sinceMs}`)
       return (JSON.parse(text) as { failures: FailureEntry[] }).failures.filter(entry => entry.at >= sinceMs)
     })
     return lists.flat()

@@ -7,8 +7,11 @@
  * Header values and paths are strings whose characters are bytes; the `…Bytes` methods take those, and see UTF-8 in
  * them as RE2 does.
  */
-import { RE2JS } from 're2js'
+import { createRequire } from 'node:module'
+import type { RE2JS } from 're2js'
 import { simplePattern } from './simple-pattern.ts'
+
+const require = createRequire(import.meta.url)
 
 /** The text is not a pattern, or a pattern that is too large. */
 export class RegexError extends Error {
@@ -42,6 +45,8 @@ export class Regex {
 
   /** Throws {@link RegexError} for what RE2 would not take. */
   static compile(pattern: string): Regex {
+    // Loaded with the first pattern: 5 MB, and most configurations have none.
+    const { RE2JS } = require('re2js') as typeof import('re2js')
     let re2: RE2JS
     try {
       re2 = RE2JS.compile(pattern)

@@ -82,6 +82,7 @@ async function main(): Promise<number> {
   if (first.startsWith('-')) return (await VERBS['run']!.load())([first, ...rest], io)
   const verb = Object.hasOwn(VERBS, first) ? VERBS[first] : undefined
   if (verb === undefined) {
+    const { nearest } = await import('../config/suggest.ts')
     const guess = nearest(first, Object.keys(VERBS))
     io.error(`hopwise: no verb '${first}'${guess === undefined ? '' : `, did you mean '${guess}'?`}\n\n${help()}`)
     return 2

@@ -84,7 +84,10 @@ export interface InboundRequest {
 
 export interface EgressRequest {
   readonly startMs: number
-  /** Ids as the application sent them, before this sidecar adds any; '' where there are none. */
+  /**
+   * Ids as the application sent them, before this sidecar adds any; '' where there are none. A fresh x-request-id of ours
+   * is harmless but costs a look-up that can find nothing.
+   */
   readonly traceId: string
   /** The span the application names as its own (parent of ours). */
   readonly parentSpanId: string
@@ -172,7 +175,10 @@ export interface StreamFailures {
   /** The attempt that just failed is being followed by another. `info.upstreamHost` etc. still are of the failed one. */
   attemptRetried(info: StreamInfo): void
 
-  /** Decides and writes `proxy-status` (at an edge: `x-failure-id`) when the response is a failure. */
+  /**
+   * Decides and writes `proxy-status` (at an edge: `x-failure-id`) when the response is a failure, with `info.responseCode`,
+   * `localReply`, `responseCodeDetails` and flags set. Called again, it writes into the new headers what it has decided.
+   */
   responseHead(info: StreamInfo, headers: MutableHeaders): FailureView | undefined
   responseTrailers(info: StreamInfo, trailers: MutableHeaders): FailureView | undefined
   end(info: StreamInfo): FailureView | undefined

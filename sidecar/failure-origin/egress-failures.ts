@@ -52,6 +52,8 @@ export class EgressFailures extends EgressCall implements StreamFailures {
   #causes: string[] | undefined = undefined
   #failed = false
   #ended = false
+  /** Where the record stands already. */
+  #written: MutableHeaders | undefined = undefined
 
   constructor(context: FailureContext, request: EgressRequest) {
     super(request.startMs)
@@ -140,6 +142,8 @@ export class EgressFailures extends EgressCall implements StreamFailures {
   }
 
   responseHead(info: StreamInfo, headers: MutableHeaders): FailureView | undefined {
+    // Asked twice where a local reply gets a body for people: decided once.
+    if (this.record !== undefined) return this.#writeHeaders(info, headers)
     const grpcStatus = Math.max(info.grpcStatus, grpcStatusIn(headers.get('grpc-status')))
     const failed = isFailure(info.responseCode, grpcStatus, info.localReply, info.responseCodeDetails, false)
     // What another sidecar refused (429, 413, 403) is a failure too; only its record tells it from an application's own.
@@ -293,6 +297,8 @@ export class EgressFailures extends EgressCall implements StreamFailures {
 
   #writeHeaders(info: StreamInfo, headers: MutableHeaders): FailureView | undefined {
     const record = this.record
+    if (record !== undefined && this.#written === headers) return info.failure
+    if (record !== undefined) this.#written = headers
     if (this.#edge) {
       if (headers.get(PROXY_STATUS) !== undefined) headers.delete(PROXY_STATUS)
       if (record !== undefined) headers.set(FAILURE_ID, record.id)

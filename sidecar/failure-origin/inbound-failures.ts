@@ -41,6 +41,8 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   #record: FailureRecord | undefined = undefined
   #failedByApplication = false
   #ended = false
+  /** Where the record stands already. */
+  #written: MutableHeaders | undefined = undefined
 
   constructor(context: FailureContext, request: InboundRequest) {
     super(request.startMs, request.traceId, request.spanId, request.requestId, request.sampled)
@@ -116,6 +118,8 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   }
 
   responseHead(info: StreamInfo, headers: MutableHeaders): FailureView | undefined {
+    // Asked twice where a local reply gets a body for people: decided once.
+    if (this.#record !== undefined) return this.#writeHeaders(info, headers)
     const grpcStatus = Math.max(info.grpcStatus, grpcStatusIn(headers.get('grpc-status')))
     if (
       isFailure(info.responseCode, grpcStatus, info.localReply, info.responseCodeDetails, false) &&
@@ -284,6 +288,8 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
 
   #writeHeaders(info: StreamInfo, headers: MutableHeaders): FailureView | undefined {
     const record = this.#record
+    if (record !== undefined && this.#written === headers) return info.failure
+    if (record !== undefined) this.#written = headers
     if (this.#request.edge) {
       if (headers.get(PROXY_STATUS) !== undefined) headers.delete(PROXY_STATUS)
       if (record !== undefined) headers.set(FAILURE_ID, record.id)

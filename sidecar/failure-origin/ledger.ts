@@ -24,6 +24,8 @@ import type { Confidence, FailureRecord } from './record.ts'
 const MAX_CHAIN = 64
 /** Egress calls after which the index by x-request-id is dropped when it found nothing. */
 const INDEX_TRIAL = 4096
+/** Sweeps until the next trial, at most. */
+const LONGEST_PAUSE = 64
 
 export class InboundEntry {
   readonly startMs: number
@@ -108,6 +110,8 @@ export class Ledger {
   #byRequestId: Map<string, InboundEntry> | undefined = undefined
   #indexUses = 0
   #indexHits = 0
+  #indexPause = 0
+  #nextPause = 1
   #oldest: InboundEntry | undefined = undefined
   #newest: InboundEntry | undefined = undefined
   /** Oldest open call that is not surely matched. */
@@ -250,10 +254,16 @@ export class Ledger {
     return call.confidence !== 'unique' || call.startSeq === this.starts
   }
 
-  /** From a timer: drops what has not been of use. */
+  /** From a timer, once a second: drops an index that has not been of use, and waits longer each time to build it anew. */
   sweep(): void {
+    if (this.#indexPause > 0) this.#indexPause--
     if (this.#byRequestId === undefined || this.#indexUses < INDEX_TRIAL) return
-    if (this.#indexHits === 0) this.#byRequestId = undefined
+    if (this.#indexHits > 0) this.#nextPause = 1
+    else {
+      this.#byRequestId = undefined
+      this.#indexPause = this.#nextPause
+      this.#nextPause = Math.min(LONGEST_PAUSE, this.#nextPause * 2)
+    }
     this.#indexUses = 0
     this.#indexHits = 0
   }
@@ -274,7 +284,7 @@ export class Ledger {
         else this.#ambiguous(call, found)
         return
       }
-      if (this.#byRequestId === undefined && this.#byKey.size > 0) this.#buildRequestIdIndex()
+      if (this.#byRequestId === undefined && this.#byKey.size > 0 && this.#indexPause === 0) this.#buildRequestIdIndex()
       this.#indexUses++
       const indexed = this.#byRequestId?.get(requestId)
       if (indexed !== undefined) {

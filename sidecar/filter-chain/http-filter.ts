@@ -145,7 +145,7 @@ export interface HttpStream {
   /** The response cannot be completed: the downstream sees it cut short. */
   resetResponse(failure: StreamFailure): void
   /** Runs the request through the chain again from the start, with the headers as they are now (internal redirect). */
-  recreate(): void
+  recreate(body: readonly Buffer[], trailers: HeaderMap | undefined): void
   /** The route that a request with these headers would take; what this stream's own route is stays as it is. */
   matchRoute(headers: RequestHeaders): MatchedRoute | undefined
 }

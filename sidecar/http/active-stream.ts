@@ -19,7 +19,7 @@ import type { UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import { type DownstreamConnectionInfo, type Protocol, StreamInfo } from '../observability/stream-info.ts'
 import type { ConnectionManager } from './connection-manager.ts'
-import { grpcStatusOfHttp, isGrpcRequest, makeLocalReply } from './local-reply.ts'
+import { isGrpcRequest, makeLocalReply } from './local-reply.ts'
 import { normalizeRequestPath } from './path-normalization.ts'
 import { mutateRequestHeaders } from './request-headers.ts'
 import { httpDate, mutateResponseHeaders } from './response-headers.ts'
@@ -37,7 +37,12 @@ export interface DownstreamConnection {
   /** The stream is over and may be forgotten. */
   onStreamEnd(stream: ActiveStream): void
   /** Makes another stream for the same exchange and starts it with these headers (internal redirect). */
-  recreate(headers: RequestHeaders, previous: StreamInfo): void
+  recreate(
+    headers: RequestHeaders,
+    body: readonly Buffer[],
+    trailers: HeaderMap | undefined,
+    previous: StreamInfo,
+  ): void
 }
 
 export class ActiveStream extends FilterManager implements HttpStream, RequestDecoder {
@@ -221,13 +226,20 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
   }
 
   /** Starts a stream for a request that has been through the manager before: an internal redirect. */
-  startRecreated(headers: RequestHeaders, previous: StreamInfo): void {
+  startRecreated(
+    headers: RequestHeaders,
+    body: readonly Buffer[],
+    trailers: HeaderMap | undefined,
+    previous: StreamInfo,
+  ): void {
     this.#headers = headers
     this.info.remote = previous.remote
     this.info.requestId = previous.requestId
     this.#grpc = isGrpcRequest(headers)
     this.info.lastRequestByteMs = previous.lastRequestByteMs
-    this.#enterChain(headers, true)
+    this.#enterChain(headers, body.length === 0 && trailers === undefined)
+    for (let i = 0; i < body.length; i++) this.onRequestData(body[i]!, trailers === undefined && i === body.length - 1)
+    if (trailers !== undefined) this.onRequestTrailers(trailers)
   }
 
   #enterChain(headers: RequestHeaders, endStream: boolean): void {
@@ -431,12 +443,12 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     return this.#manager.routes?.match(headers, this.info, this.#manager.random)
   }
 
-  recreate(): void {
+  recreate(body: readonly Buffer[], trailers: HeaderMap | undefined): void {
     if (this.#ended || this.#responseStarted) return
     const headers = this.#headers!
     this.#responseEnded = true
     this.#finish(false)
-    this.#connection.recreate(headers, this.info)
+    this.#connection.recreate(headers, body, trailers, this.info)
   }
 
   pauseRequest(): void {
@@ -561,10 +573,6 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     const manager = this.#manager
     const info = this.info
     manager.timers.stop(this.#timer)
-    // An answer to gRPC that is none has the status that gRPC gives to its HTTP status.
-    if (this.#grpc && info.grpcStatus < 0 && info.responseCode > 0) {
-      info.grpcStatus = info.responseCode === 200 ? 0 : grpcStatusOfHttp(info.responseCode)
-    }
     info.endMs =
       info.lastDownstreamTxByteMs > 0 && this.#responseEnded ? info.lastDownstreamTxByteMs : manager.clock.now()
     this.destroyFilters()

@@ -390,10 +390,15 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     if (!this.#feeding) this.#feedRest()
   }
 
-  recreate(headers: RequestHeaders, previous: StreamInfo): void {
+  recreate(
+    headers: RequestHeaders,
+    body: readonly Buffer[],
+    trailers: HeaderMap | undefined,
+    previous: StreamInfo,
+  ): void {
     const stream = new ActiveStream(this.#manager, this, this, previous.protocol, this.#manager.clock.now())
     this.#stream = stream
-    stream.startRecreated(headers, previous)
+    stream.startRecreated(headers, body, trailers, previous)
   }
 
   #finish(): void {

@@ -15,6 +15,16 @@ import { quote } from './string-matcher.ts'
 const FOLLOWED = new Set([301, 302, 303, 307, 308])
 const DEFAULT_STATUSES: ReadonlySet<number> = new Set([302])
 
+/** Why a redirect goes to the caller: the names of Envoy's counters. */
+export type RedirectRefusal = (typeof REDIRECT_REFUSALS)[number]
+export const REDIRECT_REFUSALS = [
+  'bad_location',
+  'unsafe_scheme',
+  'too_many_redirects',
+  'no_route',
+  'predicate',
+] as const
+
 /** Decides by the route that redirected and the one it leads to. */
 type Predicate = (from: string, to: string, visited: readonly string[]) => boolean
 
@@ -76,8 +86,8 @@ export class InternalRedirectPolicy {
   }
 
   /**
-   * Rewrites the request to where the response points and answers true; false where that may not be followed, and then
-   * the request is as it was. `matchRoute` finds the route of the rewritten request, for the predicates; without it
+   * Rewrites the request to where the response points and answers ''; else why that may not be followed, and then the
+   * request is as it was. `matchRoute` finds the route of the rewritten request, for the predicates; without it
    * they see no route name.
    */
   apply(
@@ -85,12 +95,12 @@ export class InternalRedirectPolicy {
     response: ResponseHeaders,
     _info: StreamInfo,
     matchRoute?: (headers: RequestHeaders) => { readonly routeName: string } | undefined,
-  ): boolean {
+  ): '' | RedirectRefusal {
     const target = absoluteUrl(response.get('location'))
-    if (target === undefined) return false
-    if (!this.#schemeAllowed(request.scheme, target.scheme)) return false
+    if (target === undefined) return 'bad_location'
+    if (!this.#schemeAllowed(request.scheme, target.scheme)) return 'unsafe_scheme'
     const history = histories.get(request) ?? { count: 0, routes: [] }
-    if (history.count >= this.#max) return false
+    if (history.count >= this.#max) return 'too_many_redirects'
     const before = { ...request, list: request.list.slice() }
     if (response.status === 303 && request.method !== 'GET' && request.method !== 'HEAD') {
       request.method = 'GET'
@@ -108,18 +118,19 @@ export class InternalRedirectPolicy {
     request.path = target.path
     if (this.#predicates.length > 0 || matchRoute !== undefined) {
       const route = matchRoute?.(request)
-      const accepted =
-        (matchRoute === undefined || route !== undefined) &&
-        this.#predicates.every(predicate => predicate(this.#routeName, route?.routeName ?? '', history.routes))
-      if (!accepted) {
+      const accepted = this.#predicates.every(predicate =>
+        predicate(this.#routeName, route?.routeName ?? '', history.routes),
+      )
+      const routed = matchRoute === undefined || route !== undefined
+      if (!routed || !accepted) {
         restore(request, before)
-        return false
+        return routed ? 'predicate' : 'no_route'
       }
     }
     history.count++
     history.routes.push(this.#routeName)
     histories.set(request, history)
-    return true
+    return ''
   }
 
   #schemeAllowed(from: string, to: string): boolean {

@@ -3,6 +3,7 @@
  * waits for. Bodies are copied as they pass; a mirror that falls behind its buffer is given up, not waited for.
  */
 
+import { ownIp } from '../base/own-address.ts'
 import { Timer } from '../base/timer-wheel.ts'
 import type { Cluster, Clusters, LoadBalancerContext } from '../cluster/cluster.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
@@ -29,6 +30,9 @@ export function startMirrors(
     if (cluster === undefined) continue
     const copy = headers.clone()
     policy.prepare(copy, info)
+    // What the proxy sends of itself is internal, and comes from its own address.
+    copy.set('x-envoy-internal', 'true')
+    copy.appendJoined('x-forwarded-for', ownIp())
     const mirror = new MirrorRequest(copy, cluster, context, route.timeoutMs)
     if (mirror.start(route.priority, endStream)) mirrors.push(mirror)
   }
@@ -111,7 +115,7 @@ export class MirrorRequest implements ResponseDecoder, PoolCallbacks, LoadBalanc
   }
   onInformational(): void {}
   onResponseHeaders(headers: ResponseHeaders, endStream: boolean): void {
-    this.#cluster.requestStats.chargeResponse(headers.status, false)
+    this.#cluster.requestStats.chargeResponse(headers.status, true)
     if (endStream) this.#complete()
   }
   onResponseData(_data: BodyChunk, endStream: boolean): void {
@@ -135,7 +139,7 @@ export class MirrorRequest implements ResponseDecoder, PoolCallbacks, LoadBalanc
 
   #complete(): void {
     if (this.#over) return
-    this.#cluster.requestStats.chargeTime(this.#context.clock.now() - this.#startedMs, false)
+    this.#cluster.requestStats.chargeTime(this.#context.clock.now() - this.#startedMs, true)
     this.#end()
   }
 

@@ -5,6 +5,7 @@ import type { CallTarget, FailureOrigin } from '../failure-origin/contract.ts'
 import type { FilterContext, HttpFilterFactory } from '../filter-chain/http-filter.ts'
 import type { StatsScope } from '../observability/stats.ts'
 import type { Host } from '../upstream/host.ts'
+import { REDIRECT_REFUSALS } from './internal-redirect.ts'
 import { ResponseCharges } from './response-charges.ts'
 import { RouterFilter } from './router-filter.ts'
 import type { CallTargets, RouterConfig, RouterStats } from './router-settings.ts'
@@ -63,11 +64,6 @@ class Targets implements CallTargets {
 
 function routerStats(scope: StatsScope): RouterStats {
   scope.counter('rq_retry_skipped_request_not_complete')
-  scope.counter('passthrough_internal_redirect_bad_location')
-  scope.counter('passthrough_internal_redirect_unsafe_scheme')
-  scope.counter('passthrough_internal_redirect_too_many_redirects')
-  scope.counter('passthrough_internal_redirect_no_route')
-  scope.counter('passthrough_internal_redirect_predicate')
   scope.counter('rq_redirect')
   scope.counter('rq_overload_local_reply')
   return {
@@ -76,7 +72,8 @@ function routerStats(scope: StatsScope): RouterStats {
     rqTotal: scope.counter('rq_total'),
     rqDirectResponse: scope.counter('rq_direct_response'),
     rqResetAfterDownstreamResponseStarted: scope.counter('rq_reset_after_downstream_response_started'),
-    internalRedirectSucceeded: scope.counter('passthrough_internal_redirect_total'),
-    internalRedirectFailed: scope.counter('passthrough_internal_redirect_failed'),
+    redirectRefused: Object.fromEntries(
+      REDIRECT_REFUSALS.map(why => [why, scope.counter(`passthrough_internal_redirect_${why}`)]),
+    ) as RouterStats['redirectRefused'],
   }
 }

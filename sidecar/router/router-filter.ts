@@ -120,7 +120,8 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
 
   onRequestData(_stream: HttpStream, data: BodyChunk, endStream: boolean): FilterStatus {
     if (this.#done) return FilterStatus.Stop
-    if (this.#retry !== undefined || this.#graceful()) this.#keep(data)
+    if (this.#retry !== undefined || this.#graceful() || this.#route.internalRedirectPolicy !== undefined)
+      this.#keep(data)
     if (endStream) this.#requestEnded = true
     // Before there is a connection the body waits in the attempt, which copies what it keeps.
     this.#upstream?.sendData(data, endStream)
@@ -631,21 +632,26 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     const policy = this.#route.internalRedirectPolicy
     if (policy === undefined || !policy.handles(headers.status)) return false
     // A 303 turns into a GET, so only there the body that has gone upstream is not wanted again.
-    const repeatable = this.#requestEnded && (this.#info.bytesReceived === 0 || headers.status === 303)
-    const accepted =
-      repeatable && policy.apply(this.#headers, headers, this.#info, target => this.#stream.matchRoute(target))
-    if (!accepted) {
-      this.#parts.stats.internalRedirectFailed.inc()
+    const withoutBody = headers.status === 303
+    if (!this.#requestEnded || !(withoutBody || this.#canRepeat())) {
+      this.#cluster.stats.counter('upstream_internal_redirect_failed_total').inc()
       return false
     }
+    const refusal = policy.apply(this.#headers, headers, this.#info, target => this.#stream.matchRoute(target))
+    if (refusal !== '') {
+      this.#parts.stats.redirectRefused[refusal].inc()
+      this.#cluster.stats.counter('upstream_internal_redirect_failed_total').inc()
+      return false
+    }
+    this.#cluster.stats.counter('upstream_internal_redirect_succeeded_total').inc()
     this.#upstream = undefined
     if (endStream) upstream.release()
     else upstream.abandon()
+    const body = withoutBody ? [] : (this.#body ?? [])
     this.#finish()
     this.#info.responseCode = headers.status
     this.#info.responseCodeDetails = 'internal_redirect'
-    this.#parts.stats.internalRedirectSucceeded.inc()
-    this.#stream.recreate()
+    this.#stream.recreate(body, withoutBody ? undefined : this.#trailers)
     return true
   }
 

@@ -3,6 +3,7 @@ import type { Cluster } from '../cluster/cluster.ts'
 import type { CallTarget } from '../failure-origin/contract.ts'
 import type { Counter } from '../observability/stats.ts'
 import type { Host } from '../upstream/host.ts'
+import type { RedirectRefusal } from './internal-redirect.ts'
 import type { ResponseCharges } from './response-charges.ts'
 
 export interface RouterConfig {
@@ -21,8 +22,8 @@ export interface RouterStats {
   readonly rqTotal: Counter
   readonly rqDirectResponse: Counter
   readonly rqResetAfterDownstreamResponseStarted: Counter
-  readonly internalRedirectSucceeded: Counter
-  readonly internalRedirectFailed: Counter
+  /** `passthrough_internal_redirect_<why>`: redirects that went to the caller. */
+  readonly redirectRefused: Readonly<Record<RedirectRefusal, Counter>>
 }
 
 /** Callees as failure location knows them: looked up once per cluster and per host that has a name of its own. */

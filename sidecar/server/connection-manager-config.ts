@@ -1,7 +1,7 @@
 /** What an `HttpConnectionManager` message means: every default filled in (features.md §2.6), ready for the path. */
-import { networkInterfaces } from 'node:os'
 import type { Address } from '../base/address.ts'
 import { CidrSet } from '../base/cidr.ts'
+import { ownIp } from '../base/own-address.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'
 import { properCase } from '../codec/http1/header-case.ts'
 import type {
@@ -123,14 +123,6 @@ function earlyMutations(message: HttpConnectionManager): EarlyMutation[] {
     if (mistake !== undefined) throw new ConfigError(`${field}.typed_config.${mistake.field}`, mistake.reason)
     return (headers, info) => steps?.apply(headers, formatView(info, headers, undefined, undefined))
   })
-}
-
-/** The first address of this machine that is not loopback, as Envoy chooses it; loopback where there is no other. */
-function ownIp(): string {
-  for (const addresses of Object.values(networkInterfaces())) {
-    for (const { family, internal, address } of addresses ?? []) if (family === 'IPv4' && !internal) return address
-  }
-  return '127.0.0.1'
 }
 
 function detectors(message: HttpConnectionManager): IpDetector[] {

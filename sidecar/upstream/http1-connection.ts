@@ -294,7 +294,9 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
     const exchange = this.#exchange
     if (exchange === undefined || exchange.responseEnded) return
     exchange.responseEnded = true
-    exchange.decoder.onResponseTrailers(trailers)
+    // `enable_trailers` is about both directions.
+    if (this.#sendTrailers) exchange.decoder.onResponseTrailers(trailers)
+    else exchange.decoder.onResponseData(EMPTY, true)
   }
 
   onMessageEnd(): void {

@@ -1,6 +1,6 @@
 /** `npm start` with its real processes: two faults, and how it ends. All else, and `--lie`, is `.ci/run`'s matter. */
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -49,6 +49,8 @@ test('no child outlives a demo that is killed, and Ctrl-C ends all within two se
   if (childrenOf(folder) !== undefined) {
     await waitFor(() => childrenOf(folder)!.length === 0, { deadlineMs: 5000, what: 'the end of all children' })
   }
+  // Killed outright, it could not do that itself.
+  rmSync(join(tmpdir(), folder), { recursive: true })
   await using second = demo()
   await second.waitForLine(/^ {2}page {5}http/, 40_000)
   const started = performance.now()

@@ -279,9 +279,10 @@ export class BenchStream implements HttpStream {
   respondData(): void {}
   respondTrailers(): void {}
   resetResponse(): void {}
-  recreate(): boolean {
-    return false
+  matchRoute(): undefined {
+    return undefined
   }
+  recreate(): void {}
 }
 
 function decoded(typeUrl: string, config: object): never {

@@ -274,12 +274,16 @@ function enumDescriptor([typeName, values]: PackedEnum): EnumDescriptor {
   return { typeName, numbers, names, anyCase, zero: names.get(0) ?? (values[0] as string) }
 }
 
-let loaded: Schema | undefined
+let loaded: WeakRef<Schema> | undefined
 
-/** Read on first use: 3 ms, once per process. */
+/** Read on first use, 3 ms, and kept while somebody holds it: between two loads of configuration nobody needs its 4 MB. */
 export function schema(): Schema {
-  loaded ??= new Schema(readTable())
-  return loaded
+  let found = loaded?.deref()
+  if (found === undefined) {
+    found = new Schema(readTable())
+    loaded = new WeakRef(found)
+  }
+  return found
 }
 
 export function readTable(): PackedTable {

@@ -3,7 +3,7 @@ import { uuid4 } from '../../base/random.ts'
 import { nearest } from '../../base/suggest.ts'
 import { responseFlagsLongText, responseFlagsText } from '../response-flags.ts'
 import type { FailureView, StreamInfo } from '../stream-info.ts'
-import { binaryText, type Extractor } from './context.ts'
+import { binaryText, type Extractor, type FormatContext } from './context.ts'
 import { alone, cut, type Operator, type OperatorCall, OperatorError, type OperatorTable } from './operator.ts'
 import { compileTimeFormat, timeFormatHasNewline } from './time-format.ts'
 
@@ -112,17 +112,40 @@ const GRPC_STATUS_NAMES: readonly (readonly [camel: string, snake: string])[] = 
   ['Unauthenticated', 'UNAUTHENTICATED'],
 ]
 
-function compileGrpcStatus({ argument }: OperatorCall): Extractor {
+/** The gRPC status; for an answer to gRPC that has none, what gRPC makes of its HTTP status. */
+function grpcStatusOf({ info, requestHeaders }: FormatContext): number | undefined {
+  if (info.grpcStatus >= 0) return info.grpcStatus
+  if (info.responseCode === 0 || !/^application\/grpc(?:[+;]|$)/.test(requestHeaders?.get('content-type') ?? '')) {
+    return undefined
+  }
+  return GRPC_OF_HTTP[info.responseCode] ?? 2
+}
+
+const GRPC_OF_HTTP: Readonly<Record<number, number>> = {
+  400: 13,
+  401: 16,
+  403: 7,
+  404: 12,
+  429: 14,
+  502: 14,
+  503: 14,
+  504: 14,
+}
+
+function compileGrpcStatus({ argument, needs }: OperatorCall): Extractor {
+  needs.add('requestHeaders')
   if (argument === 'NUMBER') return grpcNumber
   if (argument !== '' && argument !== 'CAMEL_STRING' && argument !== 'SNAKE_STRING') {
     throw new OperatorError(`GrpcStatusFormatter only supports CAMEL_STRING, SNAKE_STRING or NUMBER. Got: ${argument}`)
   }
   const column = argument === 'SNAKE_STRING' ? 1 : 0
-  return ({ info }) =>
-    info.grpcStatus < 0 ? undefined : (GRPC_STATUS_NAMES[info.grpcStatus]?.[column] ?? String(info.grpcStatus))
+  return context => {
+    const status = grpcStatusOf(context)
+    return status === undefined ? undefined : (GRPC_STATUS_NAMES[status]?.[column] ?? String(status))
+  }
 }
 
-const grpcNumber: Extractor = ({ info }) => (info.grpcStatus < 0 ? undefined : info.grpcStatus)
+const grpcNumber: Extractor = context => grpcStatusOf(context)
 
 /** Blanks become underscores, so that the field stays one word of the line. */
 function compileDetails({ argument }: OperatorCall): Extractor {

@@ -31,6 +31,8 @@ export interface Control {
   readonly background?: readonly Hop[]
   /** Applications that keep a call open all the time. */
   readonly longPoll?: readonly Hop[]
+  /** How long an application works on a request before it calls on, on average. */
+  readonly workMs?: number
 }
 
 const PLAN_HEADERS = ['x-fault', 'x-manner', 'x-budget', 'x-forge']
@@ -52,7 +54,7 @@ const BACKGROUND_EVERY_MS = 10
 const TOO_LARGE = Buffer.alloc(100_000, 'x')
 const FORGED =
   'x; error=connection_refused; failure-origin=nobody; failure-cause=connect_refused; failure-link="x>nobody"; failure-path="nobody,x"; failure-confidence=exact; failure-id=f00df00df00df00d'
-const WORK_MS = 3
+const WORK_MS = 1.5
 
 interface Answer {
   /** 0 where there was none, or only a part of it. */
@@ -66,6 +68,7 @@ class Application {
   readonly #egressPort: number
   readonly #ids: readonly string[]
   readonly #agent = new Agent({ keepAlive: true })
+  #workMs = WORK_MS
   #background: NodeJS.Timeout | undefined
   #poll: (() => void) | undefined
 
@@ -80,7 +83,8 @@ class Application {
     server.listen(ports.of[name].app, '127.0.0.1')
   }
 
-  control({ background = [], longPoll = [] }: Control): void {
+  control({ background = [], longPoll = [], workMs = WORK_MS }: Control): void {
+    this.#workMs = workMs
     clearInterval(this.#background)
     if (background.includes(this.#name)) {
       this.#background = setInterval(() => void this.#call('dead', {}), BACKGROUND_EVERY_MS)
@@ -95,7 +99,7 @@ class Application {
     const { headers } = incoming
     incoming.resume()
     response.on('error', () => {})
-    if (Math.random() < 0.7) await delay(Math.random() * WORK_MS)
+    if (Math.random() < 0.7) await delay(Math.random() * 2 * this.#workMs)
     const manner = String(headers['x-manner'] ?? '').match(new RegExp(`;${this.#name}:(\\w+);`))?.[1] ?? 'pass'
     const own = this.#faultsOf(headers)
     if (headers['x-forge'] === 'outside' && this.#name === 'c') {
@@ -114,7 +118,7 @@ class Application {
         response.writeHead(answer.status >= 400 && answer.status < 500 ? answer.status : 500).end(`${this.#name} fails`)
         return
       }
-      if (Math.random() < 0.5) await delay(Math.random() * WORK_MS)
+      if (Math.random() < 0.5) await delay(Math.random() * 2 * this.#workMs)
     }
     this.#answer(own, headers, incoming, response)
   }
@@ -168,7 +172,7 @@ class Application {
     const sent = this.#handedOn(headers)
     const answer = await this.#call(host, sent, body)
     if (!isFailed(answer) || (manner !== 'retry' && manner !== 'repair')) return answer
-    await delay(Math.random() * WORK_MS)
+    await delay(Math.random() * 2 * this.#workMs)
     if (manner === 'retry') return await this.#call(host, sent, body)
     delete sent['x-fault']
     return await this.#call(this.#next!, sent)

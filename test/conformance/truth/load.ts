@@ -26,6 +26,7 @@ export interface Run {
 
 /** Failures are written down when streams end, some a timer's tick after the client has its answer. */
 const SETTLE_MS = 150
+const QUIET_MS = 500
 
 /** Who hangs is waited for so long, where nothing else is said. */
 const HANG_MS = 300
@@ -38,6 +39,8 @@ export async function runPlans(
   control: Control = {},
 ): Promise<Run> {
   await mesh.control(control)
+  // Services have quiet moments, in which sidecars see what is called without any request.
+  if (control.background !== undefined) await delay(QUIET_MS)
   const agent = new Agent({ keepAlive: true })
   const seen: Seen[] = []
   const started = performance.now()

@@ -122,5 +122,8 @@ test('the index by x-request-id goes again when it finds nothing', () => {
   const one = entry(ledger, { trace: 't', span: 's', request: 'r' })
   for (let i = 0; i < 5000; i++) ledger.egressEnd(call(ledger, '', '', `background-${i}`), 2)
   ledger.sweep()
+  assert.notEqual(call(ledger, '', '', 'r').confidence, 'exact')
+  ledger.sweep()
+  assert.equal(call(ledger, '', '', 'r').confidence, 'exact')
   assert.equal(call(ledger, '', '', 'r').entry, one, 'and comes back when it is asked for')
 })

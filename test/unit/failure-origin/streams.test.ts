@@ -337,6 +337,25 @@ test('a caller knows that `downstream` is itself', () => {
   assert.deepEqual([entry.origin, entry.link], ['c', 'c>d'])
 })
 
+test('asked twice for the same head, a stream decides and writes once', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound()
+  const call = c.call(inbound)
+  for (const stream of [call, inbound]) {
+    stream.info.responseCode = 503
+    const headers = new Headers()
+    stream.failures.responseHead(stream.info, headers)
+    const written = headers.get('proxy-status')
+    assert.equal(stream.failures.responseHead(stream.info, headers)?.origin, 'd')
+    assert.equal(headers.get('proxy-status'), written)
+    const others = new Headers()
+    stream.failures.responseHead(stream.info, others)
+    assert.equal(others.get('proxy-status'), written, 'other headers in their place get it too')
+    stream.end()
+  }
+  assert.equal(c.roles().length, 2)
+})
+
 test('a call without a trace is background when nothing is in flight, and inferred when one request is', () => {
   const c = new Sidecar()
   const background = c.call(undefined)

@@ -375,12 +375,23 @@ test('a failed request is reported though unsampled, with the spans of its trace
 })
 
 test('the ring of unsampled spans forgets the oldest', () => {
-  const { begin, tracer } = setUp({ rates: NO_SAMPLING, ringSize: 3 })
+  const { begin, tracer, clock } = setUp({ rates: NO_SAMPLING, ringSize: 3 })
   for (let i = 0; i < 5; i++) {
     const { span, headers } = begin(i < 3 ? B3 : {})
     tracer.end(span, { requestHeaders: headers })
+    clock.advance(100)
   }
   assert.equal(tracer.promote(B3['x-b3-traceid']), 1)
+})
+
+test('when spans come faster than the ring turns, the first are kept for a while', () => {
+  const { begin, tracer, clock } = setUp({ rates: NO_SAMPLING, ringSize: 3 })
+  for (let i = 0; i < 5; i++) {
+    const { span, headers } = begin(i < 3 ? B3 : {})
+    tracer.end(span, { requestHeaders: headers })
+    clock.advance(10)
+  }
+  assert.equal(tracer.promote(B3['x-b3-traceid']), 3)
 })
 
 test('decorators name spans on both sides of a call', () => {

@@ -1,0 +1,15 @@
+import { networkInterfaces } from 'node:os'
+
+let found: string | undefined
+
+/**
+ * The first IPv4 address of this machine that is not loopback, as Envoy chooses its own; loopback where there is no other.
+ * Looked up once: what was written into requests before does not change with the interfaces either.
+ */
+export function ownIp(): string {
+  found ??= Object.values(networkInterfaces())
+    .flatMap(addresses => addresses ?? [])
+    .find(({ family, internal }) => family === 'IPv4' && !internal)?.address
+  found ??= '127.0.0.1'
+  return found
+}
