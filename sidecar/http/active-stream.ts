@@ -177,7 +177,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     if (!config.proxy100Continue && headers.get('expect')?.toLowerCase() === '100-continue') {
       // Answered here: the body is wanted whatever the upstream will say (Envoy's default).
       headers.delete('expect')
-      this.#encoder.encodeInformational(new ResponseHeaders(100))
+      this.informationalOut(new ResponseHeaders(100))
     }
     if (headers.path === '' && headers.method !== 'CONNECT') {
       this.sendLocalReply({ status: 404, details: 'missing_path_rejected' })
@@ -411,8 +411,9 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
   }
 
   respondInformational(headers: ResponseHeaders): void {
-    if (this.#ended || this.#responseStarted) return
-    this.encodeInformational(headers)
+    // Envoy hands on nothing but a 100 that was asked for: many a client of today trips over any other.
+    if (this.#ended || this.#responseStarted || headers.status !== 100) return
+    if (this.#manager.config.proxy100Continue) this.encodeInformational(headers)
   }
 
   respondHeaders(headers: ResponseHeaders, endStream: boolean): void {
@@ -480,6 +481,8 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
   }
 
   protected informationalOut(headers: ResponseHeaders): void {
+    this.#manager.stats.codes.charge(headers.status)
+    this.#manager.stats.listenerCodes.charge(headers.status)
     this.#encoder.encodeInformational(headers)
   }
 
@@ -498,10 +501,10 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
       manager.stats.named.downstream_cx_drain_close.inc()
       connection.beginClosing()
     }
-    if (!this.requestComplete && !connection.multiplexed && !upgraded) {
-      // The rest of the request would have to be read just to find the next one.
+    if (!this.requestComplete && !connection.multiplexed) {
       manager.stats.named.downstream_rq_response_before_rq_complete.inc()
-      connection.beginClosing()
+      // The rest of the request would have to be read just to find the next one.
+      if (!upgraded) connection.beginClosing()
     }
     if (connection.closing && !connection.multiplexed && !upgraded) headers.set('connection', 'close')
     this.#responseStarted = true

@@ -64,6 +64,8 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   #bytesWrittenBefore = 0
   /** A request was under way when the peer went away. */
   #endedInRequest = false
+  /** Nothing is wanted from this connection any more but the request that may be on its way. */
+  #draining = false
 
   constructor(
     manager: ConnectionManager,
@@ -330,6 +332,8 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   encodeHeaders(headers: ResponseHeaders, endStream: boolean): void {
     this.#framing = responseFraming(headers, endStream, this.#method, this.#version)
     if (this.#framing === WriteFraming.Raw) this.closing = true
+    // Silence means close in HTTP/1.0 (RFC 9112 §9.3).
+    if (this.#version === 10 && !this.closing) headers.set('connection', 'keep-alive')
     this.#connection.write(writeResponseHead(headers, this.#framing, this.#version, this.#manager.config.headerCase))
   }
 
@@ -387,7 +391,8 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
       this.#finish()
       return
     }
-    if (!this.#feeding) this.#feedRest()
+    // Not at once: the upstream's connection goes back to its pool when this returns, and the next request wants it.
+    if (!this.#feeding && this.#rest !== undefined) queueMicrotask(() => this.#feedRest())
   }
 
   recreate(
@@ -443,12 +448,24 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     if (next !== Number.POSITIVE_INFINITY) timers.start(this.#timer, Math.max(next - now, 1))
   }
 
+  /** A request may be on its way: for `drain_timeout` it is still taken, as the last one. */
+  #startDrainSequence(): void {
+    const { config, timers } = this.#manager
+    this.#draining = true
+    this.closing = true
+    timers.start(this.#timer, config.drainTimeoutMs)
+  }
+
   #onTimer(): void {
     const { config, clock, stats } = this.#manager
     const now = clock.now()
+    if (this.#draining) {
+      this.drain(true)
+      return
+    }
     if (config.maxConnectionDurationMs > 0 && now >= this.#startMs + config.maxConnectionDurationMs && !this.closing) {
       stats.named.downstream_cx_max_duration_reached.inc()
-      this.drain(true)
+      this.#startDrainSequence()
       return
     }
     const headOverdue =
@@ -467,7 +484,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     const idle = this.#stream === undefined && config.connectionIdleTimeoutMs > 0
     if (idle && now >= this.#idleSinceMs + config.connectionIdleTimeoutMs) {
       stats.named.downstream_cx_idle_timeout.inc()
-      this.#connection.closeAfterFlush(0)
+      this.#startDrainSequence()
       return
     }
     this.#startTimer()

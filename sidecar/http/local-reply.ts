@@ -82,7 +82,9 @@ export function makeLocalReply(
     headers.status = 200
     headers.set('content-type', 'application/grpc')
     headers.set('grpc-status', String(status))
-    if (body !== '') headers.set('grpc-message', grpcMessage(body))
+    // Made JSON ends with a line break, which has no place in a header.
+    const message = draft.contentType === 'application/json' ? body.replace(/\n$/, '') : body
+    if (message !== '') headers.set('grpc-message', grpcMessage(message))
     info.grpcStatus = status
     return { headers, body: '' }
   }

@@ -68,6 +68,8 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   #downstreamSlow = false
   /** The one retry of our own, for keep-alive races, is spent or no longer possible. */
   #graceUsed = false
+  /** A 1xx has come: the first is charged, the others do not count. */
+  #informed = false
   #mirrors: readonly MirrorRequest[] | undefined = undefined
   /** When the request was complete, 0 while it is not. */
   #completeMs = 0
@@ -96,7 +98,6 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
         status: 404,
         details: 'route_not_found',
         flag: ResponseFlag.NoRouteFound,
-        grpcStatus: 12,
       })
     }
     this.#route = route
@@ -377,6 +378,13 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   }
 
   onUpstreamInformational(headers: ResponseHeaders): void {
+    if (this.#informed) return
+    this.#informed = true
+    this.#charge(headers.status, this.#upstream?.host, undefined)
+    // Another upstream need not say the same, so there is no other attempt after this (Envoy).
+    this.#retry?.release()
+    this.#retry = undefined
+    this.#graceUsed = true
     this.#stream.respondInformational(headers)
   }
 

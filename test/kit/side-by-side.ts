@@ -141,13 +141,24 @@ export interface Observation {
 
 /** Runs every scenario of a suite on one side. */
 export async function observe(side: Side, suite: Suite): Promise<Map<string, Observation>> {
-  const running = await RunningSide.start(side, suite)
+  const running = await startAgain(side, suite)
   try {
     const observations = new Map<string, Observation>()
     for (const scenario of suite.scenarios) observations.set(scenario.name, await running.run(scenario))
     return observations
   } finally {
     await running.stop()
+  }
+}
+
+/** A port that was free may not be a moment later: others run on this machine too. */
+async function startAgain(side: Side, suite: Suite): Promise<RunningSide> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await RunningSide.start(side, suite)
+    } catch (error) {
+      if (attempt === 3 || !/in use/i.test((error as Error).message)) throw error
+    }
   }
 }
 
@@ -226,7 +237,8 @@ class RunningSide {
     for (const path of scenario.adminBefore ?? []) await this.#proxy.admin(path, 'POST')
     const { responses, elapsedMs, extra } = await this.#runSteps(scenario)
     for (const path of scenario.adminAfter ?? []) await this.#proxy.admin(path, 'POST')
-    const logLines = await this.#logAfter(logBefore, scenario.steps.length)
+    const logged = scenario.steps.reduce((sum, { responses = 1 }) => sum + responses, 0)
+    const logLines = await this.#logAfter(logBefore, logged)
     // Connections that end are counted a moment after the last byte.
     if (prefixes.length > 0) await delay(60)
     const after = watching ? await this.#proxy.stats(filter) : before

@@ -215,13 +215,13 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
   },
   {
     name: 'idle_timeout downstream',
-    manager: { common_http_protocol_options: { idle_timeout: '0.2s' } },
-    steps: [{ connectionAfterMs: 500 }],
+    manager: { common_http_protocol_options: { idle_timeout: '0.2s' }, drain_timeout: '0.1s' },
+    steps: [{ connectionAfterMs: 200 }, { connectionAfterMs: 700 }],
   },
   {
     name: 'max_connection_duration',
     manager: { common_http_protocol_options: { max_connection_duration: '0.2s' }, drain_timeout: '0.1s' },
-    steps: [{ connectionAfterMs: 600 }, {}, { sameConnection: true, waitMs: 350 }],
+    steps: [{ connectionAfterMs: 600 }],
     withoutStats: 'who closes first is a matter of the moment',
   },
   {
