@@ -9,6 +9,8 @@ const udp = 'it comes with UDP'
 const tcp = 'it comes with the TCP proxy'
 const healthChecks = 'it comes with active health checking'
 const http3 = 'Node has no QUIC'
+const noHedging = 'two attempts at once double the load just when it is too high; use per_try_timeout with retries'
+const manager = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
 
 export const comesLater: Readonly<Record<string, string>> = {
   'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext': tls,
@@ -45,6 +47,13 @@ export const comesLater: Readonly<Record<string, string>> = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type=HTTP3': http3,
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.http3_protocol_options': http3,
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig.http3_protocol_options': http3,
+
+  'envoy.config.route.v3.HedgePolicy.hedge_on_per_try_timeout': noHedging,
+  'envoy.config.core.v3.SchemeHeaderTransformation.match_upstream': tls,
+  [`${manager}.proxy_status_config`]: 'Hopwise writes proxy-status on every failure; see failure-origin.md',
+  [`${manager}.append_local_overload`]: 'it comes with overload protection',
+  'envoy.extensions.filters.http.router.v3.Router.start_child_span':
+    'set spawn_upstream_span in "tracing" of the http_connection_manager instead',
 
   'envoy.config.core.v3.SocketAddress.protocol=UDP': udp,
   'envoy.config.listener.v3.Listener.udp_listener_config': udp,

@@ -27,10 +27,16 @@ const SIGNIFICANT = 3.5
 const CAUSAL_EXCESS = 0.35
 /** Failed calls seen before anything is concluded. */
 const LEAST_SEEN = 3
-/** Applications that pass a failure on do so at once; without a trace of it in these milliseconds they hardly do. */
-const PROMPT_MS = 5
-const LEAST_PROMPT_MS = 0.3
+/**
+ * That applications do not pass a failure on is concluded once this is measured well enough, as far out as half a failure
+ * is expected by chance. (Any fixed distance is wrong: of 50 requests at a time on two cores, answers to failed calls take
+ * tens of milliseconds.)
+ */
 const ACCEPTED_ERROR = 0.3
+const ENOUGH_CHANCE = 0.15
+const LONGEST_REACTION_MS = 100
+/** Events of which the rate is taken. */
+const RATE_KEPT = 256
 
 export type AftermathVerdict = 'cause' | 'not' | 'unknown'
 
@@ -68,31 +74,37 @@ export class AftermathOfFailures {
     this.#fold(nowMs)
     let significant = 0
     let reachMs = 0
-    let prompt = 0
+    let sum = 0
+    let whole = 0
     let absent = false
     for (let k = 0; k < BINS; k++) {
       const n = this.#weight[k]!
       if (n < LEAST_SEEN) break
       const chance = rate * WIDTHS[k]!
       const excess = this.#mean[k]! - chance
-      if (EDGES[k]! <= PROMPT_MS) {
-        prompt += excess
-        // Judged at the widest distance at which chance does not yet drown it.
-        if (EDGES[k]! >= LEAST_PROMPT_MS && Math.sqrt((rate * EDGES[k]! + 0.25) / n) < ACCEPTED_ERROR) {
-          absent = prompt < CAUSAL_EXCESS
-        }
+      // All up to here: what a loaded machine spreads over many bins stands out of none of them.
+      const chanceSum = rate * EDGES[k]!
+      const sumError = Math.sqrt((chanceSum + 0.25) / n + (chanceSum * chanceSum) / RATE_KEPT)
+      sum += excess
+      if (sum >= CAUSAL_EXCESS && sum >= SIGNIFICANT * sumError && sum > 1.1 * whole) {
+        whole = sum
+        reachMs = Math.max(reachMs, EDGES[k]!)
+      }
+      // Judged at the widest distance at which chance does not yet drown it, once enough was seen to look that far.
+      if (sumError < ACCEPTED_ERROR && (EDGES[k]! >= LONGEST_REACTION_MS || chanceSum >= ENOUGH_CHANCE)) {
+        absent = sum < CAUSAL_EXCESS
       }
       // Neighbours are taken together too, or a peak on an edge would count for half of what it is.
       const both = k === 0 ? excess : excess + this.#mean[k - 1]! - rate * WIDTHS[k - 1]!
       const bothChance = k === 0 ? chance : chance + rate * WIDTHS[k - 1]!
-      // The rate is an estimate as well, from some sixty events: what it says of a wide bin is off by an eighth.
-      const error = Math.sqrt((bothChance + 0.02) / n + (bothChance * bothChance) / KEPT)
+      // The rate is an estimate as well: what it says of a wide bin is off by a sixteenth.
+      const error = Math.sqrt((bothChance + 0.02) / n + (bothChance * bothChance) / RATE_KEPT)
       if (both < 0.1 || both < SIGNIFICANT * error) continue
       significant += Math.max(0, excess)
-      reachMs = EDGES[k]!
+      reachMs = Math.max(reachMs, EDGES[k]!)
     }
     // Past the distance at which the application answers, the call is somebody else's.
-    if (significant >= CAUSAL_EXCESS) return gapMs <= 2 * reachMs ? 'cause' : 'not'
+    if (Math.max(significant, whole) >= CAUSAL_EXCESS) return gapMs <= 2 * reachMs ? 'cause' : 'not'
     return absent ? 'not' : 'unknown'
   }
 
@@ -130,16 +142,16 @@ function binOf(gapMs: number): number {
 
 /** Rate of events per millisecond over the last few. */
 export class EventRate {
-  readonly #times = new Float64Array(KEPT)
+  readonly #times = new Float64Array(RATE_KEPT)
   #count = 0
 
   add(nowMs: number): void {
-    this.#times[this.#count++ % KEPT] = nowMs
+    this.#times[this.#count++ % RATE_KEPT] = nowMs
   }
 
   perMs(nowMs: number): number {
     if (this.#count < 2) return 0
-    const oldest = this.#times[this.#count < KEPT ? 0 : this.#count % KEPT]!
-    return Math.min(this.#count, KEPT) / Math.max(0.01, nowMs - oldest)
+    const oldest = this.#times[this.#count < RATE_KEPT ? 0 : this.#count % RATE_KEPT]!
+    return Math.min(this.#count, RATE_KEPT) / Math.max(0.01, nowMs - oldest)
   }
 }

@@ -42,7 +42,6 @@ export interface ConnectionManagerConfig {
   readonly maxRequestHeaders: number
   readonly acceptHttp10: boolean
   readonly defaultHostForHttp10: string
-  readonly allowAbsoluteUrl: boolean
   readonly enableTrailers: boolean
   readonly allowChunkedLength: boolean
   readonly allowCustomMethods: boolean

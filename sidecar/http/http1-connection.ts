@@ -115,7 +115,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
 
   /** Takes no further request: closes now when idle, otherwise after the response under way. */
   drain(closeIdle: boolean): void {
-    if (this.idle && closeIdle) this.#connection.closeAfterFlush(0)
+    if (this.idle && closeIdle) this.#connection.closeAfterFlush(this.#manager.config.delayedCloseTimeoutMs)
     else this.closing = true
   }
 

@@ -52,11 +52,14 @@ export class StreamObservation implements UpstreamSpans {
   readonly #stream: ActiveStream
   readonly #path: string
   readonly #budgetMs: number
+  /** `x-request-id` as the application sent it, '' when it sent none and the connection manager made one. */
+  readonly #sentRequestId: string
 
   constructor(observer: StreamObserver, stream: ActiveStream, headers: RequestHeaders) {
     this.#observer = observer
     this.#stream = stream
     this.#path = headers.path
+    this.#sentRequestId = headers.get('x-request-id') ?? ''
     this.#budgetMs = observer.policy.direction === 'inbound' ? observer.origin.budgetMs(headers) : 0
   }
 
@@ -73,7 +76,7 @@ export class StreamObservation implements UpstreamSpans {
         startMs: info.startMs,
         traceId: wire.traceId,
         parentSpanId: wire.spanId,
-        requestId: info.requestId,
+        requestId: this.#sentRequestId,
         edge: policy.edge,
       })
       this.failures = failures

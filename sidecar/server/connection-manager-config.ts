@@ -36,6 +36,12 @@ export function connectionManagerConfig(
 ): ConnectionManagerConfig {
   const common = message.commonHttpProtocolOptions
   const http1 = message.httpProtocolOptions
+  if (http1?.allowAbsoluteUrl === false) {
+    throw new ConfigError(
+      'http_protocol_options.allow_absolute_url',
+      'false is not supported: absolute targets are always understood (RFC 9112 §3.2.2)',
+    )
+  }
   const escaped = message.pathWithEscapedSlashesAction
   return {
     statPrefix: message.statPrefix,
@@ -92,7 +98,6 @@ export function connectionManagerConfig(
     maxRequestHeaders: common?.maxHeadersCount ?? 100,
     acceptHttp10: http1?.acceptHttp10 ?? false,
     defaultHostForHttp10: http1?.defaultHostForHttp10 ?? '',
-    allowAbsoluteUrl: http1?.allowAbsoluteUrl ?? true,
     enableTrailers: http1?.enableTrailers ?? false,
     allowChunkedLength: http1?.allowChunkedLength ?? false,
     allowCustomMethods: http1?.allowCustomMethods ?? false,

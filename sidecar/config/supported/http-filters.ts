@@ -41,13 +41,8 @@ export const httpFilters: Supported = {
   'envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry': '*',
   'envoy.extensions.filters.http.router.v3.Router': [
     'dynamic_stats',
-    'start_child_span',
-    'upstream_log',
-    'upstream_log_options',
     'suppress_envoy_headers',
     'strict_check_headers',
     'respect_expected_rq_timeout',
-    'suppress_grpc_request_failure_code_stats',
   ],
-  'envoy.extensions.filters.http.router.v3.Router.UpstreamAccessLogOptions': '*',
 }

@@ -216,7 +216,7 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
   {
     name: 'idle_timeout downstream',
     manager: { common_http_protocol_options: { idle_timeout: '0.2s' }, drain_timeout: '0.1s' },
-    steps: [{ connectionAfterMs: 200 }, { connectionAfterMs: 700 }],
+    steps: [{ connectionAfterMs: 120 }, { connectionAfterMs: 700 }],
   },
   {
     name: 'max_connection_duration',
