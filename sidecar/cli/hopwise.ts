@@ -5,7 +5,6 @@
  * Exit codes: 0 done; 1 the input was wrong (configuration, failed check); 2 the command line was wrong; 130 interrupted.
  */
 
-import { nearest } from '../base/suggest.ts'
 import type { CliIo, Verb } from '../base/verb.ts'
 
 interface VerbEntry {
@@ -82,7 +81,7 @@ async function main(): Promise<number> {
   if (first.startsWith('-')) return (await VERBS['run']!.load())([first, ...rest], io)
   const verb = Object.hasOwn(VERBS, first) ? VERBS[first] : undefined
   if (verb === undefined) {
-    const { nearest } = await import('../config/suggest.ts')
+    const { nearest } = await import('../base/suggest.ts')
     const guess = nearest(first, Object.keys(VERBS))
     io.error(`hopwise: no verb '${first}'${guess === undefined ? '' : `, did you mean '${guess}'?`}\n\n${help()}`)
     return 2

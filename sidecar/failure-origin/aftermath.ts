@@ -32,8 +32,8 @@ const LEAST_SEEN = 3
  * is expected by chance. (Any fixed distance is wrong: of 50 requests at a time on two cores, answers to failed calls take
  * tens of milliseconds.)
  */
-const ACCEPTED_ERROR = 0.3
-const ENOUGH_CHANCE = 0.15
+const ACCEPTED_ERROR = 0.5
+const ENOUGH_CHANCE = 0.25
 const LONGEST_REACTION_MS = 100
 /** Events of which the rate is taken. */
 const RATE_KEPT = 256

@@ -194,13 +194,22 @@ for (const { fact, answer, method = 'GET', reused, closeNotify = 0 } of reuses) 
   })
 }
 
+const WITH_TRAILERS =
+  'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n'
+
 test('trailers of a response end it', async () => {
-  await using server = await ScriptedServer.answering(
-    'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n',
-  )
+  await using server = await ScriptedServer.answering(WITH_TRAILERS)
+  using fixture = new ManagerFixture()
+  const cluster = fixture.cluster('{name: c, http_protocol_options: {enable_trailers: true}}', [server.port])
+  const exchange = await new Exchange().start(cluster).finished()
+  assert.deepEqual(exchange.events, ['200', 'data:2', 'trailers:x-sum,7'])
+})
+
+test('without enable_trailers a response ends with its body', async () => {
+  await using server = await ScriptedServer.answering(WITH_TRAILERS)
   using fixture = new ManagerFixture()
   const exchange = await new Exchange().start(fixture.cluster('{name: c}', [server.port])).finished()
-  assert.deepEqual(exchange.events, ['200', 'data:2', 'trailers:x-sum,7'])
+  assert.deepEqual(exchange.events, ['200', 'data:2', 'end'])
 })
 
 test('informational responses come before the final one', async () => {
