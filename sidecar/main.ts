@@ -78,7 +78,8 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     return 1
   }
   handleSignals(server)
-  setImmediate(settle)
+  // Kept for the next start, also where this process will be killed rather than end.
+  setImmediate(() => flushCompileCache?.())
   if (options.watch && options.configPath !== undefined) watchFile(options.configPath, () => reload(server))
   const command = options.command.length > 0 ? superviseCommand(options.command, server) : undefined
   await server.stopped
@@ -91,15 +92,6 @@ async function spanReporterOfEnvironment(bootstrap: Bootstrap, options: ServerOp
   if (otelExportersWanted(process.env).length === 0) return undefined
   const serviceName = options.serviceCluster || bootstrap.node?.cluster || 'hopwise'
   return await startOtelSdkExporter({ serviceName, version: VERSION })
-}
-
-/**
- * Start-up is over: keeps what was compiled for the next start, also if this process is killed, and gives back what only
- * the loading of the configuration needed (30 ms; without it the garbage stays until traffic makes enough more).
- */
-function settle(): void {
-  flushCompileCache?.()
-  globalThis.gc?.({ type: 'major', execution: 'sync' })
 }
 
 function configureLog(options: ServerOptions): void {

@@ -6,9 +6,33 @@ export interface Clock {
   wall(): number
 }
 
+/**
+ * Within one delivery of bytes time stands still: the first reading serves all that follow, a dozen for a request in two
+ * deliveries, at 60 ns each (Envoy: `approximateMonotonicTime`). What a delivery does takes some 20 µs.
+ */
+const turn = { active: false, now: 0, wall: 0 }
+
 export const systemClock: Clock = {
-  now: () => performance.now(),
-  wall: () => Date.now(),
+  now(): number {
+    if (!turn.active) return performance.now()
+    if (turn.now === 0) turn.now = performance.now()
+    return turn.now
+  },
+  wall(): number {
+    if (!turn.active) return Date.now()
+    if (turn.wall === 0) turn.wall = Date.now()
+    return turn.wall
+  },
+}
+
+/** Time stands still until {@link resumeTime}; whoever calls this must call that in any case. */
+export function freezeTime(): void {
+  turn.active = true
+}
+
+export function resumeTime(): void {
+  turn.active = false
+  turn.now = turn.wall = 0
 }
 
 /** A clock that moves only when told to. Both readings advance together. */

@@ -12,4 +12,7 @@ import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
 
 enableCompileCache?.(join(import.meta.dirname, '..', '..', 'node_modules', '.cache', 'hopwise'))
+// Set by `bin/hopwise` and read by glibc before main(): not for the application.
+if (process.env['MALLOC_TRIM_THRESHOLD_'] === '65536') delete process.env['MALLOC_TRIM_THRESHOLD_']
+if (process.env['MALLOC_MMAP_THRESHOLD_'] === '32768') delete process.env['MALLOC_MMAP_THRESHOLD_']
 await import('../cli/hopwise.ts')

@@ -28,11 +28,11 @@ const CAUSAL_EXCESS = 0.35
 /** Failed calls seen before anything is concluded. */
 const LEAST_SEEN = 3
 /**
- * That applications do not pass a failure on is concluded once this is measured well enough, as far out as half a failure
+ * That applications do not pass a failure on is concluded once this is measured well enough, as far out as a quarter of a failure
  * is expected by chance. (Any fixed distance is wrong: of 50 requests at a time on two cores, answers to failed calls take
  * tens of milliseconds.)
  */
-const ACCEPTED_ERROR = 0.5
+const ACCEPTED_ERROR = 0.4
 const ENOUGH_CHANCE = 0.25
 const LONGEST_REACTION_MS = 100
 /** Events of which the rate is taken. */

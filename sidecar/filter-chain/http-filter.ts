@@ -163,6 +163,8 @@ export interface LocalReply {
   readonly grpcStatus?: number
   /** Adds or changes headers of the reply before the filters see it. */
   readonly headers?: readonly (readonly [name: string, value: string])[]
+  /** The route's own response headers are put in although the route leads to no cluster. */
+  readonly routeHeaders?: boolean
   /** The connection is closed after the reply. */
   readonly close?: boolean
 }

@@ -29,8 +29,10 @@ export interface MatchedRoute {
   readonly idleTimeoutMs: number | undefined
   /** `max_stream_duration`, resolved for this request; undefined where the connection manager's holds, 0 for none. */
   readonly maxStreamDurationMs: number | undefined
-  /** The route's own headers on answers of ours; routes that answer by themselves do it elsewhere. */
-  finalizeLocalReply(headers: ResponseHeaders, request: RequestHeaders, info: StreamInfo): void
+  /** It forwards to a cluster, rather than answering by itself. */
+  readonly forwards: boolean
+  /** Puts the route's own headers into a response. */
+  finalizeResponseHeaders(headers: ResponseHeaders, request: RequestHeaders, info: StreamInfo): void
   /** Upgrade types the route switches on or off, in lower case. */
   upgradeEnabled(type: string): boolean | undefined
 }

@@ -21,7 +21,7 @@ import { type DownstreamConnectionInfo, type Protocol, StreamInfo } from '../obs
 import type { ConnectionManager } from './connection-manager.ts'
 import { isGrpcRequest, makeLocalReply } from './local-reply.ts'
 import { normalizeRequestPath } from './path-normalization.ts'
-import { mutateRequestHeaders } from './request-headers.ts'
+import { isUpgradeRequest, mutateRequestHeaders } from './request-headers.ts'
 import { httpDate, mutateResponseHeaders } from './response-headers.ts'
 import type { StreamObservation } from './stream-observation.ts'
 
@@ -381,9 +381,9 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     if (reply.status === 400 && !this.#connection.multiplexed) this.#connection.beginClosing()
     const { localReplyRewriter } = this.#manager.config
     const route = this.#chainEntered ? this.#route : undefined
-    const finalize =
-      route && ((headers: ResponseHeaders) => route.finalizeLocalReply(headers, this.#headers!, this.info))
-    const finished = makeLocalReply(reply, this.#headers, info, localReplyRewriter, finalize)
+    const applies = route !== undefined && (route.forwards || reply.routeHeaders === true)
+    const finalize = (headers: ResponseHeaders) => route!.finalizeResponseHeaders(headers, this.#headers!, info)
+    const finished = makeLocalReply(reply, this.#headers, info, localReplyRewriter, applies ? finalize : undefined)
     const body = this.#localReplyBody(finished.headers, finished.body)
     this.#responseHeaders = finished.headers
     if (!this.#chainEntered) {
@@ -588,15 +588,4 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     manager.log(this)
     if (release) this.#connection.onStreamEnd(this)
   }
-}
-
-function isUpgradeRequest(headers: RequestHeaders): boolean {
-  const connection = headers.get('connection')
-  return (
-    connection !== undefined &&
-    connection
-      .toLowerCase()
-      .split(',')
-      .some(token => token.trim() === 'upgrade')
-  )
 }

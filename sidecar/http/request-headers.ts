@@ -239,3 +239,15 @@ function isInternal(address: Address, policy: RequestHeaderPolicy): boolean {
   if (address.ip.startsWith('/')) return policy.internalUnixSockets
   return policy.internalAddresses.has(address.ip)
 }
+
+/** Whether `connection` names `upgrade`, so that the request asks for another protocol. */
+export function isUpgradeRequest(headers: RequestHeaders): boolean {
+  const connection = headers.get('connection')
+  return (
+    connection !== undefined &&
+    connection
+      .toLowerCase()
+      .split(',')
+      .some(token => token.trim() === 'upgrade')
+  )
+}

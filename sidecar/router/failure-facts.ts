@@ -1,8 +1,10 @@
-/** What failure location is told of an attempt that came to nothing. */
+/** What is noted of attempts, and what failure location is told of those that came to nothing. */
 import type { Cluster } from '../cluster/cluster.ts'
 import type { StreamFailure } from '../codec/stream.ts'
 import type { AttemptFacts } from '../failure-origin/contract.ts'
+import type { StreamInfo } from '../observability/stream-info.ts'
 import { type Host, HostHealth } from '../upstream/host.ts'
+import { isConnectionFailure, resetReason } from './reset-reasons.ts'
 import type { UpstreamRequest } from './upstream-request.ts'
 
 export function factsOf(failure: StreamFailure, upstream: UpstreamRequest): AttemptFacts {
@@ -37,4 +39,25 @@ function lastFailureOf(cluster: Cluster): string {
   let last: Host | undefined
   for (const host of cluster.hosts) if (last === undefined || host.lastFailureAtMs > last.lastFailureAtMs) last = host
   return last?.lastFailure ?? ''
+}
+
+/** An attempt begins on `host`. */
+export function noteAttempt(info: StreamInfo, host: Host, attempt: number): void {
+  info.attemptCount = attempt
+  if (info.upstreamHost !== undefined) {
+    info.upstreamHostsAttempted ??= []
+    info.upstreamHostsAttempted.push(`${info.upstreamHost.ip}:${info.upstreamHost.port}`)
+  }
+  info.upstreamHost = host.address
+  info.upstreamHostname = host.hostname
+}
+
+/** An attempt on `host` ended without a response. */
+export function noteFailure(info: StreamInfo, host: Host, failure: StreamFailure, wallMs: number): void {
+  if (isConnectionFailure(failure.kind)) info.upstreamTransportFailure = failure.details
+  // The queue was full before any host came into it.
+  else if (failure.limit === 'pending') info.upstreamHost = undefined
+  host.stats.rqError.inc()
+  host.lastFailure = resetReason(failure).text + (failure.details === '' ? '' : `: ${failure.details}`)
+  host.lastFailureAtMs = wallMs
 }

@@ -2,14 +2,17 @@
  * `internal_redirect_policy`: redirects that the proxy follows itself. The router filter asks whether a response is one
  * and whether it may be followed; the request is rewritten here and sent through the filter chain anew.
  */
+import type { Cluster } from '../cluster/cluster.ts'
 import type { RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type {
   AllowListedRoutesConfig,
   InternalRedirectPolicy as InternalRedirectPolicyMessage,
   RouteAction,
 } from '../config/schema/generated/types.ts'
+import type { HttpStream } from '../filter-chain/http-filter.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
 import type { Mistakes } from './mistakes.ts'
+import type { RouterStats } from './router-settings.ts'
 import { quote } from './string-matcher.ts'
 
 const FOLLOWED = new Set([301, 302, 303, 307, 308])
@@ -139,6 +142,29 @@ export class InternalRedirectPolicy {
     // Safe by Envoy's words: who came in clear text is not to speak for others over TLS.
     return this.#allowCrossScheme && (!this.#onlySafeSchemes || from === 'https')
   }
+}
+
+/**
+ * Whether the redirect in `response` is followed; then `request` leads to where it points. `repeatable`: the request can be
+ * sent again. Charges why it cannot be followed.
+ */
+export function followsRedirect(
+  policy: InternalRedirectPolicy,
+  request: RequestHeaders,
+  response: ResponseHeaders,
+  stream: HttpStream,
+  repeatable: boolean,
+  cluster: Cluster,
+  stats: RouterStats,
+): boolean {
+  let followed = false
+  if (repeatable) {
+    const refusal = policy.apply(request, response, stream.info, target => stream.matchRoute(target))
+    if (refusal === '') followed = true
+    else stats.redirectRefused[refusal].inc()
+  }
+  cluster.stats.counter(`upstream_internal_redirect_${followed ? 'succeeded' : 'failed'}_total`).inc()
+  return followed
 }
 
 interface Before {

@@ -122,6 +122,9 @@ export class RouteEntry implements MatchedRoute {
   get kind(): RouteKind {
     return this.#settings.kind
   }
+  get forwards(): boolean {
+    return this.#settings.kind === 'cluster'
+  }
   get routeName(): string {
     return this.#settings.routeName
   }
@@ -291,10 +294,6 @@ export class RouteEntry implements MatchedRoute {
     const mutations = this.#settings.responseMutations
     if (mutations.length === 0) return
     this.#apply(mutations, headers, formatView(info, request, headers, this.#settings))
-  }
-
-  finalizeLocalReply(headers: ResponseHeaders, request: RequestHeaders, info: StreamInfo): void {
-    if (this.kind === 'cluster') this.finalizeResponseHeaders(headers, request, info)
   }
 
   #apply(mutations: readonly HeaderMutations[], headers: HeaderMap, view: ReturnType<typeof formatView>): void {

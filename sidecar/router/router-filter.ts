@@ -15,21 +15,34 @@ import { Timer } from '../base/timer-wheel.ts'
 import type { Cluster, Clusters, LoadBalancerContext, Priority } from '../cluster/cluster.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk, StreamFailure } from '../codec/stream.ts'
-import type { StreamFailures } from '../failure-origin/contract.ts'
+import type { AttemptFacts, StreamFailures } from '../failure-origin/contract.ts'
 import { type FilterContext, FilterStatus, type HttpFilter, type HttpStream } from '../filter-chain/http-filter.ts'
 import type { UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
 import type { Host } from '../upstream/host.ts'
-import { factsOf, factsOfNoHost } from './failure-facts.ts'
+import { factsOf, factsOfNoHost, noteAttempt, noteFailure } from './failure-facts.ts'
 import { isGrpcRequest } from './grpc-timeout.ts'
+import { followsRedirect } from './internal-redirect.ts'
+import { KeptBody } from './kept-body.ts'
 import { type MirrorRequest, startMirrors } from './mirror.ts'
 import { announceTimeout, strictCheck, type Timeouts, timeoutsFor } from './request-steering.ts'
-import { isConnectionFailure, resetDetails, resetReason } from './reset-reasons.ts'
+import { resetDetails, resetReason } from './reset-reasons.ts'
 import type { ChargeTargets } from './response-charges.ts'
 import { RetryState, RetryVerdict } from './retry-state.ts'
 import type { RouteEntry } from './route-entry.ts'
 import type { RouterParts } from './router-settings.ts'
+import {
+  DEADLINE_SPENT,
+  maxDurationReply,
+  NO_ROUTE,
+  noClusterReply,
+  noHostReply,
+  replyHeaders,
+  resetReply,
+  routeReply,
+  timeoutReply,
+} from './upstream-replies.ts'
 import { UpstreamRequest } from './upstream-request.ts'
 
 const NO_TIMEOUTS: Timeouts = Object.freeze({
@@ -55,8 +68,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   #attempt = 0
   #requestEnded = false
   /** Body kept for another attempt, while one is possible. */
-  #body: Buffer[] | undefined = undefined
-  #bodyBytes = 0
+  #kept: KeptBody | undefined = undefined
   #trailers: HeaderMap | undefined = undefined
   #responding = false
   #done = false
@@ -94,11 +106,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     const route = stream.route as RouteEntry | undefined
     if (route === undefined) {
       stats.noRoute.inc()
-      return stream.sendLocalReply({
-        status: 404,
-        details: 'route_not_found',
-        flag: ResponseFlag.NoRouteFound,
-      })
+      return stream.sendLocalReply(NO_ROUTE)
     }
     this.#route = route
     if (route.kind !== 'cluster') return this.#answerFromRoute(stream, headers, route)
@@ -106,11 +114,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (cluster === undefined) {
       stats.noCluster.inc()
       this.#info.clusterName = ''
-      return stream.sendLocalReply({
-        status: route.clusterNotFoundResponseCode,
-        details: 'cluster_not_found',
-        flag: ResponseFlag.NoClusterFound,
-      })
+      return stream.sendLocalReply(noClusterReply(route.clusterNotFoundResponseCode))
     }
     this.#cluster = cluster
     this.#info.clusterName = cluster.name
@@ -160,26 +164,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
 
   #answerFromRoute(stream: HttpStream, headers: RequestHeaders, route: RouteEntry): FilterStatus {
     this.#parts.stats.rqDirectResponse.inc()
-    const added: [string, string][] = []
-    const location = route.redirectLocation(headers, stream.info)
-    if (location !== undefined) added.push(['location', location])
-    const { status, contentType } = route.directResponse
-    const body = route.directResponseBody(headers, stream.info)
-    this.#answeredByRoute = true
-    return stream.sendLocalReply({
-      status,
-      details: 'direct_response',
-      body,
-      headers: added,
-      ...(contentType !== '' && { contentType }),
-    })
-  }
-
-  /** The route's own response headers apply to direct responses and to proxied ones, not to errors. */
-  #answeredByRoute = false
-  onResponseHeaders(stream: HttpStream, headers: ResponseHeaders): FilterStatus {
-    if (this.#answeredByRoute) this.#route.finalizeResponseHeaders(headers, this.#headers, stream.info)
-    return FilterStatus.Continue
+    return stream.sendLocalReply(routeReply(route, headers, stream.info))
   }
 
   #begin(
@@ -204,14 +189,8 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     route.finalizeRequestHeaders(headers, info, insert)
     const timeouts = timeoutsFor(headers, route, config)
     this.#timeouts = timeouts
-    this.#retry = RetryState.create(
-      route.retryPolicy,
-      headers,
-      cluster,
-      this.#priority,
-      this.#context.random,
-      this.#charges,
-    )
+    const { random } = this.#context
+    this.#retry = RetryState.create(route.retryPolicy, headers, cluster, this.#priority, random, this.#charges)
     this.#spans = stream.upstreamSpans
     const host = cluster.chooseHost(this)
     const failures = stream.failures
@@ -219,7 +198,10 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
       this.#failures = failures
       failures.routed(targets.ofCluster(cluster), info.requestId, headers.path, this.#spans?.wireSpanId ?? '')
       timeouts.response = failures.limitTimeout(timeouts.response, this.#context.clock.now())
-      if (timeouts.response > 0 && timeouts.response < 1) return this.#replyDeadlineSpent(stream)
+      if (timeouts.response > 0 && timeouts.response < 1) {
+        this.#finish()
+        return stream.sendLocalReply(DEADLINE_SPENT)
+      }
     }
     announceTimeout(headers, route, timeouts, 0, insert)
     if (route.mirrorPolicies.length > 0) {
@@ -228,18 +210,6 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (endStream) this.#onRequestComplete()
     this.#startAttempt(host)
     return FilterStatus.Stop
-  }
-
-  /** The caller has stopped waiting already: nothing is sent that nobody would read. */
-  #replyDeadlineSpent(stream: HttpStream): FilterStatus {
-    this.#finish()
-    return stream.sendLocalReply({
-      status: 504,
-      details: 'deadline_exceeded',
-      body: 'upstream request timeout',
-      flag: ResponseFlag.UpstreamRequestTimeout,
-      grpcStatus: 4,
-    })
   }
 
   #onRequestComplete(): void {
@@ -263,13 +233,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     }
     this.#attempt++
     const info = this.#info
-    info.attemptCount = this.#attempt
-    if (info.upstreamHost !== undefined) {
-      info.upstreamHostsAttempted ??= []
-      info.upstreamHostsAttempted.push(`${info.upstreamHost.ip}:${info.upstreamHost.port}`)
-    }
-    info.upstreamHost = host.address
-    info.upstreamHostname = host.hostname
+    noteAttempt(info, host, this.#attempt)
     const headers = this.#headers
     const route = this.#route
     if (route.autoHostRewrite && host.hostname !== '') route.rewriteHost(headers, host.hostname)
@@ -288,14 +252,16 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     const upstream = new UpstreamRequest(this, host, cluster, this.#context)
     this.#upstream = upstream
     if (this.#downstreamSlow) upstream.pauseResponse()
-    upstream.start(headers, this.#priority, this.#requestEnded && this.#bodyBytes === 0 && this.#trailers === undefined)
+    upstream.start(
+      headers,
+      this.#priority,
+      this.#requestEnded && this.#info.bytesReceived === 0 && this.#trailers === undefined,
+    )
     if (this.#upstream !== upstream || this.#attempt === 1) return
     // What earlier attempts were sent is sent again.
-    const body = this.#body
-    if (body !== undefined) {
-      for (let i = 0; i < body.length; i++) {
-        upstream.sendData(body[i]!, this.#requestEnded && this.#trailers === undefined && i === body.length - 1)
-      }
+    const body = this.#kept?.chunks ?? []
+    for (let i = 0; i < body.length; i++) {
+      upstream.sendData(body[i]!, this.#requestEnded && this.#trailers === undefined && i === body.length - 1)
     }
     if (this.#trailers !== undefined) upstream.sendTrailers(this.#trailers)
   }
@@ -305,32 +271,19 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     this.#failures?.attemptFailed(factsOfNoHost(this.#cluster))
     this.#finish()
     this.#charge(503, undefined, undefined)
-    this.#stream.sendLocalReply({
-      status: 503,
-      details: 'no_healthy_upstream',
-      body: 'no healthy upstream',
-      flag: ResponseFlag.NoHealthyUpstream,
-      headers: this.#replyHeaders(false),
-    })
+    this.#stream.sendLocalReply(noHostReply(this.#replyHeaders(false)))
   }
 
   /** Keeps a copy of the body for another attempt; gives retries up once it is larger than a connection may buffer. */
   #keep(data: BodyChunk): void {
-    const limit = Math.min(
-      this.#route.requestBufferLimit ?? this.#cluster.bufferLimitBytes,
-      this.#cluster.bufferLimitBytes,
-    )
-    if (this.#bodyBytes + data.length > limit) {
-      if (this.#retry !== undefined) this.#cluster.requestStats.retryOrShadowAbandoned.inc()
-      this.#retry?.release()
-      this.#retry = undefined
-      this.#graceUsed = true
-      this.#body = undefined
-      return
-    }
-    this.#body ??= []
-    this.#body.push(Buffer.from(data))
-    this.#bodyBytes += data.length
+    const { bufferLimitBytes } = this.#cluster
+    const limit = Math.min(this.#route.requestBufferLimit ?? bufferLimitBytes, bufferLimitBytes)
+    this.#kept ??= new KeptBody()
+    if (this.#kept.add(data, limit)) return
+    if (this.#retry !== undefined) this.#cluster.requestStats.retryOrShadowAbandoned.inc()
+    this.#retry?.release()
+    this.#retry = undefined
+    this.#graceUsed = true
   }
 
   /** The one retry of our own is still possible: nothing of it has been used, and the policy has no say. */
@@ -361,14 +314,9 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     this.#parts.charges.response(status, this.#cluster, host, response, this.#internal, this.#charges)
   }
 
-  /** Headers of answers that we make for the upstream. */
-  #replyHeaders(overloaded: boolean): [string, string][] {
-    const headers: [string, string][] = []
-    if (overloaded && !this.#parts.config.suppressEnvoyHeaders) headers.push(['x-envoy-overloaded', 'true'])
-    if (this.#attempt > 0 && this.#route.includeAttemptCountInResponse) {
-      headers.push(['x-envoy-attempt-count', String(this.#attempt)])
-    }
-    return headers
+  #replyHeaders(overloaded: boolean) {
+    const attempt = this.#route.includeAttemptCountInResponse ? this.#attempt : 0
+    return replyHeaders(overloaded && !this.#parts.config.suppressEnvoyHeaders, attempt)
   }
 
   onUpstreamBackpressure(upstream: UpstreamRequest, above: boolean): void {
@@ -399,16 +347,13 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     this.#spans?.attemptEnded(headers, undefined)
     if (this.#retry !== undefined) {
       const verdict = failures?.mayRetry() === false ? RetryVerdict.No : this.#retry.onResponse(headers)
-      if (verdict === RetryVerdict.Yes && this.#canRepeat()) {
+      if (this.#retryOn(verdict, false)) {
         this.#parts.charges.retried(headers.status, cluster)
-        failures?.attemptRetried(this.#info)
         this.#upstream = undefined
         if (endStream) upstream.release()
         else upstream.abandon()
-        this.#waitAndRetry(false)
         return
       }
-      this.#flagVerdict(verdict)
     }
     const route = this.#route
     if (this.#redirectInternally(upstream, headers, endStream)) return
@@ -443,12 +388,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (upstream !== this.#upstream) return
     const host = upstream.host
     const cluster = this.#cluster
-    if (isConnectionFailure(failure.kind)) this.#info.upstreamTransportFailure = failure.details
-    // The queue was full before any host came into it.
-    else if (failure.limit === 'pending') this.#info.upstreamHost = undefined
-    host.stats.rqError.inc()
-    host.lastFailure = resetReason(failure).text + (failure.details === '' ? '' : `: ${failure.details}`)
-    host.lastFailureAtMs = this.#context.clock.wall()
+    noteFailure(this.#info, host, failure, this.#context.clock.wall())
     if (failure.kind !== 'overflow') {
       cluster.outlier.onLocalOriginFailure(host, failure.kind === 'connect_timeout' ? 'timeout' : 'connect_failed')
     }
@@ -471,24 +411,12 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   /** `idle`: nothing moved for too long, which may happen after the head as well. */
   onPerTryTimeout(upstream: UpstreamRequest, idle: boolean): void {
     if (upstream !== this.#upstream) return
-    const cluster = this.#cluster
-    if (idle) cluster.requestStats.perTryIdleTimeout.inc()
-    else cluster.requestStats.perTryTimeout.inc()
+    const { requestStats, outlier } = this.#cluster
+    if (idle) requestStats.perTryIdleTimeout.inc()
+    else requestStats.perTryTimeout.inc()
     upstream.host.stats.rqTimeout.inc()
-    cluster.outlier.onLocalOriginFailure(upstream.host, 'timeout')
-    this.#upstream = undefined
-    upstream.abandon()
-    this.#failures?.attemptFailed({ kind: 'per_try_timeout', details: '', host: upstream.host.addressText })
-    if (!this.#responding) {
-      this.#spans?.attemptEnded(undefined, undefined)
-      const verdict = this.#retry?.onPerTryTimeout() ?? RetryVerdict.No
-      if (verdict === RetryVerdict.Yes && this.#canRepeat()) {
-        this.#failures?.attemptRetried(this.#info)
-        this.#waitAndRetry(true)
-        return
-      }
-      this.#flagVerdict(verdict)
-    }
+    outlier.onLocalOriginFailure(upstream.host, 'timeout')
+    if (this.#retryAfterTimeout(upstream, 'per_try_timeout', true)) return
     this.#replyTimeout(upstream.host, idle ? 'upstream_per_try_idle_timeout' : 'upstream_per_try_timeout')
   }
 
@@ -496,32 +424,23 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   onUpstreamMaxDuration(upstream: UpstreamRequest): void {
     if (upstream !== this.#upstream) return
     this.#cluster.requestStats.maxDurationReached.inc()
+    if (this.#retryAfterTimeout(upstream, 'route_timeout', false)) return
+    const reply = maxDurationReply(this.#completeMs > 0 ? 504 : 408, this.#replyHeaders(false))
+    this.#finish()
+    if (this.#responding) {
+      const flag = ResponseFlag.UpstreamMaxStreamDurationReached
+      this.#stream.resetResponse({ origin: 'local', kind: 'timeout', flag, details: reply.details })
+    } else this.#stream.sendLocalReply(reply)
+  }
+
+  /** Gives an attempt up whose time is over; true where another takes its place. */
+  #retryAfterTimeout(upstream: UpstreamRequest, kind: AttemptFacts['kind'], timedOut: boolean): boolean {
     this.#upstream = undefined
     upstream.abandon()
-    this.#failures?.attemptFailed({ kind: 'route_timeout', details: '', host: upstream.host.addressText })
-    if (!this.#responding) {
-      this.#spans?.attemptEnded(undefined, undefined)
-      const verdict = this.#retry?.onPerTryTimeout() ?? RetryVerdict.No
-      if (verdict === RetryVerdict.Yes && this.#canRepeat()) {
-        this.#failures?.attemptRetried(this.#info)
-        this.#waitAndRetry(false)
-        return
-      }
-      this.#flagVerdict(verdict)
-    }
-    const flag = ResponseFlag.UpstreamMaxStreamDurationReached
-    const details = 'upstream_max_stream_duration_reached'
-    this.#finish()
-    if (this.#responding) this.#stream.resetResponse({ origin: 'local', kind: 'timeout', flag, details })
-    else {
-      this.#stream.sendLocalReply({
-        status: this.#completeMs > 0 ? 504 : 408,
-        details,
-        body: 'upstream max stream duration reached',
-        flag,
-        headers: this.#replyHeaders(false),
-      })
-    }
+    this.#failures?.attemptFailed({ kind, details: '', host: upstream.host.addressText })
+    if (this.#responding) return false
+    this.#spans?.attemptEnded(undefined, undefined)
+    return this.#retryOn(this.#retry?.onPerTryTimeout() ?? RetryVerdict.No, timedOut)
   }
 
   #onResponseTimeout(): void {
@@ -555,34 +474,17 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
       this.#stream.resetResponse({ origin: 'local', kind: 'timeout', flag, details })
       return
     }
-    const { status } = this.#timeouts
-    const headers = this.#replyHeaders(false)
+    const reply = timeoutReply(this.#timeouts.status, details, this.#replyHeaders(false))
     this.#finish()
-    this.#charge(status, host, undefined)
-    this.#stream.sendLocalReply({
-      status,
-      details,
-      body: status === 504 ? 'upstream request timeout' : '',
-      flag,
-      headers,
-    })
+    this.#charge(reply.status, host, undefined)
+    this.#stream.sendLocalReply(reply)
   }
 
   #replyReset(host: Host, failure: StreamFailure): void {
-    const reason = resetReason(failure)
-    const status =
-      failure.kind === 'headers_too_large' || reason.flag === ResponseFlag.UpstreamProtocolError ? 502 : 503
-    const retried = this.#attempt > 1 ? 'retried and the latest ' : ''
-    const headers = this.#replyHeaders(failure.kind === 'overflow')
+    const reply = resetReply(failure, this.#attempt > 1, this.#replyHeaders(failure.kind === 'overflow'))
     this.#finish()
-    this.#charge(status, host, undefined)
-    this.#stream.sendLocalReply({
-      status,
-      details: resetDetails(failure, false),
-      body: `upstream connect error or disconnect/reset before headers. ${retried}reset reason: ${reason.text}`,
-      flag: reason.flag,
-      headers,
-    })
+    this.#charge(reply.status, host, undefined)
+    this.#stream.sendLocalReply(reply)
   }
 
   /** Only of gRPC does Envoy say that a response was cut: of its answers alone it knows that something was to come. */
@@ -594,13 +496,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   #retryAfterReset(upstream: UpstreamRequest, failure: StreamFailure): boolean {
     const retry = this.#retry
     if (retry !== undefined && this.#failures?.mayRetry() !== false) {
-      const verdict = retry.onReset(failure, upstream.headSent)
-      if (verdict === RetryVerdict.Yes && this.#canRepeat()) {
-        this.#failures?.attemptRetried(this.#info)
-        this.#waitAndRetry(false)
-        return true
-      }
-      this.#flagVerdict(verdict)
+      if (this.#retryOn(retry.onReset(failure, upstream.headSent), false)) return true
     }
     // A re-used connection that the upstream closed just when we used it: not a failure of the request (design.md). Once,
     // and only where doing the request twice cannot hurt.
@@ -617,23 +513,22 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
 
   /** Whether everything that was sent is still here to be sent again. */
   #canRepeat(): boolean {
-    return (
-      this.#info.bytesReceived === this.#bodyBytes ||
-      (this.#body === undefined && this.#bodyBytes === 0 && this.#requestEnded && this.#info.bytesReceived === 0)
-    )
+    const received = this.#info.bytesReceived
+    return this.#kept === undefined ? received === 0 && this.#requestEnded : this.#kept.has(received)
   }
 
-  #flagVerdict(verdict: RetryVerdict): void {
+  /** Starts another attempt where the verdict is for it and the request can be repeated; else notes why not. */
+  #retryOn(verdict: RetryVerdict, timedOut: boolean): boolean {
     if (verdict === RetryVerdict.LimitExceeded) this.#info.responseFlags |= ResponseFlag.UpstreamRetryLimitExceeded
     else if (verdict === RetryVerdict.Overflow) this.#info.responseFlags |= ResponseFlag.UpstreamOverflow
-  }
-
-  #waitAndRetry(timedOut: boolean): void {
+    if (verdict !== RetryVerdict.Yes || !this.#canRepeat()) return false
+    this.#failures?.attemptRetried(this.#info)
     if (this.#route.includeIsTimeoutRetryHeader) this.#headers.set('x-envoy-is-timeout-retry', String(timedOut))
     this.#backOffTimer ??= new Timer(() => {
       if (!this.#done) this.#startAttempt(this.#cluster.chooseHost(this))
     })
     this.#context.timers.start(this.#backOffTimer, this.#retry!.backOffMs())
+    return true
   }
 
   #redirectInternally(upstream: UpstreamRequest, headers: ResponseHeaders, endStream: boolean): boolean {
@@ -641,21 +536,14 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (policy === undefined || !policy.handles(headers.status)) return false
     // A 303 turns into a GET, so only there the body that has gone upstream is not wanted again.
     const withoutBody = headers.status === 303
-    if (!this.#requestEnded || !(withoutBody || this.#canRepeat())) {
-      this.#cluster.stats.counter('upstream_internal_redirect_failed_total').inc()
+    const repeatable = this.#requestEnded && (withoutBody || this.#canRepeat())
+    if (!followsRedirect(policy, this.#headers, headers, this.#stream, repeatable, this.#cluster, this.#parts.stats)) {
       return false
     }
-    const refusal = policy.apply(this.#headers, headers, this.#info, target => this.#stream.matchRoute(target))
-    if (refusal !== '') {
-      this.#parts.stats.redirectRefused[refusal].inc()
-      this.#cluster.stats.counter('upstream_internal_redirect_failed_total').inc()
-      return false
-    }
-    this.#cluster.stats.counter('upstream_internal_redirect_succeeded_total').inc()
     this.#upstream = undefined
     if (endStream) upstream.release()
     else upstream.abandon()
-    const body = withoutBody ? [] : (this.#body ?? [])
+    const body = withoutBody ? [] : (this.#kept?.chunks ?? [])
     this.#finish()
     this.#info.responseCode = headers.status
     this.#info.responseCodeDetails = 'internal_redirect'
@@ -681,7 +569,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (this.#responseTimer !== undefined) this.#context.timers.stop(this.#responseTimer)
     if (this.#backOffTimer !== undefined) this.#context.timers.stop(this.#backOffTimer)
     this.#retry?.release()
-    this.#body = undefined
+    this.#kept?.drop()
   }
 
   // What load balancers may ask.

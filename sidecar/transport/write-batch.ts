@@ -5,6 +5,7 @@
  * A turn is one delivery of bytes to a handler. Whatever connection was written to meanwhile is flushed when the
  * delivery returns; writes from elsewhere (timers, promises) are flushed in a microtask.
  */
+import { freezeTime, resumeTime } from '../base/clock.ts'
 
 /** A connection that holds back what it was given until it is told to flush. */
 export interface Flushable {
@@ -18,12 +19,14 @@ let spare: Flushable[] = []
 
 /** Begins a turn. Every call needs an {@link endTurn}, also when the delivery throws. */
 export function beginTurn(): void {
-  depth++
+  if (depth++ === 0) freezeTime()
 }
 
 /** Ends a turn; the outermost one flushes. */
 export function endTurn(): void {
-  if (--depth === 0 && waiting.length > 0) flushWaiting()
+  if (--depth > 0) return
+  resumeTime()
+  if (waiting.length > 0) flushWaiting()
 }
 
 /** Asks for `connection.flush()` at the end of this turn. Call it once per turn and connection. */

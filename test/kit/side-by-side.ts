@@ -36,7 +36,7 @@ export interface Step extends RequestOptions {
   /** Goes on with the next step at once; the response is awaited after the last step. Has a connection of its own. */
   background?: boolean
   /** Bytes sent later, each after a pause, whether or not a response has come. */
-  then?: readonly { waitMs: number; write: string }[]
+  later?: readonly { waitMs: number; write: string }[]
   /** Responses to read; 1 by default. */
   responses?: number
   /** Sent once the response's head is here: the first bytes of another protocol. */
@@ -312,7 +312,7 @@ class RunningSide {
     responses[index] = undefined
     try {
       if (step.leaveAfterMs === undefined) {
-        for (const { waitMs, write } of step.then ?? []) setTimeout(() => client.write(write), waitMs)
+        for (const { waitMs, write } of step.later ?? []) setTimeout(() => client.write(write), waitMs)
         responses[index] = await client.request(step.raw ?? step, step.deadlineMs ?? 10_000)
         for (let i = 1; i < (step.responses ?? 1); i++) {
           const response = await client.readResponse(step.deadlineMs ?? 10_000)

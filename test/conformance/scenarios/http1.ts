@@ -149,7 +149,7 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
     steps: [
       {
         raw: 'POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n',
-        then: [{ waitMs: 100, write: 'abc' }],
+        later: [{ waitMs: 100, write: 'abc' }],
         expect: { status: 200 },
       },
     ],
@@ -160,7 +160,7 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
     steps: [
       {
         raw: 'POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n',
-        then: [{ waitMs: 150, write: 'abc' }],
+        later: [{ waitMs: 150, write: 'abc' }],
         expect: { status: 200 },
       },
     ],

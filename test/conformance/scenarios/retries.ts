@@ -111,7 +111,7 @@ export const retryScenarios: readonly ExchangeScenario[] = [
     route: retry('5xx'),
     upstreams: { app: [{ status: 500, early: true }, OK] },
     steps: [
-      { raw: 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\nabc', then: [{ waitMs: 120, write: 'def' }] },
+      { raw: 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\nabc', later: [{ waitMs: 120, write: 'def' }] },
     ],
     withoutStats: 'whether the first attempt ends with its response depends on the moment',
   },
@@ -251,7 +251,7 @@ export const retryScenarios: readonly ExchangeScenario[] = [
     steps: [
       {
         raw: 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\nabc',
-        then: [{ waitMs: 450, write: 'def' }],
+        later: [{ waitMs: 450, write: 'def' }],
         expect: { status: 200 },
       },
     ],

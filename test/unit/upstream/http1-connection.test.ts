@@ -194,8 +194,7 @@ for (const { fact, answer, method = 'GET', reused, closeNotify = 0 } of reuses) 
   })
 }
 
-const WITH_TRAILERS =
-  'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n'
+const WITH_TRAILERS = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n'
 
 test('trailers of a response end it', async () => {
   await using server = await ScriptedServer.answering(WITH_TRAILERS)

@@ -1,0 +1,21 @@
+/** The truth test in small, for every `npm test`; the whole of it is `test/conformance/truth.test.ts`. */
+import { test } from 'node:test'
+import { assertConserved, assertRight, assertShare, runCell } from '../conformance/truth/cell.ts'
+import { fault, INNOCENT, type Plan } from '../conformance/truth/faults.ts'
+import { runPlans } from '../conformance/truth/load.ts'
+import { Mesh } from '../conformance/truth/mesh.ts'
+
+test('in a chain of four services whoever was broken is named, once, though applications copy nothing', async () => {
+  await using mesh = await Mesh.start({ copies: 'nothing' })
+  await runPlans(mesh, Array<Plan>(5).fill(INNOCENT), 1)
+  const faults = ['d:app_error', 'd:connect_refused', 'c:reset', 'b:app_down', 'c:no_route', 'd:dns'].map(fault)
+  const { verdict } = await runCell(mesh, {
+    name: 'in small',
+    plans: [...faults.map((one): Plan => ({ fault: one, manner: 'pass' })), INNOCENT],
+    requests: 70,
+    concurrency: 1,
+  })
+  assertConserved(verdict)
+  assertRight(verdict.visible)
+  assertShare(verdict.visible, ['unique'], 0.99)
+})
