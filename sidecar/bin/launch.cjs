@@ -28,6 +28,14 @@ function install() {
     process.stderr.write('npm ci failed; its messages are above. Is the package registry reachable?\n')
     process.exit(1)
   }
+  fillCompileCache()
+}
+
+// Else several sidecars that start together, as in the demonstration, would each strip and compile everything.
+function fillCompileCache() {
+  if (process.platform === 'win32') return
+  const validate = ['run', '--mode', 'validate', '--config-yaml', 'static_resources: {}']
+  spawnSync(path.join(root, 'sidecar', 'bin', 'hopwise'), validate, { stdio: 'ignore', timeout: 30000 })
 }
 
 // Whether what is installed is what the lock file asks for (a fresh checkout has a newer lock file than node_modules).

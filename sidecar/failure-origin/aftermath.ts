@@ -37,6 +37,9 @@ const ENOUGH_CHANCE = 0.25
 const LONGEST_REACTION_MS = 100
 /** Events of which the rate is taken. */
 const RATE_KEPT = 256
+const RATE_WINDOW_MS = 5000
+/** What is known from the rate alone counts for so many looks back. */
+const RATE_WORTH = 16
 
 export type AftermathVerdict = 'cause' | 'not' | 'unknown'
 
@@ -48,9 +51,14 @@ export class AftermathOfFailures {
   #next = 0
   readonly #weight = new Float64Array(BINS)
   readonly #mean = new Float64Array(BINS)
+  /** The same, looking back: what chance has at these distances. */
+  readonly #meanBefore = new Float64Array(BINS)
+  readonly #back = new Uint16Array(BINS)
+  #lookedBack = 0
 
-  /** A call to the callee failed, its inbound request unknown. */
-  failed(nowMs: number): void {
+  /** A call to the callee failed, its inbound request unknown. `before`: the inbound failures until now. */
+  failed(nowMs: number, before: EventRate): void {
+    this.#lookBack(nowMs, before)
     const at = this.#next
     this.#next = (at + 1) % KEPT
     this.#foldOne(at, nowMs)
@@ -75,16 +83,17 @@ export class AftermathOfFailures {
     let significant = 0
     let reachMs = 0
     let sum = 0
+    let chanceSum = 0
     let whole = 0
     let absent = false
     for (let k = 0; k < BINS; k++) {
       const n = this.#weight[k]!
       if (n < LEAST_SEEN) break
-      const chance = rate * WIDTHS[k]!
+      const chance = this.#chance(k, rate)
       const excess = this.#mean[k]! - chance
       // All up to here: what a loaded machine spreads over many bins stands out of none of them.
-      const chanceSum = rate * EDGES[k]!
-      const sumError = Math.sqrt((chanceSum + 0.25) / n + (chanceSum * chanceSum) / RATE_KEPT)
+      chanceSum += chance
+      const sumError = Math.sqrt((chanceSum + 0.25) / n + chanceSum / (this.#lookedBack + RATE_WORTH))
       sum += excess
       if (sum >= CAUSAL_EXCESS && sum >= SIGNIFICANT * sumError && sum > 1.1 * whole) {
         whole = sum
@@ -95,10 +104,9 @@ export class AftermathOfFailures {
         absent = sum < CAUSAL_EXCESS
       }
       // Neighbours are taken together too, or a peak on an edge would count for half of what it is.
-      const both = k === 0 ? excess : excess + this.#mean[k - 1]! - rate * WIDTHS[k - 1]!
-      const bothChance = k === 0 ? chance : chance + rate * WIDTHS[k - 1]!
-      // The rate is an estimate as well: what it says of a wide bin is off by a sixteenth.
-      const error = Math.sqrt((bothChance + 0.02) / n + (bothChance * bothChance) / RATE_KEPT)
+      const both = k === 0 ? excess : excess + this.#mean[k - 1]! - this.#chance(k - 1, rate)
+      const bothChance = k === 0 ? chance : chance + this.#chance(k - 1, rate)
+      const error = Math.sqrt((bothChance + 0.02) / n + bothChance / (this.#lookedBack + RATE_WORTH))
       if (both < 0.1 || both < SIGNIFICANT * error) continue
       significant += Math.max(0, excess)
       reachMs = Math.max(reachMs, EDGES[k]!)
@@ -112,9 +120,28 @@ export class AftermathOfFailures {
   odds(gapMs: number, rate: number): number {
     if (gapMs > LONGEST_MS || rate === 0) return 1
     const k = binOf(gapMs)
-    const chance = rate * WIDTHS[k]!
+    const chance = this.#chance(k, rate)
     const n = this.#weight[k]!
     return (n * this.#mean[k]! + chance) / ((n + 1) * chance)
+  }
+
+  /**
+   * Inbound failures to be expected in bin k though the call had nothing to do with them: as many as there were before it.
+   * The rate alone would do if failures came evenly; on a loaded machine all comes in bouts, so that whatever fails at all
+   * fails near everything else. But only what is caused comes after and not before.
+   */
+  #chance(k: number, rate: number): number {
+    const n = this.#lookedBack
+    return (this.#meanBefore[k]! * n + rate * WIDTHS[k]! * RATE_WORTH) / (n + RATE_WORTH)
+  }
+
+  #lookBack(nowMs: number, before: EventRate): void {
+    this.#back.fill(0)
+    before.countBack(nowMs, LONGEST_MS, this.#back)
+    const weight = (this.#lookedBack = Math.min(MEMORY, this.#lookedBack + 1))
+    for (let k = 0; k < BINS; k++) {
+      this.#meanBefore[k] = this.#meanBefore[k]! + (this.#back[k]! - this.#meanBefore[k]!) / weight
+    }
   }
 
   #fold(nowMs: number): void {
@@ -149,9 +176,28 @@ export class EventRate {
     this.#times[this.#count++ % RATE_KEPT] = nowMs
   }
 
+  /** Of the last seconds only: failures come in bouts, and the quiet between two says nothing of either. */
   perMs(nowMs: number): number {
-    if (this.#count < 2) return 0
-    const oldest = this.#times[this.#count < RATE_KEPT ? 0 : this.#count % RATE_KEPT]!
-    return Math.min(this.#count, RATE_KEPT) / Math.max(0.01, nowMs - oldest)
+    const kept = Math.min(this.#count, RATE_KEPT)
+    let n = 0
+    let oldest = nowMs
+    while (n < kept) {
+      const at = this.#times[(this.#count - 1 - n) % RATE_KEPT]!
+      if (nowMs - at > RATE_WINDOW_MS) break
+      oldest = at
+      n++
+    }
+    return n < 2 ? 0 : n / Math.max(0.01, nowMs - oldest)
+  }
+
+  /** Adds the events of the last `reachMs` to `bins`, by their distance. */
+  countBack(nowMs: number, reachMs: number, bins: Uint16Array): void {
+    const kept = Math.min(this.#count, RATE_KEPT)
+    for (let n = 0; n < kept; n++) {
+      const gap = nowMs - this.#times[(this.#count - 1 - n) % RATE_KEPT]!
+      if (gap > reachMs) return
+      const k = binOf(gap)
+      bins[k] = bins[k]! + 1
+    }
   }
 }

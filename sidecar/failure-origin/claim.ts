@@ -15,6 +15,7 @@
 
 import { AftermathOfFailures, EventRate } from './aftermath.ts'
 import type { CalleeState } from './call-target.ts'
+import { isWaiting } from './cause.ts'
 import { BaseRate, type Handling } from './handling.ts'
 import type { EgressCall, InboundEntry, Ledger } from './ledger.ts'
 import { type Confidence, lowerConfidence } from './record.ts'
@@ -43,6 +44,8 @@ const SURELY_BACKGROUND = 0.8
 const FITS_AS_WELL = 2
 /** A call that a timed-out request waited for has been open for a good part of it; one just sent is chance. */
 const WAITING_SHARE = 0.25
+/** Of the time of a request: a call that took so much of it is what it was about. */
+const SPENT_SHARE = 0.5
 /** What an application does about a failed call without doing anything else first takes no longer. */
 const PROMPT_MS = 2
 /** Calls that fail in one turn of the event loop, or together by one tick of a timer. */
@@ -116,8 +119,8 @@ export class Claims {
       return
     }
     if (!call.isAbandoned && call.target !== undefined) {
-      call.target.aftermath.failed(nowMs)
-      if (this.#backgroundShare(call) <= OWN_IS_LIKELIER) this.#reaction.failed(nowMs)
+      call.target.aftermath.failed(nowMs, this.#unexplained)
+      if (this.#backgroundShare(call) <= OWN_IS_LIKELIER) this.#reaction.failed(nowMs, this.#unexplained)
       this.#suspects.add(call.target)
     }
     if (this.unclaimed >= this.#maxUnclaimed) {
@@ -192,6 +195,33 @@ export class Claims {
     if (first === undefined) return OWN
     // First come, first served: requests that wait alike began to wait in the order in which they came.
     return { call: first, confidence: 'likely', likelihood: 1 / candidates }
+  }
+
+  /**
+   * A call that timed out and took most of the time of this request, for which nothing is left to tell of it. Undefined
+   * for none: then the application was slow by itself.
+   */
+  spentOn(entry: InboundEntry, nowMs: number): Claim | undefined {
+    const least = (nowMs - entry.startMs) * SPENT_SHARE
+    const fits = (call: EgressCall) =>
+      !call.claimed &&
+      !call.isAbandoned &&
+      call.record !== undefined &&
+      isWaiting(call.record.cause) &&
+      call.endMs - call.startMs >= least
+    const held = entry.failedCalls?.findLast(fits)
+    if (held !== undefined) {
+      held.claimed = true
+      return { call: held, confidence: held.confidence, likelihood: 1 }
+    }
+    for (let i = Math.max(this.#front, this.#unclaimed.length - MAX_LOOKED_AT); i < this.#unclaimed.length; i++) {
+      const call = this.#unclaimed[i]!
+      if (call.startSeq < entry.seq || !fits(call) || !this.#couldBeOf(call, entry) || this.#copiesElsewhere(call))
+        continue
+      call.claimed = true
+      return { call, confidence: 'likely', likelihood: 1 / Math.max(1, call.candidates) }
+    }
+    return undefined
   }
 
   /**

@@ -206,6 +206,13 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
 
   #decideTimeout(info: StreamInfo, verdict: Verdict, nowMs: number): void {
     const { record, call } = this.#whoWasWaitedFor(info, verdict, nowMs)
+    // A call that timed out left its application too little time to say so: on a loaded machine the margin is soon gone.
+    const spent = call === undefined ? this.#context.claims.spentOn(this, nowMs) : undefined
+    if (spent?.call?.record !== undefined) {
+      const known = passedOn(spent.call.record, this.#context.settings.service, spent.confidence, spent.likelihood)
+      this.#settle(info, 'propagated', known, [this.#linkId()])
+      return
+    }
     this.#settle(info, 'origin', record, call === undefined ? [] : [this.#linkId()])
   }
 

@@ -305,15 +305,15 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
 
   #checkUnderscores(headers: RequestHeaders, stream: ActiveStream): boolean {
     const reject = this.#manager.config.underscoresInHeaders === 'REJECT_REQUEST'
-    let found = false
-    headers.deleteWhere(name => {
-      if (!name.includes('_')) return false
-      found = true
-      return true
-    })
-    if (!found || !reject) return true
+    const { stats } = this.#manager
+    const before = headers.size
+    headers.deleteWhere(name => name.includes('_'))
+    const found = before - headers.size
+    if (!reject) stats.droppedUnderscores.add(found)
+    if (found === 0 || !reject) return true
+    stats.rejectedUnderscores.inc()
     this.closing = true
-    this.#manager.stats.named.downstream_cx_protocol_error.inc()
+    stats.named.downstream_cx_protocol_error.inc()
     stream.refuse({
       status: 400,
       details: 'http1.unexpected_underscore',

@@ -96,8 +96,14 @@ export class ConnectionManagerStats {
   readonly codes: ResponseCodeStats
   /** The same under the listener's own scope. */
   readonly listenerCodes: ResponseCodeStats
+  /** Of the whole process, as in Envoy: `http1.…`. */
+  readonly droppedUnderscores: Counter
+  readonly rejectedUnderscores: Counter
 
-  constructor(scope: StatsScope, listenerScope: StatsScope) {
+  constructor(scope: StatsScope, listenerScope: StatsScope, codecScope: StatsScope) {
+    this.droppedUnderscores = codecScope.counter('dropped_headers_with_underscores')
+    this.rejectedUnderscores = codecScope.counter('requests_rejected_with_underscores_in_headers')
+    for (const name of ['metadata_not_supported_error', 'response_flood']) codecScope.counter(name)
     this.named = counters(scope, COUNTERS)
     this.gauges = gauges(scope, GAUGES)
     this.tracing = counters(scope.scope('tracing'), TRACING)

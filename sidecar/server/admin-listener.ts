@@ -134,7 +134,7 @@ export function adminChain(
     filterChain: new FilterChain([{ name: 'admin', instance: () => new AdminFilter(handler) }]),
     disabledByDefault: [],
     routes: undefined,
-    stats: new ConnectionManagerStats(scope, env.stats.scope('listener.admin.http.admin')),
+    stats: new ConnectionManagerStats(scope, env.stats.scope('listener.admin.http.admin'), env.stats.scope('http1')),
     clock: env.clock,
     timers: env.timers,
     random: env.random,

@@ -164,7 +164,7 @@ function buildConnectionManager(
     filterChain: new FilterChain(filters),
     disabledByDefault: message.httpFilters.map(filter => filter.disabled),
     routes,
-    stats: new ConnectionManagerStats(managerScope, scope),
+    stats: new ConnectionManagerStats(managerScope, scope, env.stats.scope('http1')),
     clock: env.clock,
     timers: env.timers,
     random: env.random,

@@ -75,6 +75,8 @@ export interface Scenario {
   /** Admin endpoints POSTed before and after the steps. */
   adminBefore?: readonly string[]
   adminAfter?: readonly string[]
+  /** Lines that the access log gets; by default one per response. */
+  logLines?: number
   /** Counters and gauges whose change is compared. */
   stats?: readonly string[]
   /** Prefixes of names: whatever begins so and changes on either side is compared. Placeholders stand for ports. */
@@ -237,7 +239,7 @@ class RunningSide {
     for (const path of scenario.adminBefore ?? []) await this.#proxy.admin(path, 'POST')
     const { responses, elapsedMs, extra } = await this.#runSteps(scenario)
     for (const path of scenario.adminAfter ?? []) await this.#proxy.admin(path, 'POST')
-    const logged = scenario.steps.reduce((sum, { responses = 1 }) => sum + responses, 0)
+    const logged = scenario.logLines ?? scenario.steps.reduce((sum, { responses = 1 }) => sum + responses, 0)
     const logLines = await this.#logAfter(logBefore, logged)
     // Connections that end are counted a moment after the last byte.
     if (prefixes.length > 0) await delay(60)

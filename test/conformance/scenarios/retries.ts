@@ -286,6 +286,7 @@ export const retryScenarios: readonly ExchangeScenario[] = [
   },
   {
     name: 'internal redirect',
+    logLines: 8,
     route: {
       internal_redirect_policy: {
         max_internal_redirects: 1,
@@ -325,9 +326,9 @@ export const retryScenarios: readonly ExchangeScenario[] = [
   {
     name: 'idle_timeout upstream',
     cluster: {
-      typed_extension_protocol_options: httpOptions({ common_http_protocol_options: { idle_timeout: '0.1s' } }),
+      typed_extension_protocol_options: httpOptions({ common_http_protocol_options: { idle_timeout: '0.3s' } }),
     },
-    steps: [{}, { waitMs: 300 }],
+    steps: [{}, { waitMs: 600 }],
   },
   {
     name: 'an idle connection that the upstream closed',

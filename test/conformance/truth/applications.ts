@@ -62,6 +62,14 @@ interface Answer {
   readonly body: string
 }
 
+/** What a call has from the request it is made for. */
+interface Way {
+  readonly path: string
+  readonly gone: AbortSignal | undefined
+}
+
+const NO_WAY: Way = { path: '/', gone: undefined }
+
 class Application {
   readonly #name: Hop
   readonly #next: Hop | undefined
@@ -87,7 +95,7 @@ class Application {
     this.#workMs = workMs
     clearInterval(this.#background)
     if (background.includes(this.#name)) {
-      this.#background = setInterval(() => void this.#call('dead', {}), BACKGROUND_EVERY_MS)
+      this.#background = setInterval(() => void this.#call('dead', NO_WAY, {}), BACKGROUND_EVERY_MS)
     }
     if (!longPoll.includes(this.#name)) {
       this.#poll?.()
@@ -96,23 +104,27 @@ class Application {
   }
 
   async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { headers } = incoming
+    const { headers, url = '/' } = incoming
+    // Whoever calls is gone: so is the reason to call others.
+    const gone = new AbortController()
+    response.on('close', () => gone.abort())
+    const way: Way = { path: url, gone: gone.signal }
     incoming.resume()
     response.on('error', () => {})
     if (Math.random() < 0.7) await delay(Math.random() * 2 * this.#workMs)
     const manner = String(headers['x-manner'] ?? '').match(new RegExp(`;${this.#name}:(\\w+);`))?.[1] ?? 'pass'
     const own = this.#faultsOf(headers)
     if (headers['x-forge'] === 'outside' && this.#name === 'c') {
-      const { status } = await this.#call('outside', this.#handedOn(headers))
+      const { status } = await this.#call('outside', way, this.#handedOn(headers))
       response.writeHead(status).end()
       return
     }
     if (this.#next !== undefined) {
       if (manner === 'stream') {
-        this.#stream(headers, response)
+        this.#stream(headers, way, response)
         return
       }
-      const answer = await this.#callNext(headers, own, manner)
+      const answer = await this.#callNext(headers, way, own, manner)
       if (isFailed(answer) && manner !== 'swallow') {
         // Refusals are repeated, everything else becomes an error of one's own: as most applications do.
         response.writeHead(answer.status >= 400 && answer.status < 500 ? answer.status : 500).end(`${this.#name} fails`)
@@ -166,16 +178,16 @@ class Application {
     return [...wanted.matchAll(/;(\w+):(\w+);/g)].filter(([, hop]) => hop === this.#name).map(([, , kind]) => kind!)
   }
 
-  async #callNext(headers: IncomingHttpHeaders, own: readonly string[], manner: string): Promise<Answer> {
+  async #callNext(headers: IncomingHttpHeaders, way: Way, own: readonly string[], manner: string): Promise<Answer> {
     const host = own.includes('no_route') ? 'nobody' : this.#next!
     const body = own.includes('too_large') ? TOO_LARGE : undefined
     const sent = this.#handedOn(headers)
-    const answer = await this.#call(host, sent, body)
+    const answer = await this.#call(host, way, sent, body)
     if (!isFailed(answer) || (manner !== 'retry' && manner !== 'repair')) return answer
     await delay(Math.random() * 2 * this.#workMs)
-    if (manner === 'retry') return await this.#call(host, sent, body)
+    if (manner === 'retry') return await this.#call(host, way, sent, body)
     delete sent['x-fault']
-    return await this.#call(this.#next!, sent)
+    return await this.#call(this.#next!, way, sent)
   }
 
   #handedOn(headers: IncomingHttpHeaders): Record<string, string> {
@@ -187,14 +199,15 @@ class Application {
     return sent
   }
 
-  #call(host: string, headers: Record<string, string>, body?: Buffer): Promise<Answer> {
+  #call(host: string, { path, gone }: Way, headers: Record<string, string>, body?: Buffer): Promise<Answer> {
     return new Promise(resolve => {
       const nothing = () => resolve({ status: 0, body: '' })
       const outgoing = request(
         {
           host: '127.0.0.1',
           port: this.#egressPort,
-          path: '/',
+          path,
+          ...(gone !== undefined && { signal: gone }),
           method: body === undefined ? 'GET' : 'POST',
           agent: this.#agent,
           headers: { ...headers, host },
@@ -209,10 +222,17 @@ class Application {
   }
 
   /** Hands the body on as it comes. */
-  #stream(headers: IncomingHttpHeaders, response: ServerResponse): void {
+  #stream(headers: IncomingHttpHeaders, { path, gone }: Way, response: ServerResponse): void {
     const sent = { ...this.#handedOn(headers), host: this.#next! }
     const outgoing = request(
-      { host: '127.0.0.1', port: this.#egressPort, path: '/', agent: this.#agent, headers: sent },
+      {
+        host: '127.0.0.1',
+        port: this.#egressPort,
+        path,
+        agent: this.#agent,
+        headers: sent,
+        ...(gone !== undefined && { signal: gone }),
+      },
       answer => {
         const { 'content-length': length } = answer.headers
         response.writeHead(answer.statusCode!, length === undefined ? {} : { 'content-length': length })

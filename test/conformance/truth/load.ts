@@ -71,7 +71,7 @@ function send(port: number, plan: Plan, agent: Agent): Promise<Seen> {
     }
     const body = plan.fault?.hop === 'client' ? Buffer.alloc(100_000) : undefined
     const method = body === undefined ? 'GET' : 'POST'
-    const outgoing = request({ host: '127.0.0.1', port, path: '/', agent, headers, method }, response => {
+    const outgoing = request({ host: '127.0.0.1', port, path: pathOf(plan), agent, headers, method }, response => {
       const head = {
         ...nothing,
         status: response.statusCode!,
@@ -96,4 +96,9 @@ export function mixed(plans: readonly Plan[], count: number): Plan[] {
     ;[mix[i], mix[j]] = [mix[j]!, mix[i]!]
   }
   return mix
+}
+
+/** What applications do about failures is their custom in an operation, so each manner is one of its own. */
+function pathOf({ manner, besides }: Plan): string {
+  return `/${besides === undefined ? manner : 'swallow'}`
 }

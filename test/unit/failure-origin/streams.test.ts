@@ -483,6 +483,24 @@ test('a timed-out request names whom it waits for, under the id its callee deriv
   assert.equal(c.roles().at(-1), 'origin c app_timeout exact')
 })
 
+test('a call that timed out is what a request timed out over, though its application has not said so yet', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound()
+  const call = c.call(inbound)
+  c.clock.advance(280)
+  call.answer(504, withRecord({ ...FROM_D, cause: 'app_timeout' }))
+  c.clock.advance(20)
+  inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
+  inbound.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+  assert.equal(c.roles().at(-1), 'propagated x app_timeout trace')
+  const slow = c.inbound()
+  c.call(slow).answer(504, withRecord({ ...FROM_D, cause: 'app_timeout' }))
+  c.clock.advance(300)
+  slow.failures.attemptFailed({ kind: 'route_timeout', details: '' })
+  slow.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+  assert.deepEqual(c.roles().slice(-2), ['origin c app_timeout exact', 'masked x app_timeout exact'])
+})
+
 test('a call older than the request never counts as what it waits for', () => {
   const c = new Sidecar()
   c.call(undefined, 'poll')
