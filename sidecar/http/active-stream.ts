@@ -420,6 +420,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     if (this.#ended) return
     this.#responseHeaders = headers
     this.#lastActivityMs = this.#manager.clock.now()
+    this.info.responseCode = headers.status
     this.encodeHeaders(headers, endStream)
   }
 
