@@ -38,8 +38,8 @@ const LONGEST_REACTION_MS = 100
 /** Events of which the rate is taken. */
 const RATE_KEPT = 256
 const RATE_WINDOW_MS = 5000
-/** What is known from the rate alone counts for so many looks back. */
-const RATE_WORTH = 16
+/** So many standard errors above the rate and failures come in bouts. */
+const BOUT_ERRORS = 3
 
 export type AftermathVerdict = 'cause' | 'not' | 'unknown'
 
@@ -83,17 +83,22 @@ export class AftermathOfFailures {
     let significant = 0
     let reachMs = 0
     let sum = 0
+    let chance = 0
     let chanceSum = 0
+    let before = 0
     let whole = 0
     let absent = false
     for (let k = 0; k < BINS; k++) {
       const n = this.#weight[k]!
       if (n < LEAST_SEEN) break
-      const chance = this.#chance(k, rate)
+      before += this.#meanBefore[k]!
+      const chanceBefore = chanceSum
+      chanceSum = Math.max(chanceSum, this.#chanceUpTo(k, rate, before))
+      const previousChance = chance
+      chance = chanceSum - chanceBefore
       const excess = this.#mean[k]! - chance
       // All up to here: what a loaded machine spreads over many bins stands out of none of them.
-      chanceSum += chance
-      const sumError = Math.sqrt((chanceSum + 0.25) / n + chanceSum / (this.#lookedBack + RATE_WORTH))
+      const sumError = Math.sqrt((chanceSum + 0.25) / n + (chanceSum * chanceSum) / RATE_KEPT)
       sum += excess
       if (sum >= CAUSAL_EXCESS && sum >= SIGNIFICANT * sumError && sum > 1.1 * whole) {
         whole = sum
@@ -104,9 +109,10 @@ export class AftermathOfFailures {
         absent = sum < CAUSAL_EXCESS
       }
       // Neighbours are taken together too, or a peak on an edge would count for half of what it is.
-      const both = k === 0 ? excess : excess + this.#mean[k - 1]! - this.#chance(k - 1, rate)
-      const bothChance = k === 0 ? chance : chance + this.#chance(k - 1, rate)
-      const error = Math.sqrt((bothChance + 0.02) / n + bothChance / (this.#lookedBack + RATE_WORTH))
+      const both = k === 0 ? excess : excess + this.#mean[k - 1]! - previousChance
+      const bothChance = k === 0 ? chance : chance + previousChance
+      // The rate is an estimate as well: what it says of a wide bin is off by a sixteenth.
+      const error = Math.sqrt((bothChance + 0.02) / n + (bothChance * bothChance) / RATE_KEPT)
       if (both < 0.1 || both < SIGNIFICANT * error) continue
       significant += Math.max(0, excess)
       reachMs = Math.max(reachMs, EDGES[k]!)
@@ -120,19 +126,20 @@ export class AftermathOfFailures {
   odds(gapMs: number, rate: number): number {
     if (gapMs > LONGEST_MS || rate === 0) return 1
     const k = binOf(gapMs)
-    const chance = this.#chance(k, rate)
+    const chance = rate * WIDTHS[k]!
     const n = this.#weight[k]!
     return (n * this.#mean[k]! + chance) / ((n + 1) * chance)
   }
 
   /**
-   * Inbound failures to be expected in bin k though the call had nothing to do with them: as many as there were before it.
-   * The rate alone would do if failures came evenly; on a loaded machine all comes in bouts, so that whatever fails at all
-   * fails near everything else. But only what is caused comes after and not before.
+   * Inbound failures to be expected up to the end of bin k though the calls had nothing to do with them. The rate says it
+   * where failures come evenly. On a loaded machine everything comes in bouts, so that whatever fails at all fails near
+   * everything else; but only what is caused comes after and not before. So where more came before than by the rate, that
+   * many are expected.
    */
-  #chance(k: number, rate: number): number {
-    const n = this.#lookedBack
-    return (this.#meanBefore[k]! * n + rate * WIDTHS[k]! * RATE_WORTH) / (n + RATE_WORTH)
+  #chanceUpTo(k: number, rate: number, before: number): number {
+    const chance = rate * EDGES[k]!
+    return before - chance > BOUT_ERRORS * Math.sqrt((chance + 0.05) / (this.#lookedBack + 1)) ? before : chance
   }
 
   #lookBack(nowMs: number, before: EventRate): void {

@@ -359,6 +359,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (this.#redirectInternally(upstream, headers, endStream)) return
     this.#responding = true
     const info = this.#info
+    info.responseCode = headers.status
     if (info.responseCodeDetails === '') info.responseCodeDetails = 'via_upstream'
     const now = this.#context.clock.now()
     info.firstUpstreamRxByteMs = now

@@ -26,6 +26,9 @@ const MAX_COPIED_WRITE = 4096
 /** Large buffers kept for the next connection that needs one: 16 are 4 MiB. */
 const MAX_SPARE = 16
 const spareLarge: Buffer[] = []
+/** Small buffers of connections that closed: 256 are 1 MiB. A new one costs 2 µs, a tenth of accepting a connection. */
+const MAX_SPARE_SMALL = 256
+const spareSmall: Buffer[] = []
 
 let nextConnectionId = 1
 
@@ -66,7 +69,7 @@ class PlaintextConnection implements Connection {
     this.handler = handler
     this.#timers = timers
     this.#connecting = connecting
-    this.#buffer = Buffer.allocUnsafeSlow(SMALL_READ)
+    this.#buffer = takeSmall()
   }
 
   /** Joins this connection with its socket, which must have been made with {@link onread}. */
@@ -93,15 +96,16 @@ class PlaintextConnection implements Connection {
       this.#deliver(size === buffer.length ? (buffer as Buffer) : (buffer as Buffer).subarray(0, size))
       if (heldWrites.count !== held) {
         // Somebody still refers to the buffer; it is theirs now.
-        this.#buffer = this.#large ? takeLarge() : Buffer.allocUnsafeSlow(SMALL_READ)
+        this.#buffer = this.#large ? takeLarge() : takeSmall()
       } else if (this.#large) {
         if (size < SMALL_READ) {
           spare(this.#buffer)
           this.#large = false
-          this.#buffer = Buffer.allocUnsafeSlow(SMALL_READ)
+          this.#buffer = takeSmall()
         }
       } else if (size === SMALL_READ) {
         this.#large = true
+        spare(this.#buffer)
         this.#buffer = takeLarge()
       }
       return true
@@ -126,6 +130,9 @@ class PlaintextConnection implements Connection {
   get local(): Address {
     this.#local ??= { ip: this.#socket.localAddress ?? '', port: this.#socket.localPort ?? 0 }
     return this.#local
+  }
+  set local(address: Address) {
+    this.#local = address
   }
 
   get bufferedBytes(): number {
@@ -240,7 +247,7 @@ class PlaintextConnection implements Connection {
     if (this.closed) return
     this.closed = true
     if (this.#timer !== undefined) this.#timers.stop(this.#timer)
-    if (this.#large) spare(this.#buffer)
+    spare(this.#buffer)
     this.handler.onClose(this.#closeReason ?? { kind: 'remote', details: '' })
   }
 
@@ -287,8 +294,14 @@ function takeLarge(): Buffer {
   return spareLarge.pop() ?? Buffer.allocUnsafeSlow(LARGE_READ)
 }
 
+function takeSmall(): Buffer {
+  return spareSmall.pop() ?? Buffer.allocUnsafeSlow(SMALL_READ)
+}
+
 function spare(buffer: Buffer): void {
-  if (spareLarge.length < MAX_SPARE) spareLarge.push(buffer)
+  if (buffer.length === LARGE_READ) {
+    if (spareLarge.length < MAX_SPARE) spareLarge.push(buffer)
+  } else if (spareSmall.length < MAX_SPARE_SMALL) spareSmall.push(buffer)
 }
 
 /** The error's text with underscores for spaces, as Envoy puts it into response details. */
@@ -366,7 +379,10 @@ export function listenPlaintext(
     highWaterMark: options.bufferLimitBytes,
   })
   const open = new Connecting()
+  /** Where the socket is bound to one address, connections have it too: a system call less for each. */
+  let local: Address | undefined
   const adopt = (connection: PlaintextConnection, socket: net.Socket): void => {
+    if (local !== undefined) connection.local = local
     connection.remote = { ip: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 }
     const handler = options.accept(connection)
     if (handler === undefined) {
@@ -417,6 +433,7 @@ export function listenPlaintext(
         const bound = server.address()
         const address =
           bound === null || typeof bound === 'string' ? options.address : { ip: bound.address, port: bound.port }
+        if (typeof bound === 'object' && address.ip !== '0.0.0.0' && address.ip !== '::') local = address
         resolve({
           address,
           close: () => new Promise(done => server.close(() => done())),

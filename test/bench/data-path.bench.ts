@@ -3,6 +3,7 @@
  * codecs, stats, failure ledger, tracing at 1 %) between two connections that are no sockets.
  *
  *   node test/bench/data-path.bench.ts [folder of another sidecar/ to compare with]
+ *   node --import=./test/bench/side-by-side/without-ledger.ts test/bench/data-path.bench.ts
  *
  * `npm run bench` says what users will see; this says what a change does, because nothing else on the machine disturbs it
  * much: the best of several series counts. Sockets and system calls add 15 to 20 µs. Goal: at most 12 µs.

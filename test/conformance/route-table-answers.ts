@@ -151,7 +151,7 @@ export class TableSide {
     const response = new ResponseHeaders(status, Object.entries(added).flat())
     const redirects = entry.internalRedirectPolicy
     const target = (request: RequestHeaders) => table.match(request, info, new SeededRandom(1))
-    if (redirects?.handles(status) === true && redirects.apply(headers, response, info, target)) {
+    if (redirects?.handles(status) === true && redirects.apply(headers, response, info, target) === '') {
       headers.delete('x-envoy-expected-rq-timeout-ms')
       this.#route(scenario, step, headers, info, prefix, fields, counts)
       return

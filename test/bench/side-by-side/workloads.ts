@@ -28,7 +28,7 @@ export const WORKLOADS: readonly Workload[] = [
   { name: 'in and out again: two passes', shape: { port: 'inbound', path: '/', connections: 64 } },
 ]
 
-export const LEDGER_NAME = 'failure ledger, per pass'
+export const LEDGER_NAME = 'failure ledger, per request'
 export const LEDGER_TARGET_US = 1
 export const READY_NAME = 'ready after'
 export const READY_TARGET_MS = 300

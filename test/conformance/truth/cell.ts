@@ -33,13 +33,13 @@ export async function runCell(mesh: Mesh, { name, plans, requests, concurrency, 
 
 /** The law that holds however much was named wrongly: what began somewhere ended somewhere, once. */
 export function assertConserved(verdict: Verdict): void {
-  const { origins, visible, masked, retried, background, lost, twice, withoutOrigin } = verdict
+  const { origins, visible, masked, retried, background, cancelled, lost, twice, withoutOrigin } = verdict
   assert.equal(lost.length, 0, 'every failure ends somewhere')
   assert.equal(twice.length, 0, 'one origin each')
   assert.equal(withoutOrigin.length, 0, 'whatever clients saw began somewhere')
   assert.equal(
     origins,
-    visible.length + masked + retried + background,
+    visible.length + masked + retried + background + cancelled,
     'Σ origin = visible + masked + retried + background',
   )
   assert.equal(verdict.originCounted, verdict.originEntries, 'metrics and /failures agree')

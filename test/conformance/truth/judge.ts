@@ -27,6 +27,8 @@ export interface Verdict {
   readonly masked: number
   readonly retried: number
   readonly background: number
+  /** Whoever was to hear of it had gone. */
+  readonly cancelled: number
   /** Began somewhere and ended nowhere. */
   readonly lost: readonly MergedFailure[]
   /** Seen by clients, and no sidecar says that it began there. */
@@ -72,7 +74,7 @@ export function judge({ seen, evidence }: Run, truthOf: TruthOf = honest): Verdi
   }
 
   let origins = 0
-  const counts = { masked: 0, retried: 0, background: 0 }
+  const counts = { masked: 0, retried: 0, background: 0, cancelled: 0 }
   const lost: MergedFailure[] = []
   const twice: MergedFailure[] = []
   for (const failure of merged) {
@@ -85,6 +87,8 @@ export function judge({ seen, evidence }: Run, truthOf: TruthOf = honest): Verdi
     if (roles.has('retried')) counts.retried++
     else if (roles.has('masked')) counts.masked++
     else if (roles.has('background')) counts.background++
+    // The caller had gone when it failed.
+    else if (roles.has('cancelled')) counts.cancelled++
     else lost.push(failure)
   }
   let originCounted = 0

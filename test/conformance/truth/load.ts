@@ -29,7 +29,7 @@ const SETTLE_MS = 150
 const QUIET_MS = 500
 
 /** Who hangs is waited for so long, where nothing else is said. */
-const HANG_MS = 300
+const HANG_MS = 1000
 
 /** All of `plans`, in this order, `concurrency` at a time, with `control` in force; then asks the sidecars. */
 export async function runPlans(

@@ -45,8 +45,10 @@ test('what fails near everything else, as in bouts, but before as often as after
   const random = new SeededRandom(3)
   const aftermath = new AftermathOfFailures()
   const rate = new EventRate()
+  let start = 0
   for (let bout = 1; bout <= 60; bout++) {
-    const events = Array.from({ length: 8 }, (_, i) => ({ at: bout * 300 + 30 * random.next(), call: i < 4 }))
+    start += 100 + 600 * random.next()
+    const events = Array.from({ length: 8 }, (_, i) => ({ at: start + 30 * random.next(), call: i < 4 }))
     for (const { at, call } of events.sort((x, y) => x.at - y.at)) {
       if (call) aftermath.failed(at, rate)
       else {
@@ -55,7 +57,7 @@ test('what fails near everything else, as in bouts, but before as often as after
       }
     }
   }
-  assert.notEqual(aftermath.verdict(5, 18_100, rate.perMs(18_100)), 'cause')
+  assert.notEqual(aftermath.verdict(5, start + 600, rate.perMs(start + 600)), 'cause')
 })
 
 test('the rate of failures is that of the present bout, whatever was before', () => {
