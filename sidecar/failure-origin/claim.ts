@@ -128,6 +128,8 @@ export class Claims {
       this.#dropFront()
     }
     this.#unclaimed.push(call)
+    // Whoever could have sent it may have ended before it did.
+    this.#expire()
   }
 
   /** The call succeeded: failures of the same callee before it were put right. Nothing to do on most requests. */

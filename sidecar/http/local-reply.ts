@@ -20,6 +20,8 @@ export interface ReplyDraft {
   contentType: string
 }
 
+const PLAIN = 'text/plain'
+
 export interface FinishedReply {
   readonly headers: ResponseHeaders
   /** Body to send, '' for none (also for HEAD, whose headers still tell the length). */
@@ -73,7 +75,7 @@ export function makeLocalReply(
   info.responseCode = reply.status
   finalize?.(headers)
   for (const [name, value] of reply.headers ?? []) headers.set(name, value)
-  const draft: ReplyDraft = { headers, body: reply.body ?? '', contentType: reply.contentType ?? 'text/plain' }
+  const draft: ReplyDraft = { headers, body: reply.body ?? '', contentType: reply.contentType ?? PLAIN }
   rewriter?.rewrite(draft, request, info)
   const { body } = draft
   info.localReplyBody = body
@@ -90,7 +92,8 @@ export function makeLocalReply(
   }
   if (body !== '') {
     headers.set('content-length', String(body.length))
-    headers.set('content-type', draft.contentType)
+    // A type that route or reply have set stands, unless the body was made into something else.
+    if (draft.contentType !== PLAIN || !headers.has('content-type')) headers.set('content-type', draft.contentType)
   }
   const { status } = headers
   const noBody = request?.method === 'HEAD' || status === 204 || status === 304 || status < 200

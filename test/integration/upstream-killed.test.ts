@@ -97,7 +97,8 @@ test('when an upstream is killed under load, only requests that it had received 
     }
   }
   const clients = Array.from({ length: 20 }, client)
-  const answeredAtLeast = (count: number) => waitFor(() => answered >= count, { what: `${count} answers`, deadlineMs: 20_000 })
+  const answeredAtLeast = (count: number) =>
+    waitFor(() => answered >= count, { what: `${count} answers`, deadlineMs: 20_000 })
   await answeredAtLeast(200)
   await victim.stop('SIGKILL')
   await answeredAtLeast(answered + 200)

@@ -100,21 +100,24 @@ export class Mesh {
     for (const name of this.#hopwise) {
       const sidecar = this.sidecars.get(name)!
       const last = this.#lastSeq.get(name) ?? 0
-      const { failures } = JSON.parse(await sidecar.admin(`/failures?format=json&limit=${MAX_ENTRIES}`)) as {
-        failures: FailureEntry[]
+      let counts = await roleCounts(sidecar)
+      let fresh: readonly FailureEntry[]
+      // Of one moment only if nothing was counted between the two answers.
+      for (;;) {
+        const { failures } = JSON.parse(await sidecar.admin(`/failures?format=json&limit=${MAX_ENTRIES}`)) as {
+          failures: FailureEntry[]
+        }
+        fresh = failures.filter(entry => entry.seq > last)
+        const again = await roleCounts(sidecar)
+        if (JSON.stringify([...again]) === JSON.stringify([...counts])) break
+        counts = again
       }
-      const fresh = failures.filter(entry => entry.seq > last)
       if (fresh.length > 0 && fresh[0]!.seq !== last + 1) {
         throw new Error(`${name} has forgotten ${fresh[0]!.seq - last - 1} failures: the batch was too large`)
       }
       entries.push(...fresh)
       this.#lastSeq.set(name, fresh.at(-1)?.seq ?? last)
-      for (const line of (await sidecar.admin('/stats/prometheus')).split('\n')) {
-        const match = /^hopwise_failures_total\{.*role="(\w+)".*\} (\d+)$/.exec(line)
-        if (match === null) continue
-        const key = `${name} ${match[1]}`
-        counted.set(key, (counted.get(key) ?? 0) + Number(match[2]))
-      }
+      for (const [role, count] of counts) counted.set(`${name} ${role}`, count)
     }
     const before = this.#counted
     this.#counted = counted
@@ -138,6 +141,16 @@ export async function startSidecar(yaml: string, adminPort: number): Promise<Pro
   const sidecar = await startHopwise(yaml, { adminPort, args: ['--no-watch', '-l', 'warning'], wait: false })
   await sidecar.waitReady(START_DEADLINE_MS)
   return sidecar
+}
+
+/** `hopwise_failures_total` by role. */
+async function roleCounts(sidecar: ProxyProcess): Promise<Map<string, number>> {
+  const counts = new Map<string, number>()
+  for (const line of (await sidecar.admin('/stats/prometheus')).split('\n')) {
+    const match = /^hopwise_failures_total\{.*role="(\w+)".*\} (\d+)$/.exec(line)
+    if (match !== null) counts.set(match[1]!, (counts.get(match[1]!) ?? 0) + Number(match[2]))
+  }
+  return counts
 }
 
 async function choosePorts(): Promise<MeshPorts> {

@@ -400,6 +400,16 @@ test('an unclaimed failure is masked once all who could have sent it have succee
   assert.equal(c.locator.held.unclaimed, 0)
 })
 
+test('a call that fails after all who could have sent it have ended is masked at once', () => {
+  const c = new Sidecar()
+  const inbounds = [c.inbound(), c.inbound()]
+  const call = c.call(undefined)
+  for (const inbound of inbounds) inbound.answer(200)
+  call.refused()
+  assert.equal(c.roles().at(-1), 'masked d connect_refused likely')
+  assert.equal(c.locator.held.unclaimed, 0)
+})
+
 test('unclaimed failures are bounded in number and age, and the bound is counted', () => {
   const c = new Sidecar({ maxUnclaimed: 3, maxUnclaimedAgeMs: 1000 })
   c.inbound()

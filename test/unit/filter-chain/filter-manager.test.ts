@@ -209,7 +209,10 @@ describe('the filter manager', () => {
 
   test('bytes put in come before what follows, and only later filters see them', () => {
     const stream = streamOf(
-      { onRequestData: (s: HttpStream, _data: BodyChunk, end: boolean) => (end ? s.injectRequestData(Buffer.from('+')) : 0) },
+      {
+        onRequestData: (s: HttpStream, _data: BodyChunk, end: boolean) =>
+          end ? s.injectRequestData(Buffer.from('+')) : 0,
+      },
       {},
     )
     stream.request()
@@ -237,7 +240,10 @@ describe('the filter manager', () => {
     stream.respondTrailers('x', 'y')
     assert.equal(stream.log.at(-1), 'b response')
     stream.continueResponse()
-    assert.deepEqual(stream.log.filter(line => line.startsWith('out')), ['out 200', 'out 1', 'out trailers x=y'])
+    assert.deepEqual(
+      stream.log.filter(line => line.startsWith('out')),
+      ['out 200', 'out 1', 'out trailers x=y'],
+    )
   })
 
   test('a stream that ended in a callback runs no further filter', () => {

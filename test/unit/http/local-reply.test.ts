@@ -36,7 +36,12 @@ test('gRPC gets status 200, trailers only, with the status mapped as Envoy maps 
   const grpc = request('POST', 'content-type', 'application/grpc+proto')
   const mapped = { 400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14, 413: 2, 500: 2 }
   for (const [status, expected] of Object.entries(mapped)) {
-    const { headers, body } = makeLocalReply({ status: Number(status), details: 'd', body: 'a%' }, grpc, info(), undefined)
+    const { headers, body } = makeLocalReply(
+      { status: Number(status), details: 'd', body: 'a%' },
+      grpc,
+      info(),
+      undefined,
+    )
     assert.equal(headers.status, 200)
     assert.equal(headers.get('grpc-status'), String(expected))
     assert.equal(headers.get('grpc-message'), 'a%25')
