@@ -1,5 +1,5 @@
 /** The result as Markdown, and its place in the README. */
-import { cpus, release, totalmem } from 'node:os'
+import { cpus, loadavg, release, totalmem } from 'node:os'
 
 export interface Row {
   readonly workload: string
@@ -28,7 +28,9 @@ export function machineFacts(how: string): string {
   const [cpu] = cpus()
   const memory = Math.round(totalmem() / 2 ** 30)
   const machine = `${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}, ${memory} GB, Linux ${release()}`
-  return `${machine}, Node ${process.versions.node}; ${new Date().toISOString().slice(0, 10)}; ${how}`
+  // The bench itself makes a load of 2; more is others' work, which both proxies pay for.
+  const load = `load average ${loadavg()[0]!.toFixed(1)}`
+  return `${machine}, Node ${process.versions.node}; ${new Date().toISOString().slice(0, 10)}; ${how}; ${load}`
 }
 
 /** `readme` with `content` between the markers; a section of its own at the end where there are none yet. */
