@@ -44,6 +44,8 @@ const SURELY_BACKGROUND = 0.8
 const FITS_AS_WELL = 2
 /** A call that a timed-out request waited for has been open for a good part of it; one just sent is chance. */
 const WAITING_SHARE = 0.25
+/** A call sent after so much of the time of a request was hardly what it waited for, unless calls are late as a rule. */
+const LATE_SHARE = 0.5
 /** Of the time of a request: a call that took so much of it is what it was about. */
 const SPENT_SHARE = 0.5
 /** What an application does about a failed call without doing anything else first takes no longer. */
@@ -186,15 +188,21 @@ export class Claims {
     let first: EgressCall | undefined
     let candidates = 0
     let steps = 0
+    let tooLate = false
     for (let call = this.#ledger.looseHead; call !== undefined && steps < MAX_WAITING; call = call.looseNext, steps++) {
       if (call.startSeq < entry.seq || call.waitedBy !== undefined || call.record !== undefined) continue
       if (this.#copiesElsewhere(call)) continue
       // Later calls come later still: none of them is this request's.
-      if (call.startMs - entry.startMs > this.#longestLag || nowMs - call.startMs < leastAge) break
+      if (nowMs - call.startMs < leastAge) break
+      // What is usual was perhaps learned while there was less to do.
+      if (call.startMs - entry.startMs > Math.max(this.#longestLag, (nowMs - entry.startMs) * LATE_SHARE)) {
+        tooLate = true
+        break
+      }
       candidates++
       first ??= call
     }
-    if (first === undefined) return OWN
+    if (first === undefined) return tooLate ? { call: undefined, confidence: 'likely', likelihood: 0.5 } : OWN
     // First come, first served: requests that wait alike began to wait in the order in which they came.
     return { call: first, confidence: 'likely', likelihood: 1 / candidates }
   }

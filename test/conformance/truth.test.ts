@@ -23,7 +23,7 @@ import { kindLines } from './truth/table.ts'
 
 const BACKGROUND = ['a', 'b', 'c'] as const
 /** Enough for 50 requests in flight to wait for applications rather than for the processor. */
-const LEISURELY_MS = 150
+const LEISURELY_MS = 200
 
 /** Every cell runs and shows what it found; they are not binding until each floor is reached. */
 const test = (name: string, run: () => Promise<void>) => ordinaryTest(name, { todo: 'not every floor is reached' }, run)

@@ -27,6 +27,7 @@ export interface Run {
 /** Failures are written down when streams end, some a timer's tick after the client has its answer. */
 const SETTLE_MS = 150
 const QUIET_MS = 500
+const AFTER_CUT_MS = 30
 
 /** Who hangs is waited for so long, where nothing else is said. */
 const HANG_MS = 1000
@@ -46,7 +47,12 @@ export async function runPlans(
   const started = performance.now()
   let next = 0
   const worker = async () => {
-    while (next < plans.length) seen.push(await send(mesh.ports.of.a.ingress, plans[next++]!, agent))
+    while (next < plans.length) {
+      const one = await send(mesh.ports.of.a.ingress, plans[next++]!, agent)
+      seen.push(one)
+      // The head of the chain tells of a cut before the rest of it is done with the request.
+      if (one.cut && concurrency === 1) await delay(AFTER_CUT_MS)
+    }
   }
   await Promise.all(Array.from({ length: concurrency }, worker))
   const ms = performance.now() - started

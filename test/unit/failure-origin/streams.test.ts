@@ -511,6 +511,27 @@ test('a call that timed out is what a request timed out over, though its applica
   assert.deepEqual(c.roles().slice(-2), ['origin c app_timeout exact', 'masked x app_timeout exact'])
 })
 
+test('under load a call comes later after its request than is usual, and is waited for all the same', () => {
+  const c = new Sidecar()
+  // Quick ones, from which the usual is learned.
+  for (let i = 0; i < 8; i++) {
+    const inbound = c.inbound()
+    c.clock.advance(1)
+    c.call(inbound).refused()
+    inbound.answer(500)
+  }
+  const inbounds = [c.inbound(), c.inbound()]
+  c.clock.advance(60)
+  c.call(undefined)
+  c.call(undefined)
+  c.clock.advance(940)
+  for (const inbound of inbounds) {
+    inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
+    inbound.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+  }
+  assert.deepEqual(c.roles().slice(-2), ['origin d timeout likely', 'origin d timeout likely'])
+})
+
 test('a call older than the request never counts as what it waits for', () => {
   const c = new Sidecar()
   c.call(undefined, 'poll')
