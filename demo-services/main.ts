@@ -95,9 +95,6 @@ function endOnSignal(once: boolean): Promise<number> {
 
 async function show(given: DemoOptions, chosen: readonly Chosen[], chain: Chain): Promise<number> {
   const { ports } = chain
-  terminal.line(
-    `${terminal.bold('Hopwise')}  front → a → b → c → d ×3 (weights 5/2/3), c → outside   seed ${given.seed}`,
-  )
   await terminal.progress('starting 7 sidecars and 7 services', chain.start())
   const admin = adminPorts(instance => ports.of[instance]!.admin)
   const state = new DemoState()

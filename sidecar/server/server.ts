@@ -331,7 +331,11 @@ export class Server {
     const { admin } = this.bootstrap
     if (admin?.address === undefined) return
     const address = addressOf(admin.address)
-    const handler = new AdminHandler(new Control(this), { allowPaths: admin.allowPaths as never })
+    const { processMetrics } = nodeHopwiseSettings(this.env.node?.metadata)
+    const handler = new AdminHandler(new Control(this), {
+      allowPaths: admin.allowPaths as never,
+      processMetrics: processMetrics !== false,
+    })
     const chain = adminChain(handler, address, this.env, [])
     const listener = new Listener(
       {
