@@ -3,7 +3,7 @@
  * every panel gives data from a real Prometheus that scrapes the running chain while some of it is broken.
  */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -49,7 +49,7 @@ test('promtool is content with the rules, and they say what their cases expect',
     ['check', 'rules', 'rules.yml', 'alerts.yml'],
     ['test', 'rules', 'alerts.test.yml'],
   ]) {
-    const done = spawnSync(promtool, args, { cwd: prometheusFolder, encoding: 'utf8' })
+    const done: SpawnSyncReturns<string> = spawnSync(promtool, args, { cwd: prometheusFolder, encoding: 'utf8' })
     assert.equal(done.status, 0, done.stdout + done.stderr)
   }
 })
