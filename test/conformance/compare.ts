@@ -1,6 +1,6 @@
-/** Runs a suite on Envoy and on Hopwise and declares the tests: what Envoy does, and that Hopwise does the same. */
+/** Runs a suite on Envoy and on Hopwise: what Envoy does, and that Hopwise does the same. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import type { TestContext } from 'node:test'
 import {
   type Difference,
   differences,
@@ -34,22 +34,21 @@ export function timeDifferences(
   return found
 }
 
-export function compareWithEnvoy(suite: Suite): void {
-  test(`${suite.name}: Hopwise does what Envoy does`, async t => {
-    const [envoy, hopwise] = await Promise.all([observe(envoySide, suite), observe(hopwiseSide, suite)])
-    const { unexpected, unused } = judge(
-      suite.name,
-      [...differences(envoy, hopwise), ...timeDifferences(envoy, hopwise)],
-      allowedDifferences,
-    )
-    for (const scenario of suite.scenarios) {
-      await t.test(scenario.name, () => {
-        // What the scenario says is measured on Envoy; a suite whose Envoy does otherwise proves nothing.
-        assert.deepEqual(unmetExpectations(scenario, envoy.get(scenario.name)!), [])
-        const mine = unexpected.filter(difference => difference.scenario === scenario.name)
-        assert.equal(differenceText(mine, 'envoy', 'hopwise'), '')
-      })
-    }
-    await t.test('every allowed difference is there', () => assert.deepEqual(unused, []))
-  })
+/** The body of a test: runs the suite on both sides and makes a subtest of each scenario. */
+export async function compareWithEnvoy(t: TestContext, suite: Suite): Promise<void> {
+  const [envoy, hopwise] = await Promise.all([observe(envoySide, suite), observe(hopwiseSide, suite)])
+  const { unexpected, unused } = judge(
+    suite.name,
+    [...differences(envoy, hopwise), ...timeDifferences(envoy, hopwise)],
+    allowedDifferences,
+  )
+  for (const scenario of suite.scenarios) {
+    await t.test(scenario.name, () => {
+      // What the scenario says is measured on Envoy; a suite whose Envoy does otherwise proves nothing.
+      assert.deepEqual(unmetExpectations(scenario, envoy.get(scenario.name)!), [])
+      const mine = unexpected.filter(difference => difference.scenario === scenario.name)
+      assert.equal(differenceText(mine, 'envoy', 'hopwise'), '')
+    })
+  }
+  await t.test('every allowed difference is there', () => assert.deepEqual(unused, []))
 }

@@ -1,4 +1,5 @@
+import { test } from 'node:test'
 import { compareWithEnvoy } from './compare.ts'
 import { headerSuite } from './scenarios/headers.ts'
 
-compareWithEnvoy(headerSuite)
+test('headers: Hopwise does what Envoy does', t => compareWithEnvoy(t, headerSuite))

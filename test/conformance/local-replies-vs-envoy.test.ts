@@ -1,4 +1,5 @@
+import { test } from 'node:test'
 import { compareWithEnvoy } from './compare.ts'
 import { replySuite } from './scenarios/replies.ts'
 
-compareWithEnvoy(replySuite)
+test('local replies: Hopwise does what Envoy does', t => compareWithEnvoy(t, replySuite))

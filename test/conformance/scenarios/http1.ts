@@ -222,7 +222,7 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
   {
     name: 'max_connection_duration',
     manager: { common_http_protocol_options: { max_connection_duration: '0.2s' }, drain_timeout: '0.1s' },
-    steps: [{ connectionAfterMs: 600 }],
+    steps: [{ connectionAfterMs: 2000 }],
     withoutStats: 'who closes first is a matter of the moment',
   },
   {
