@@ -63,6 +63,11 @@ const planted: readonly { name: string; files: Record<string, string>; expected:
     expected: /^filters\/http\/a\.ts: a filter that extensions\.ts does not list$/,
   },
   {
+    name: 'a file that asks where it lies',
+    files: { 'config/a.ts': 'export const here = import.meta.dirname\n' },
+    expected: /^config\/a\.ts: asks where it lies/,
+  },
+  {
     name: 'a file of 601 lines',
     files: { 'base/a.ts': '\n'.repeat(601) },
     expected: /^base\/a\.ts: 601 lines/,

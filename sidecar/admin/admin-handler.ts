@@ -5,6 +5,7 @@
  * Knows no socket: a request is a value, the response another. Whatever carries it (our own data path) writes the
  * response and adds `date` and `server`.
  */
+import { readableStack } from '../base/readable-stack.ts'
 import { nearest } from '../base/suggest.ts'
 import { type StringMatch, stringMatch } from '../observability/stats-config.ts'
 import { clusterEndpoints } from './cluster-endpoints.ts'
@@ -98,5 +99,5 @@ export class AdminHandler {
 
 /** A bug in one page is that page's failure; the operator needs the others all the more. */
 function failed(error: unknown): AdminResponse {
-  return text(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`, 500)
+  return text(`${error instanceof Error ? readableStack(error) : String(error)}\n`, 500)
 }

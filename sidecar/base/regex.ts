@@ -7,11 +7,9 @@
  * Header values and paths are strings whose characters are bytes; the `…Bytes` methods take those, and see UTF-8 in
  * them as RE2 does.
  */
-import { createRequire } from 'node:module'
 import type { RE2JS } from 're2js'
+import { requirePackage } from './package-root.ts'
 import { simplePattern } from './simple-pattern.ts'
-
-const require = createRequire(import.meta.url)
 
 /** The text is not a pattern, or a pattern that is too large. */
 export class RegexError extends Error {
@@ -46,7 +44,7 @@ export class Regex {
   /** Throws {@link RegexError} for what RE2 would not take. */
   static compile(pattern: string): Regex {
     // Loaded with the first pattern: 5 MB, and most configurations have none.
-    const { RE2JS } = require('re2js') as typeof import('re2js')
+    const { RE2JS } = requirePackage('re2js') as typeof import('re2js')
     let re2: RE2JS
     try {
       re2 = RE2JS.compile(pattern)

@@ -28,14 +28,6 @@ function install() {
     process.stderr.write('npm ci failed; its messages are above. Is the package registry reachable?\n')
     process.exit(1)
   }
-  fillCompileCache()
-}
-
-// Else several sidecars that start together, as in the demonstration, would each strip and compile everything.
-function fillCompileCache() {
-  if (process.platform === 'win32') return
-  const validate = ['run', '--mode', 'validate', '--config-yaml', 'static_resources: {}']
-  spawnSync(path.join(root, 'sidecar', 'bin', 'hopwise'), validate, { stdio: 'ignore', timeout: 30000 })
 }
 
 // Whether what is installed is what the lock file asks for (a fresh checkout has a newer lock file than node_modules).
@@ -91,6 +83,9 @@ if (!executable) {
   if (/libatomic/.test(why)) process.stderr.write('On Debian or Ubuntu: apt-get install libatomic1\n')
   process.exit(1)
 }
+// Else several sidecars that start together, as in the demonstration, would each strip and compile everything. `npm ci` does
+// this too; here it is for sources that have changed since.
+spawnSync(executable, [path.join(__dirname, 'build-bundle.mjs')], { stdio: ['ignore', 'ignore', 'inherit'] })
 const env = Object.assign({}, process.env)
 env.PATH = path.dirname(executable) + path.delimiter + env.PATH
 const child = spawn(executable, process.argv.slice(2), { stdio: 'inherit', env: env })

@@ -5,6 +5,7 @@
  * Exit codes: 0 done; 1 the input was wrong (configuration, failed check); 2 the command line was wrong; 130 interrupted.
  */
 
+import { readableStack } from '../base/readable-stack.ts'
 import type { CliIo, Verb } from '../base/verb.ts'
 
 interface VerbEntry {
@@ -63,6 +64,11 @@ ${lines.join('\n')}
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
   process.exit(0)
+})
+
+// Node prints the stack of what nobody caught, and ends.
+process.on('uncaughtExceptionMonitor', error => {
+  if (error instanceof Error) error.stack = readableStack(error)
 })
 
 const [first, ...rest] = process.argv.slice(2)

@@ -11,6 +11,7 @@
  * is loaded a while after the first line; until then, and where it cannot be had, `plainJson` writes the same line.
  */
 import { closeSync, openSync, writeSync } from 'node:fs'
+import { readableStack } from '../base/readable-stack.ts'
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warning', 'error', 'critical', 'off'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -255,7 +256,7 @@ function plainText(now: number, level: LogLevel, component: string, fields: LogF
     if (value === undefined) continue
     if (value instanceof Error) {
       line += ` ${name}=${JSON.stringify(value.message)}`
-      stack += `\n${value.stack ?? ''}`
+      stack += `\n${readableStack(value)}`
     } else line += ` ${name}=${fieldText(value)}`
   }
   return `${line}${stack}\n`
@@ -276,7 +277,8 @@ function plainJson(now: number, level: LogLevel, component: string, fields: LogF
 function jsonFields(fields: LogFields): LogFields {
   const shown: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(fields)) {
-    shown[name] = value instanceof Error ? { type: value.name, message: value.message, stack: value.stack } : value
+    shown[name] =
+      value instanceof Error ? { type: value.name, message: value.message, stack: readableStack(value) } : value
   }
   return shown
 }

@@ -2,10 +2,8 @@
  * Patterns that come from a configuration or an admin query, in RE2's syntax and with its guarantee: matching time grows
  * with the text only, never exponentially. The engine (`re2js`, 7.5 MB) is loaded with the first pattern.
  */
-import { createRequire } from 'node:module'
 import type { RE2JS as Engine } from 're2js'
-
-const require = createRequire(import.meta.url)
+import { requirePackage } from '../base/package-root.ts'
 
 /** A wrong pattern, in the words RE2 has for it (`missing ): (`). */
 export class PatternError extends Error {
@@ -26,7 +24,7 @@ export class Pattern {
 
   /** Throws {@link PatternError}. */
   constructor(source: string) {
-    const { RE2JS } = require('re2js') as typeof import('re2js')
+    const { RE2JS } = requirePackage('re2js') as typeof import('re2js')
     this.source = source
     try {
       this.#compiled = RE2JS.compile(source)

@@ -1,6 +1,7 @@
 import { registerHooks } from 'node:module'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { packageRoot } from '../base/package-root.ts'
 import type { AnyHttpFilterFactory } from '../filter-chain/http-filter.ts'
 
 /**
@@ -29,11 +30,10 @@ let resolvesOwnName = false
 function resolveOwnName(): void {
   if (resolvesOwnName) return
   resolvesOwnName = true
-  const root = join(import.meta.dirname, '..', '..')
   registerHooks({
     resolve: (specifier, context, next) =>
       specifier.startsWith('hopwise/')
-        ? { url: pathToFileURL(join(root, specifier.slice('hopwise/'.length))).href, shortCircuit: true }
+        ? { url: pathToFileURL(join(packageRoot, specifier.slice('hopwise/'.length))).href, shortCircuit: true }
         : next(specifier, context),
   })
 }

@@ -138,7 +138,8 @@ async function sideBySide(): Promise<void> {
   const upstream = TestProcess.start(process.execPath, [upstreamFile, String(upstreamPort)], { name: 'upstream' })
   await upstream.waitForPort(upstreamPort)
 
-  // Started once before, so that the compile cache is there, as it is after an installation.
+  // As after an installation: bundled, and what a start compiles is kept.
+  spawnSync(process.execPath, [join(repository, 'sidecar', 'bin', 'build-bundle.mjs')], { stdio: 'inherit' })
   await (await BenchProxy.start('hopwise', upstreamPort)).stop()
   const envoy = await BenchProxy.start('envoy', upstreamPort)
   const ours = await BenchProxy.start('hopwise', upstreamPort)

@@ -42,6 +42,9 @@ const UNSEEN_BY_CODECS = /^(node:)?(net|tls|dgram|dns)$|^base\/(clock|timer-whee
 const UNSEEN_BY_HTTP_FILTERS =
   /^(router\/(?!([a-z]+-matcher|mistakes|route-entry|runtime-fraction)\.ts$)|cluster\/|load-balancer\/|upstream\/)/
 
+/** What runs is the bundle, which lies elsewhere (bin/bundle.mjs). Programs of the folder itself may ask. */
+const MAY_ASK_WHERE_IT_LIES = /^(base\/package-root\.ts$|config\/schema\/generate\/)/
+
 const MAX_LINES = 600
 const GENERATED = /^config\/schema\/generated\//
 /** Names that say nothing of what is inside. */
@@ -57,6 +60,9 @@ export function architectureViolations(folder: string): string[] {
     const rank = ROOMS.indexOf(room as (typeof ROOMS)[number])
     if (rank < 0) found.push(`${file}: '${room}' is no room of sidecar/`)
     for (const specifier of importsOf(source)) found.push(...importViolations(file, room, rank, specifier))
+    if (/\bimport\.meta\b/.test(codeOf(source)) && !MAY_ASK_WHERE_IT_LIES.test(file)) {
+      found.push(`${file}: asks where it lies (import.meta); base/package-root.ts knows, in the bundle too`)
+    }
     if (GENERATED.test(file)) continue
     const lines = source.split('\n').length - 1
     if (lines > MAX_LINES) found.push(`${file}: ${lines} lines, at most ${MAX_LINES}: look for the second noun`)
@@ -109,6 +115,10 @@ function roomOf(file: string): string {
 }
 
 function importsOf(source: string): string[] {
-  const code = source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '')
-  return [...code.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*'([^'\n]+)'/g)].map(match => match[1]!)
+  return [...codeOf(source).matchAll(/(?:\bfrom|\bimport)\s*\(?\s*'([^'\n]+)'/g)].map(match => match[1]!)
+}
+
+/** Without comments. */
+function codeOf(source: string): string {
+  return source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '')
 }

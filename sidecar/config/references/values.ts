@@ -2,9 +2,9 @@
  * Values that the schema calls strings and that mean more: regular expressions, address ranges, names of clusters that
  * spans and calls go to, and Hopwise's own settings in metadata. One walk over everything.
  */
-import { createRequire } from 'node:module'
 import { isIP } from 'node:net'
 import { parseCidr } from '../../base/cidr.ts'
+import { requirePackage } from '../../base/package-root.ts'
 import { didYouMean } from '../../base/suggest.ts'
 import { checkHopwiseSettings, nodeSettings, type SettingScope } from '../hopwise-metadata.ts'
 import type {
@@ -78,14 +78,12 @@ function checkCidr(range: CidrRange, report: Report): void {
   report.error(range, 'addressPrefix', `"${range.addressPrefix}" is no IP address${cure}`, 'rule')
 }
 
-const require = createRequire(import.meta.url)
-
 /** Anything without a special character is a regular expression in every dialect; `re2js` (7.5 MB) can wait. */
 const plainText = /^[\w/ :=@,;!<>~#%&"'-]*$/
 
 function checkRegex(matcher: RegexMatcher, report: Report): void {
   if (plainText.test(matcher.regex)) return
-  const { RE2JS } = require('re2js') as typeof import('re2js')
+  const { RE2JS } = requirePackage('re2js') as typeof import('re2js')
   try {
     RE2JS.compile(matcher.regex)
   } catch (error) {

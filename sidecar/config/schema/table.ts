@@ -6,6 +6,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { packageRoot } from '../../base/package-root.ts'
 import { camelCase, type NativeForm, nativeForm } from './well-known.ts'
 
 /** Bits of the flags column. */
@@ -287,5 +288,7 @@ export function schema(): Schema {
 }
 
 export function readTable(): PackedTable {
-  return JSON.parse(readFileSync(join(import.meta.dirname, 'generated', 'table.json'), 'utf8')) as PackedTable
+  return JSON.parse(
+    readFileSync(join(packageRoot, 'sidecar/config/schema/generated/table.json'), 'utf8'),
+  ) as PackedTable
 }
