@@ -34,6 +34,7 @@ import type { CloseReason, Connection, ConnectionHandler } from '../transport/co
 import type { StreamOptions, UpstreamConnectionInfo } from './connection-pool.ts'
 import { connectionFailure, parseFailure, RESET, RESET_IN_BODY, TERMINATED } from './failures.ts'
 import type { PoolEnvironment } from './pool.ts'
+import type { ConnectionOwner, LentStream, PooledConnection } from './stream-pool.ts'
 
 const EMPTY = Buffer.alloc(0)
 /** How long the far end of a tunnel may take to close after we have sent all; Envoy: `delayed_close_timeout`. */
@@ -41,23 +42,11 @@ const TUNNEL_CLOSE_MS = 1000
 /** A server that tells an idle connection so before it closes it has done nothing wrong (RFC 9110 §15.5.9). */
 const REQUEST_TIMEOUT = /^HTTP\/1\.[01] 408 /
 
-/** The pool, as its connections see it. */
-export interface Http1ConnectionOwner {
-  readonly environment: PoolEnvironment
-  onConnected(connection: Http1Connection): void
-  /** The exchange is over and the connection can carry another. */
-  onIdle(connection: Http1Connection): void
-  /** An exchange is over, however it went; called once per {@link Http1Connection.begin}. */
-  onExchangeEnd(): void
-  /** No new exchange may begin: the connection is closed or about to be. Called once. */
-  onUnusable(connection: Http1Connection): void
-  /** The connection is gone. `connected` tells whether it ever stood. */
-  onClosed(connection: Http1Connection, reason: CloseReason, connected: boolean): void
-}
-
-export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
+export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, PooledConnection {
+  readonly expectedStreams = 1
+  ready = false
   readonly transport: Connection
-  readonly #owner: Http1ConnectionOwner
+  readonly #owner: ConnectionOwner
   readonly #environment: PoolEnvironment
   readonly #parser: Http1ResponseParser
   readonly #headerCase: HeaderCase | undefined
@@ -88,7 +77,7 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
   /** Requests it may still begin; Infinity without a limit. */
   remainingRequests: number
 
-  constructor(owner: Http1ConnectionOwner, connect: (handler: ConnectionHandler) => Connection) {
+  constructor(owner: ConnectionOwner, connect: (handler: ConnectionHandler) => Connection) {
     const { environment } = owner
     const { settings, clock } = environment
     this.#owner = owner
@@ -107,6 +96,7 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
       { allowChunkedLength: settings.allowChunkedLength },
       { maxHeadBytes: settings.maxResponseHeadBytes, maxHeaders: settings.maxResponseHeaders },
     )
+    environment.stats.cxHttp1Total.inc()
     this.transport = connect(this)
   }
 
@@ -135,8 +125,8 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
   }
 
   /** Tells a new exchange that the connection still holds bytes of the one before it. */
-  announceBackpressure(exchange: Http1Exchange): void {
-    if (this.#aboveWatermark && exchange === this.#exchange) exchange.decoder.onRequestBackpressure(true)
+  announceBackpressure(exchange: LentStream): void {
+    if (this.#aboveWatermark && exchange === this.#exchange) this.#exchange.decoder.onRequestBackpressure(true)
   }
 
   /** Closes once the exchange is over; now when there is none. */
@@ -331,7 +321,7 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents {
       this.close()
       return
     }
-    this.#owner.onIdle(this)
+    this.#owner.onUsable(this)
   }
 
   /** `remote`: the peer ended the connection; otherwise we do, for what it sent. */
