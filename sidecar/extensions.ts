@@ -3,6 +3,9 @@ import type { AnyHttpFilterFactory } from './filter-chain/http-filter.ts'
 import { buffer } from './filters/http/buffer.ts'
 import { cors } from './filters/http/cors.ts'
 import { fault } from './filters/http/fault.ts'
+import { grpcHttp1Bridge } from './filters/http/grpc-http1-bridge.ts'
+import { grpcStats } from './filters/http/grpc-stats.ts'
+import { grpcWeb } from './filters/http/grpc-web.ts'
 import { headerMutation } from './filters/http/header-mutation.ts'
 import { healthCheck } from './filters/http/health-check.ts'
 import { localRateLimit } from './filters/http/local-rate-limit.ts'
@@ -16,6 +19,9 @@ export const httpFilters: readonly AnyHttpFilterFactory[] = [
   buffer,
   cors,
   fault,
+  grpcHttp1Bridge,
+  grpcStats,
+  grpcWeb,
   headerMutation,
   healthCheck,
   localRateLimit,

@@ -192,6 +192,10 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
   }
 
   /** Percent of hosts that are healthy, or undefined where there is no such cluster. */
+  scopeOf(name: string): StatsScope | undefined {
+    return this.#clusters.get(name)?.stats
+  }
+
   healthyPercentage(name: string): number | undefined {
     return this.#clusters.get(name)?.healthyPercentage
   }

@@ -13,6 +13,9 @@
  *            └── bufferRequest(max) ──▶ BUFFERING ── body complete: onRequestBuffered, continue
  *                                           └────── more than max: onBodyTooLarge
  *
+ * A filter that answers `HoldHead` holds the head alone: it goes on seeing the body, which waits behind the head as far as
+ * the filter passes it. That is for filters that make the head of what they read in the body or the trailers.
+ *
  * The manager knows nothing of connections: a subclass says where requests and responses leave the chain, so the same
  * iteration serves streams of any protocol.
  */
@@ -41,36 +44,67 @@ interface Held {
   readonly endStream: boolean
 }
 
-/** One direction's state while something waits. Made only when a filter stops. */
-class Direction {
-  /** Filter that stopped, or -1 while flowing. */
-  heldAt = -1
-  /** Whether the head still waits behind `heldAt`. */
+/** A filter that holds one direction, and what waits there. Made only when a filter stops. */
+class Hold {
+  readonly at: number
+  /** The head waits here as well; otherwise it has gone on. */
   headWaits = false
   headEndsStream = false
-  queue: Held[] = []
-  queuedBytes = 0
+  /** `HoldHead`: the filter is shown the body while the head waits. */
+  readonly seesBody: boolean
   /** Body limit of a filter that asked for the whole body, or -1. */
+  bufferLimit: number
+  readonly queue: Held[] = []
+  bytes = 0
+
+  constructor(at: number, seesBody: boolean, bufferLimit: number) {
+    this.at = at
+    this.seesBody = seesBody
+    this.bufferLimit = bufferLimit
+  }
+}
+
+/** One direction's state once a filter has stopped it or changed its body. */
+class Direction {
+  /** Nearly always at most one; the last made is the one nearest to the source. */
+  readonly holds: Hold[] = []
+  queuedBytes = 0
+  /** Asked for by `bufferRequest` and the like, taken by the hold that follows. */
   bufferLimit = -1
-  complete = false
   pausedReading = false
+  /** The answer has been decided: what still comes is forgotten. */
+  dropped = false
+
+  holdAt(filter: number): Hold | undefined {
+    for (const hold of this.holds) if (hold.at === filter) return hold
+    return undefined
+  }
+
+  hold(filter: number, seesBody: boolean): Hold {
+    const hold = new Hold(filter, seesBody, this.bufferLimit)
+    this.bufferLimit = -1
+    this.holds.push(hold)
+    return hold
+  }
 }
 
 export abstract class FilterManager {
-  readonly #chain: FilterChain
   readonly #filters: HttpFilter[]
   #request: Direction | undefined = undefined
   #response: Direction | undefined = undefined
-  /** Index of the filter a callback is running in, for `bufferRequest` and the like. */
-  #current = 0
+  /** Index of the filter a callback is running in, for `bufferRequest` and the like; -1 outside of callbacks. */
+  #current = -1
   #requestComplete = false
   #responseComplete = false
   #addedRequestTrailers: HeaderMap | undefined = undefined
   #addedResponseTrailers: HeaderMap | undefined = undefined
+  /** What the filter being called has put in place of its chunk. */
+  #replacement: Buffer | undefined = undefined
+  /** The body that the filter being called gives to a message that had none. */
+  #appended: Buffer | undefined = undefined
   #destroyed = false
 
   constructor(chain: FilterChain) {
-    this.#chain = chain
     const { instances, length } = chain
     const filters: HttpFilter[] = new Array(length)
     for (let i = 0; i < length; i++) filters[i] = instances[i]!()
@@ -81,7 +115,7 @@ export abstract class FilterManager {
 
   protected abstract readonly stream: HttpStream
   /** Bytes held in one direction above which reading its source is paused. */
-  protected abstract readonly bufferLimitBytes: number
+  abstract readonly bufferLimitBytes: number
   /** Per filter, whether this stream's route switches it off; undefined where none is (nearly always). */
   protected abstract readonly disabledFilters: readonly boolean[] | undefined
   protected abstract headersOut(headers: ResponseHeaders, endStream: boolean): void
@@ -95,16 +129,6 @@ export abstract class FilterManager {
   protected abstract get currentRequestHeaders(): RequestHeaders
   protected abstract get currentResponseHeaders(): ResponseHeaders
 
-  /** True while a filter holds the request. */
-  get requestHeld(): boolean {
-    return this.#request !== undefined && this.#request.heldAt >= 0
-  }
-
-  /** The filter that is held at or being run, for messages. */
-  get currentFilterName(): string {
-    return this.#chain.names[this.#current] ?? ''
-  }
-
   // Request direction.
 
   /** The request is whole before any filter has seen it: what is answered already then is answered in full. */
@@ -114,50 +138,27 @@ export abstract class FilterManager {
 
   protected decodeHeaders(headers: RequestHeaders, endStream: boolean): void {
     this.#requestComplete = endStream
+    const outer = this.#current
     this.#runRequestHeaders(0, headers, endStream)
+    this.#current = outer
   }
 
   protected decodeData(data: BodyChunk, endStream: boolean): void {
     if (endStream) this.#requestComplete = true
-    const direction = this.#request
-    if (direction !== undefined && direction.heldAt >= 0) {
-      this.#holdRequest(direction, direction.heldAt, data, undefined, endStream)
-      return
-    }
+    const outer = this.#current
     this.#runRequestData(0, data, endStream)
+    this.#current = outer
   }
 
   protected decodeTrailers(trailers: HeaderMap): void {
     this.#requestComplete = true
-    const direction = this.#request
-    if (direction !== undefined && direction.heldAt >= 0) {
-      this.#holdRequest(direction, direction.heldAt, undefined, trailers, true)
-      return
-    }
+    const outer = this.#current
     this.#runRequestTrailers(0, trailers)
+    this.#current = outer
   }
 
   continueRequest(): void {
-    const direction = this.#request
-    if (this.#destroyed || direction === undefined || direction.heldAt < 0) return
-    const at = direction.heldAt
-    direction.heldAt = -1
-    direction.bufferLimit = -1
-    if (direction.headWaits) {
-      direction.headWaits = false
-      this.#runRequestHeaders(at + 1, this.currentRequestHeaders, direction.headEndsStream)
-    }
-    while (direction.queue.length > 0 && direction.heldAt < 0 && !this.#destroyed) {
-      const item = direction.queue.shift()!
-      if (item.data !== undefined) {
-        direction.queuedBytes -= item.data.length
-        this.#runRequestData(item.from, item.data, item.endStream)
-      } else this.#runRequestTrailers(item.from, item.trailers!)
-    }
-    if (direction.pausedReading && direction.queuedBytes <= this.bufferLimitBytes / 2) {
-      direction.pausedReading = false
-      this.holdRequestSource(false)
-    }
+    this.#continue(this.#request)
   }
 
   bufferRequest(maxBytes: number): typeof FilterStatus.Stop {
@@ -167,7 +168,25 @@ export abstract class FilterManager {
   }
 
   injectRequestData(data: Buffer): void {
-    this.#runRequestData(this.#current + 1, Buffer.from(data), false)
+    this.#inject(this.#request, data)
+  }
+
+  appendRequestData(data: Buffer): void {
+    this.#appended = data
+  }
+
+  replaceData(data: Buffer): void {
+    this.#replacement = data
+  }
+
+  requestTooLarge(): typeof FilterStatus.Stop {
+    this.onRequestTooLarge()
+    return FilterStatus.Stop
+  }
+
+  responseTooLarge(): typeof FilterStatus.Stop {
+    this.onResponseTooLarge()
+    return FilterStatus.Stop
   }
 
   addRequestTrailers(): HeaderMap {
@@ -177,41 +196,54 @@ export abstract class FilterManager {
 
   #runRequestHeaders(from: number, headers: RequestHeaders, endStream: boolean): void {
     const filters = this.#filters
+    let ends = endStream
+    let appended: Buffer | undefined
+    let appendedAt = -1
     for (let i = from; i < filters.length; i++) {
       const filter = filters[i]!
       if (filter.onRequestHeaders === undefined || this.disabledFilters?.[i] === true) continue
       this.#current = i
-      const status = filter.onRequestHeaders(this.stream, headers, endStream)
+      const status = filter.onRequestHeaders(this.stream, headers, ends)
       if (this.#destroyed) return
+      if (this.#appended !== undefined) {
+        appended = this.#appended
+        appendedAt = i
+        this.#appended = undefined
+        ends = false
+      }
       if (status === FilterStatus.Continue) continue
       // The terminal filter always stops: requests end there.
-      if (i === filters.length - 1) return
-      this.#request ??= new Direction()
-      const direction = this.#request
-      direction.heldAt = i
-      direction.headWaits = true
-      direction.headEndsStream = endStream
-      if (endStream && direction.bufferLimit >= 0) {
-        filter.onRequestBuffered?.(this.stream, 0)
-        this.continueRequest()
-      }
-      return
+      if (i < filters.length - 1) this.#holdHead((this.#request ??= new Direction()), i, status, ends)
+      break
     }
+    if (appended !== undefined && !this.#destroyed) this.#runAppended(this.#request, appendedAt, appended)
   }
 
-  #runRequestData(from: number, data: BodyChunk, endStream: boolean): void {
+  #runRequestData(from: number, chunk: BodyChunk, endStream: boolean): void {
     const filters = this.#filters
+    let data = chunk
     for (let i = from; i < filters.length; i++) {
+      const direction = this.#request
+      const hold = direction === undefined ? undefined : direction.holdAt(i)
+      if (hold !== undefined && !hold.seesBody) {
+        this.#wait(direction!, hold, { from: i, data: Buffer.from(data), trailers: undefined, endStream })
+        return
+      }
       const filter = filters[i]!
-      if (filter.onRequestData === undefined || this.disabledFilters?.[i] === true) continue
-      this.#current = i
-      const status = filter.onRequestData(this.stream, data, endStream && this.#addedRequestTrailers === undefined)
-      if (this.#destroyed) return
-      if (status === FilterStatus.Continue) continue
+      let status: FilterStatus = FilterStatus.Continue
+      if (filter.onRequestData !== undefined && this.disabledFilters?.[i] !== true) {
+        this.#current = i
+        status = filter.onRequestData(this.stream, data, endStream && this.#addedRequestTrailers === undefined)
+        if (this.#destroyed) return
+        if (this.#replacement !== undefined) {
+          data = this.#replacement
+          this.#replacement = undefined
+          if (data.length === 0 && !endStream) return
+        }
+      }
+      if (status === FilterStatus.Continue && (hold === undefined || direction!.holdAt(i) !== hold)) continue
       if (i === filters.length - 1) break
-      this.#request ??= new Direction()
-      this.#request.heldAt = i
-      this.#holdRequest(this.#request, i + 1, data, undefined, endStream, true)
+      this.#stopAt((this.#request ??= new Direction()), i, i + 1, data, endStream)
       return
     }
     if (endStream && this.#addedRequestTrailers !== undefined) {
@@ -224,46 +256,23 @@ export abstract class FilterManager {
   #runRequestTrailers(from: number, trailers: HeaderMap): void {
     const filters = this.#filters
     for (let i = from; i < filters.length; i++) {
-      const filter = filters[i]!
-      if (filter.onRequestTrailers === undefined || this.disabledFilters?.[i] === true) continue
-      this.#current = i
-      const status = filter.onRequestTrailers(this.stream, trailers)
-      if (this.#destroyed) return
-      if (status === FilterStatus.Continue || i === filters.length - 1) continue
-      this.#request ??= new Direction()
-      this.#request.heldAt = i
-      this.#request.queue.unshift({ from: i + 1, data: undefined, trailers, endStream: true })
-      return
-    }
-  }
-
-  #holdRequest(
-    direction: Direction,
-    from: number,
-    data: BodyChunk | undefined,
-    trailers: HeaderMap | undefined,
-    endStream: boolean,
-    first = false,
-  ): void {
-    const filter = this.#filters[direction.heldAt]!
-    if (data !== undefined) {
-      direction.queuedBytes += data.length
-      if (direction.bufferLimit >= 0 && direction.queuedBytes > direction.bufferLimit) {
-        this.onRequestTooLarge()
+      const direction = this.#request
+      const hold = direction === undefined ? undefined : direction.holdAt(i)
+      if (hold !== undefined && !hold.seesBody) {
+        this.#wait(direction!, hold, { from: i, data: undefined, trailers, endStream: true })
         return
       }
-      const held = { from, data: Buffer.from(data), trailers: undefined, endStream }
-      // A chunk that was stopped half way goes before those that have not begun.
-      if (first) direction.queue.unshift(held)
-      else direction.queue.push(held)
-    } else direction.queue.push({ from, data: undefined, trailers, endStream })
-    if (direction.bufferLimit >= 0) {
-      if (!endStream) return
-      filter.onRequestBuffered?.(this.stream, direction.queuedBytes)
-      this.continueRequest()
-    } else if (!direction.pausedReading && direction.queuedBytes > this.bufferLimitBytes) {
-      direction.pausedReading = true
-      this.holdRequestSource(true)
+      const filter = filters[i]!
+      let status: FilterStatus = FilterStatus.Continue
+      if (filter.onRequestTrailers !== undefined && this.disabledFilters?.[i] !== true) {
+        this.#current = i
+        status = filter.onRequestTrailers(this.stream, trailers)
+        if (this.#destroyed) return
+      }
+      if (i === filters.length - 1) continue
+      if (status === FilterStatus.Continue && (hold === undefined || direction!.holdAt(i) !== hold)) continue
+      this.#stopTrailers((this.#request ??= new Direction()), i, i + 1, trailers)
+      return
     }
   }
 
@@ -271,6 +280,7 @@ export abstract class FilterManager {
   // passes all the others on its way back, as in Envoy.
 
   protected encodeInformational(headers: ResponseHeaders): void {
+    const outer = this.#current
     for (let i = this.#filters.length - 1; i >= 0; i--) {
       const filter = this.#filters[i]!
       if (filter.onInformational === undefined || this.disabledFilters?.[i] === true) continue
@@ -278,55 +288,36 @@ export abstract class FilterManager {
       filter.onInformational(this.stream, headers)
       if (this.#destroyed) return
     }
+    this.#current = outer
     this.informationalOut(headers)
   }
 
   protected encodeHeaders(headers: ResponseHeaders, endStream: boolean): void {
     this.#responseComplete = endStream
+    // A local reply takes the place of a response that a filter still holds.
+    if (this.#response !== undefined) this.#dropHeld(this.#response)
+    this.#response = undefined
+    const outer = this.#current
     this.#runResponseHeaders(this.#filters.length - 1, headers, endStream)
+    this.#current = outer
   }
 
   protected encodeData(data: BodyChunk, endStream: boolean): void {
     if (endStream) this.#responseComplete = true
-    const direction = this.#response
-    if (direction !== undefined && direction.heldAt >= 0) {
-      this.#holdResponse(direction, direction.heldAt, data, undefined, endStream)
-      return
-    }
+    const outer = this.#current
     this.#runResponseData(this.#filters.length - 1, data, endStream)
+    this.#current = outer
   }
 
   protected encodeTrailers(trailers: HeaderMap): void {
     this.#responseComplete = true
-    const direction = this.#response
-    if (direction !== undefined && direction.heldAt >= 0) {
-      this.#holdResponse(direction, direction.heldAt, undefined, trailers, true)
-      return
-    }
+    const outer = this.#current
     this.#runResponseTrailers(this.#filters.length - 1, trailers)
+    this.#current = outer
   }
 
   continueResponse(): void {
-    const direction = this.#response
-    if (this.#destroyed || direction === undefined || direction.heldAt < 0) return
-    const at = direction.heldAt
-    direction.heldAt = -1
-    direction.bufferLimit = -1
-    if (direction.headWaits) {
-      direction.headWaits = false
-      this.#runResponseHeaders(at - 1, this.currentResponseHeaders, direction.headEndsStream)
-    }
-    while (direction.queue.length > 0 && direction.heldAt < 0 && !this.#destroyed) {
-      const item = direction.queue.shift()!
-      if (item.data !== undefined) {
-        direction.queuedBytes -= item.data.length
-        this.#runResponseData(item.from, item.data, item.endStream)
-      } else this.#runResponseTrailers(item.from, item.trailers!)
-    }
-    if (direction.pausedReading && direction.queuedBytes <= this.bufferLimitBytes / 2) {
-      direction.pausedReading = false
-      this.holdResponseSource(false)
-    }
+    this.#continue(this.#response)
   }
 
   bufferResponse(maxBytes: number): typeof FilterStatus.Stop {
@@ -336,7 +327,12 @@ export abstract class FilterManager {
   }
 
   injectResponseData(data: Buffer): void {
-    this.#runResponseData(this.#current - 1, Buffer.from(data), false)
+    this.#response ??= new Direction()
+    this.#inject(this.#response, data)
+  }
+
+  appendResponseData(data: Buffer): void {
+    this.#appended = data
   }
 
   addResponseTrailers(): HeaderMap {
@@ -346,39 +342,57 @@ export abstract class FilterManager {
 
   #runResponseHeaders(from: number, headers: ResponseHeaders, endStream: boolean): void {
     const filters = this.#filters
+    let ends = endStream
+    let appended: Buffer | undefined
+    let appendedAt = -1
+    let held = false
     for (let i = from; i >= 0; i--) {
       const filter = filters[i]!
       if (filter.onResponseHeaders === undefined || this.disabledFilters?.[i] === true) continue
       this.#current = i
-      const status = filter.onResponseHeaders(this.stream, headers, endStream)
+      const status = filter.onResponseHeaders(this.stream, headers, ends)
       if (this.#destroyed) return
-      if (status === FilterStatus.Continue) continue
-      this.#response ??= new Direction()
-      const direction = this.#response
-      direction.heldAt = i
-      direction.headWaits = true
-      direction.headEndsStream = endStream
-      if (endStream && direction.bufferLimit >= 0) {
-        filter.onResponseBuffered?.(this.stream, 0)
-        this.continueResponse()
+      if (this.#appended !== undefined) {
+        appended = this.#appended
+        appendedAt = i
+        this.#appended = undefined
+        ends = false
       }
-      return
+      if (status === FilterStatus.Continue) continue
+      held = true
+      this.#holdHead((this.#response ??= new Direction()), i, status, ends)
+      break
     }
-    this.headersOut(headers, endStream)
+    if (!held) this.headersOut(headers, ends)
+    if (appended !== undefined && !this.#destroyed) {
+      this.#runAppended((this.#response ??= new Direction()), appendedAt, appended)
+    }
   }
 
-  #runResponseData(from: number, data: BodyChunk, endStream: boolean): void {
+  #runResponseData(from: number, chunk: BodyChunk, endStream: boolean): void {
     const filters = this.#filters
+    let data = chunk
     for (let i = from; i >= 0; i--) {
+      const direction = this.#response
+      const hold = direction === undefined ? undefined : direction.holdAt(i)
+      if (hold !== undefined && !hold.seesBody) {
+        this.#wait(direction!, hold, { from: i, data: Buffer.from(data), trailers: undefined, endStream })
+        return
+      }
       const filter = filters[i]!
-      if (filter.onResponseData === undefined || this.disabledFilters?.[i] === true) continue
-      this.#current = i
-      const status = filter.onResponseData(this.stream, data, endStream && this.#addedResponseTrailers === undefined)
-      if (this.#destroyed) return
-      if (status === FilterStatus.Continue) continue
-      this.#response ??= new Direction()
-      this.#response.heldAt = i
-      this.#holdResponse(this.#response, i - 1, data, undefined, endStream, true)
+      let status: FilterStatus = FilterStatus.Continue
+      if (filter.onResponseData !== undefined && this.disabledFilters?.[i] !== true) {
+        this.#current = i
+        status = filter.onResponseData(this.stream, data, endStream && this.#addedResponseTrailers === undefined)
+        if (this.#destroyed) return
+        if (this.#replacement !== undefined) {
+          data = this.#replacement
+          this.#replacement = undefined
+          if (data.length === 0 && !endStream) return
+        }
+      }
+      if (status === FilterStatus.Continue && (hold === undefined || direction!.holdAt(i) !== hold)) continue
+      this.#stopAt((this.#response ??= new Direction()), i, i - 1, data, endStream)
       return
     }
     const trailers = endStream ? this.#addedResponseTrailers : undefined
@@ -392,48 +406,159 @@ export abstract class FilterManager {
   #runResponseTrailers(from: number, trailers: HeaderMap): void {
     const filters = this.#filters
     for (let i = from; i >= 0; i--) {
+      const direction = this.#response
+      const hold = direction === undefined ? undefined : direction.holdAt(i)
+      if (hold !== undefined && !hold.seesBody) {
+        this.#wait(direction!, hold, { from: i, data: undefined, trailers, endStream: true })
+        return
+      }
       const filter = filters[i]!
-      if (filter.onResponseTrailers === undefined || this.disabledFilters?.[i] === true) continue
-      this.#current = i
-      const status = filter.onResponseTrailers(this.stream, trailers)
-      if (this.#destroyed) return
-      if (status === FilterStatus.Continue) continue
-      this.#response ??= new Direction()
-      this.#response.heldAt = i
-      this.#response.queue.unshift({ from: i - 1, data: undefined, trailers, endStream: true })
+      let status: FilterStatus = FilterStatus.Continue
+      if (filter.onResponseTrailers !== undefined && this.disabledFilters?.[i] !== true) {
+        this.#current = i
+        status = filter.onResponseTrailers(this.stream, trailers)
+        if (this.#destroyed) return
+      }
+      if (status === FilterStatus.Continue && (hold === undefined || direction!.holdAt(i) !== hold)) continue
+      this.#stopTrailers((this.#response ??= new Direction()), i, i - 1, trailers)
       return
     }
     this.trailersOut(trailers)
   }
 
-  #holdResponse(
-    direction: Direction,
-    from: number,
-    data: BodyChunk | undefined,
-    trailers: HeaderMap | undefined,
-    endStream: boolean,
-    first = false,
-  ): void {
-    const filter = this.#filters[direction.heldAt]!
-    if (data !== undefined) {
-      direction.queuedBytes += data.length
-      if (direction.bufferLimit >= 0 && direction.queuedBytes > direction.bufferLimit) {
-        this.onResponseTooLarge()
+  // What waits, in either direction.
+
+  #holdHead(direction: Direction, at: number, status: FilterStatus, endStream: boolean): void {
+    const hold = direction.hold(at, status === FilterStatus.HoldHead)
+    hold.headWaits = true
+    hold.headEndsStream = endStream
+    if (!endStream || hold.bufferLimit < 0) return
+    this.#tellBuffered(direction, hold)
+    this.#release(direction, hold)
+  }
+
+  /** A filter answered `Stop` to a chunk, or let one pass while it holds the head. */
+  #stopAt(direction: Direction, at: number, from: number, data: BodyChunk, endStream: boolean): void {
+    const hold = direction.holdAt(at) ?? direction.hold(at, false)
+    this.#wait(direction, hold, { from, data: Buffer.from(data), trailers: undefined, endStream })
+  }
+
+  #stopTrailers(direction: Direction, at: number, from: number, trailers: HeaderMap): void {
+    const hold = direction.holdAt(at) ?? direction.hold(at, false)
+    hold.queue.push({ from, data: undefined, trailers, endStream: true })
+  }
+
+  #wait(direction: Direction, hold: Hold, item: Held): void {
+    if (direction.dropped) return
+    if (item.data !== undefined) {
+      direction.queuedBytes += item.data.length
+      hold.bytes += item.data.length
+      // Whoever looks at the body while the head waits has no other bound: pausing the source would wait for ever.
+      const limit = hold.bufferLimit < 0 && hold.seesBody ? this.bufferLimitBytes : hold.bufferLimit
+      if (limit >= 0 && hold.bytes > limit) {
+        if (direction === this.#request) this.onRequestTooLarge()
+        else this.onResponseTooLarge()
         return
       }
-      const held = { from, data: Buffer.from(data), trailers: undefined, endStream }
-      // A chunk that was stopped half way goes before those that have not begun.
-      if (first) direction.queue.unshift(held)
-      else direction.queue.push(held)
-    } else direction.queue.push({ from, data: undefined, trailers, endStream })
-    if (direction.bufferLimit >= 0) {
-      if (!endStream) return
-      filter.onResponseBuffered?.(this.stream, direction.queuedBytes)
-      this.continueResponse()
-    } else if (!direction.pausedReading && direction.queuedBytes > this.bufferLimitBytes) {
-      direction.pausedReading = true
-      this.holdResponseSource(true)
     }
+    hold.queue.push(item)
+    if (hold.bufferLimit >= 0) {
+      if (!item.endStream) return
+      this.#tellBuffered(direction, hold)
+      this.#release(direction, hold)
+    } else if (!hold.seesBody && !direction.pausedReading && direction.queuedBytes > this.bufferLimitBytes) {
+      direction.pausedReading = true
+      this.#holdSource(direction, true)
+    }
+  }
+
+  #tellBuffered(direction: Direction, hold: Hold): void {
+    const filter = this.#filters[hold.at]!
+    this.#current = hold.at
+    if (direction === this.#request) filter.onRequestBuffered?.(this.stream, hold.bytes)
+    else filter.onResponseBuffered?.(this.stream, hold.bytes)
+  }
+
+  /** The filter that is running goes on; from outside of a callback, whichever has stopped last. */
+  #continue(direction: Direction | undefined): void {
+    if (this.#destroyed || direction === undefined) return
+    const hold = direction.holdAt(this.#current) ?? direction.holds.at(-1)
+    if (hold === undefined) return
+    const outer = this.#current
+    const replacement = this.#replacement
+    this.#replacement = undefined
+    this.#release(direction, hold)
+    this.#replacement = replacement
+    this.#current = outer
+  }
+
+  #release(direction: Direction, hold: Hold): void {
+    const index = direction.holds.indexOf(hold)
+    if (this.#destroyed || index < 0) return
+    direction.holds.splice(index, 1)
+    const isRequest = direction === this.#request
+    if (hold.headWaits) {
+      if (isRequest) this.#runRequestHeaders(hold.at + 1, this.currentRequestHeaders, hold.headEndsStream)
+      else this.#runResponseHeaders(hold.at - 1, this.currentResponseHeaders, hold.headEndsStream)
+    }
+    const { queue } = hold
+    for (let i = 0; i < queue.length && !this.#destroyed && !direction.dropped; i++) {
+      // The same filter stopped again, at one of these: the rest waits behind it.
+      const again = direction.holdAt(hold.at)
+      if (again !== undefined) {
+        for (const item of queue.slice(i)) {
+          again.bytes += item.data?.length ?? 0
+          again.queue.push(item)
+        }
+        return
+      }
+      this.#run(direction, queue[i]!)
+    }
+    if (direction.pausedReading && direction.queuedBytes <= this.bufferLimitBytes / 2 && !this.#destroyed) {
+      direction.pausedReading = false
+      this.#holdSource(direction, false)
+    }
+  }
+
+  #run(direction: Direction, { from, data, trailers, endStream }: Held): void {
+    const isRequest = direction === this.#request
+    if (data !== undefined) {
+      direction.queuedBytes -= data.length
+      if (isRequest) this.#runRequestData(from, data, endStream)
+      else this.#runResponseData(from, data, endStream)
+    } else if (isRequest) this.#runRequestTrailers(from, trailers!)
+    else this.#runResponseTrailers(from, trailers!)
+  }
+
+  /** A chunk of the filter's own, from where it stands. */
+  #inject(direction: Direction | undefined, data: Buffer): void {
+    const at = this.#current
+    const isRequest = direction === undefined || direction === this.#request
+    const next = isRequest ? at + 1 : at - 1
+    const hold = direction?.holdAt(at)
+    const replacement = this.#replacement
+    this.#replacement = undefined
+    if (hold !== undefined) {
+      this.#wait(direction!, hold, { from: next, data: Buffer.from(data), trailers: undefined, endStream: false })
+    } else if (isRequest) this.#runRequestData(next, Buffer.from(data), false)
+    else this.#runResponseData(next, Buffer.from(data), false)
+    this.#replacement = replacement
+    this.#current = at
+  }
+
+  /** The body that filter `at` gave to a message without one. */
+  #runAppended(direction: Direction | undefined, at: number, data: Buffer): void {
+    const isRequest = direction === undefined || direction === this.#request
+    const hold = direction?.holdAt(at)
+    const from = isRequest ? at + 1 : at - 1
+    if (hold !== undefined) this.#wait(direction!, hold, { from, data, trailers: undefined, endStream: true })
+    else if (isRequest) this.#runRequestData(from, data, true)
+    else this.#runResponseData(from, data, true)
+  }
+
+  #holdSource(direction: Direction, hold: boolean): void {
+    if (direction === this.#request) this.holdRequestSource(hold)
+    else this.holdResponseSource(hold)
   }
 
   /** Tells the terminal filter that the downstream is slow, or no longer is. */
@@ -443,14 +568,16 @@ export abstract class FilterManager {
 
   /** Forgets what is held of the request: the answer has been decided without it. */
   protected dropRequest(): void {
-    const direction = this.#request
-    if (direction === undefined) return
-    direction.queue = []
+    if (this.#request !== undefined) this.#dropHeld(this.#request)
+  }
+
+  #dropHeld(direction: Direction): void {
+    direction.dropped = true
     direction.queuedBytes = 0
-    direction.bufferLimit = -1
+    for (const hold of direction.holds) hold.queue.length = 0
     if (!direction.pausedReading) return
     direction.pausedReading = false
-    this.holdRequestSource(false)
+    this.#holdSource(direction, false)
   }
 
   protected get requestComplete(): boolean {

@@ -15,13 +15,21 @@ import type { Timers } from '../base/timer-wheel.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk, StreamFailure } from '../codec/stream.ts'
 import type { StreamFailures } from '../failure-origin/contract.ts'
-import type { StatsScope } from '../observability/stats.ts'
+import type { Counter, StatsScope } from '../observability/stats.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
 import type { MatchedRoute } from './route.ts'
 import type { Runtime } from './runtime.ts'
 import type { UpstreamSpans } from './upstream-spans.ts'
 
-export const FilterStatus = { Continue: 0, Stop: 1 } as const
+export const FilterStatus = {
+  Continue: 0,
+  Stop: 1,
+  /**
+   * For heads only: the head waits here, but data and trailers still come to this filter. What it lets pass waits with the
+   * head (at most the stream's buffer limit, beyond which it is 413 or 500, as in Envoy) until it continues.
+   */
+  HoldHead: 2,
+} as const
 export type FilterStatus = (typeof FilterStatus)[keyof typeof FilterStatus]
 
 /** Implement only the callbacks that do something: a chain calls no others. */
@@ -89,11 +97,15 @@ export interface FilterContext {
   readonly rootStats: StatsScope
   /** Clusters, for filters that look at them (health_check's minimum healthy percentages). */
   readonly clusters: ClusterView
+  /** Tells that a bound on stats whose names come from traffic was reached; `limit` names it in the metric. */
+  statsOverflow(limit: string): Counter
 }
 
 export interface ClusterView {
   /** Percentage (0 to 100) of healthy hosts of a cluster, or undefined where there is no such cluster. */
   healthyPercentage(cluster: string): number | undefined
+  /** Where stats of a cluster stand (`cluster.<name>`), or undefined where there is no such cluster. */
+  scopeOf(cluster: string): StatsScope | undefined
 }
 
 /** One request and its response, as filters see it. */
@@ -123,9 +135,19 @@ export interface HttpStream {
   /** Holds the request until its whole body is here: at most `maxBytes`, beyond which the answer is 413. */
   bufferRequest(maxBytes: number): typeof FilterStatus.Stop
   bufferResponse(maxBytes: number): typeof FilterStatus.Stop
+  /** `per_connection_buffer_limit_bytes` of the listener: the most that a filter should keep of a body. */
+  readonly bufferLimitBytes: number
+  /** More of the body came than can be kept: 413, or 500 for a response (which is cut where it has begun). */
+  requestTooLarge(): typeof FilterStatus.Stop
+  responseTooLarge(): typeof FilterStatus.Stop
   /** Puts bytes into the body at this point, for filters that transform. Copied. */
   injectRequestData(data: Buffer): void
   injectResponseData(data: Buffer): void
+  /** In a data callback: what goes on in place of the chunk; nothing does yet where it is empty. Handed over, not copied. */
+  replaceData(data: Buffer): void
+  /** In a head callback with `endStream`: the message gets this body. Handed over, not copied. */
+  appendRequestData(data: Buffer): void
+  appendResponseData(data: Buffer): void
   addRequestTrailers(): HeaderMap
   addResponseTrailers(): HeaderMap
 

@@ -9,6 +9,7 @@
  * peer is gone. There stats, span, failure record and access log read what the stream has noted.
  */
 import { Timer } from '../base/timer-wheel.ts'
+import { hasGrpcContentType } from '../codec/grpc/headers.ts'
 import { type HeaderMap, type RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk, RequestDecoder, ResponseEncoder, StreamFailure } from '../codec/stream.ts'
 import type { StreamFailures } from '../failure-origin/contract.ts'
@@ -19,7 +20,7 @@ import type { UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import { type DownstreamConnectionInfo, type Protocol, StreamInfo } from '../observability/stream-info.ts'
 import type { ConnectionManager } from './connection-manager.ts'
-import { isGrpcRequest, makeLocalReply } from './local-reply.ts'
+import { makeLocalReply } from './local-reply.ts'
 import { normalizeRequestPath } from './path-normalization.ts'
 import { isUpgradeRequest, mutateRequestHeaders } from './request-headers.ts'
 import { httpDate, mutateResponseHeaders } from './response-headers.ts'
@@ -235,7 +236,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     this.#headers = headers
     this.info.remote = previous.remote
     this.info.requestId = previous.requestId
-    this.#grpc = isGrpcRequest(headers)
+    this.#grpc = hasGrpcContentType(headers)
     this.info.lastRequestByteMs = previous.lastRequestByteMs
     this.#enterChain(headers, body.length === 0 && trailers === undefined)
     for (let i = 0; i < body.length; i++) this.onRequestData(body[i]!, trailers === undefined && i === body.length - 1)
@@ -379,11 +380,12 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     if (reply.close === true) this.#connection.beginClosing()
     // Envoy takes a 400 of its own for a sign that the two sides read the bytes differently.
     if (reply.status === 400 && !this.#connection.multiplexed) this.#connection.beginClosing()
-    const { localReplyRewriter } = this.#manager.config
+    const rewriter = this.#manager.config.localReplyRewriter
     const route = this.#chainEntered ? this.#route : undefined
     const applies = route !== undefined && (route.forwards || reply.routeHeaders === true)
-    const finalize = (headers: ResponseHeaders) => route!.finalizeResponseHeaders(headers, this.#headers!, info)
-    const finished = makeLocalReply(reply, this.#headers, info, localReplyRewriter, applies ? finalize : undefined)
+    const finalize = (head: ResponseHeaders) => route!.finalizeResponseHeaders(head, this.#headers!, info)
+    const grpc = this.#chainEntered ? this.#grpc : hasGrpcContentType(this.#headers)
+    const finished = makeLocalReply(reply, this.#headers, info, rewriter, grpc, applies ? finalize : undefined)
     const body = this.#localReplyBody(finished.headers, finished.body)
     this.#responseHeaders = finished.headers
     if (!this.#chainEntered) {
@@ -468,7 +470,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
   protected get stream(): HttpStream {
     return this
   }
-  protected get bufferLimitBytes(): number {
+  get bufferLimitBytes(): number {
     return this.#manager.config.bufferLimitBytes
   }
   protected get disabledFilters(): readonly boolean[] | undefined {

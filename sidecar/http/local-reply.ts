@@ -4,6 +4,8 @@
  * A gRPC caller gets HTTP 200 with the status in the headers (a trailers-only response); everybody else a plain text.
  * `local_reply_config` may change status, body and headers before that (Envoy: `LocalReply::rewrite`).
  */
+import { grpcStatusOfHttp } from '../base/grpc-status.ts'
+import { encodeGrpcMessage } from '../codec/grpc/headers.ts'
 import { type RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { LocalReply } from '../filter-chain/http-filter.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
@@ -28,47 +30,16 @@ export interface FinishedReply {
   readonly body: string
 }
 
-export function isGrpcRequest(headers: RequestHeaders | undefined): boolean {
-  const type = headers?.get('content-type')
-  if (type === undefined || !type.startsWith('application/grpc')) return false
-  return type.length === 16 || type[16] === '+' || type[16] === ';'
-}
-
-/** gRPC status for an HTTP status, as Envoy maps it (`Grpc::Utility::httpToGrpcStatus`). */
-export function grpcStatusOfHttp(status: number): number {
-  switch (status) {
-    case 400:
-      return 13
-    case 401:
-      return 16
-    case 403:
-      return 7
-    case 404:
-      return 12
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-      return 14
-    default:
-      return 2
-  }
-}
-
 /**
- * `grpc-message` is percent-encoded (gRPC over HTTP/2, "Responses"): printable ASCII except `%` stands for itself. `text`
- * has one character a byte.
+ * `isGrpc`: the request was gRPC when it arrived, whatever a filter has made of it since (Envoy).
+ * `finalize` may change the headers before the reply's own are put into them: a route has its say on every answer.
  */
-export function grpcMessage(text: string): string {
-  return text.replace(/[^\x20-\x7e]|%/g, char => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`)
-}
-
-/** `finalize` may change the headers before the reply's own are put into them: a route has its say on every answer. */
 export function makeLocalReply(
   reply: LocalReply,
   request: RequestHeaders | undefined,
   info: StreamInfo,
   rewriter: LocalReplyRewriter | undefined,
+  isGrpc: boolean,
   finalize?: (headers: ResponseHeaders) => void,
 ): FinishedReply {
   const headers = new ResponseHeaders(reply.status)
@@ -79,14 +50,14 @@ export function makeLocalReply(
   rewriter?.rewrite(draft, request, info)
   const { body } = draft
   info.localReplyBody = body
-  if (isGrpcRequest(request)) {
+  if (isGrpc) {
     const status = reply.grpcStatus ?? grpcStatusOfHttp(headers.status)
     headers.status = 200
     headers.set('content-type', 'application/grpc')
     headers.set('grpc-status', String(status))
     // Made JSON ends with a line break, which has no place in a header.
     const message = draft.contentType === 'application/json' ? body.replace(/\n$/, '') : body
-    if (message !== '') headers.set('grpc-message', grpcMessage(message))
+    if (message !== '') headers.set('grpc-message', encodeGrpcMessage(message))
     info.grpcStatus = status
     return { headers, body: '' }
   }

@@ -212,9 +212,9 @@ export function mutateRequestHeaders(
   return { remote, internal, edge, grpc, refuseStatus: 0 }
 }
 
-/** `application/grpc`, alone, with a codec (`+proto`) or with parameters. */
+/** `application/grpc`, alone or with a codec (`+proto`), as `codec/grpc/headers.ts` has it. */
 function isGrpcType(type: string): boolean {
-  return type.startsWith('application/grpc') && (type.length === 16 || type[16] === '+' || type[16] === ';')
+  return type.startsWith('application/grpc') && (type.length === 16 || type[16] === '+')
 }
 
 function isTrailers(token: string): boolean {

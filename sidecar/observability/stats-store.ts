@@ -383,6 +383,12 @@ export function shown<T>(map: ReadonlyMap<string, StatEntry<T>>): StatEntry<T>[]
   return entries
 }
 
+/** Tells that a bound on stats named by traffic was reached; `limit` names the bound. */
+export function overflowCounter(store: Pick<StatsStore, 'labelled'>, limit: string): Counter {
+  const help = 'Stats not made because a bound on their number was reached.'
+  return store.labelled('hopwise_stats_overflow_total', ['limit'], help).counter(limit)
+}
+
 /**
  * Counters whose names come from traffic (gRPC methods, user agents, response codes beyond the known): at most `max` names
  * in this scope, whatever comes after is counted under `overflowName` alone and told in `hopwise_stats_overflow_total`.
@@ -406,13 +412,7 @@ export class TrafficCounters {
     this.#scope = scope
     this.#max = max
     this.#overflowName = overflowName
-    this.#overflowed = store
-      .labelled(
-        'hopwise_stats_overflow_total',
-        ['limit'],
-        'Stats not made because a bound on their number was reached.',
-      )
-      .counter(limit)
+    this.#overflowed = overflowCounter(store, limit)
   }
 
   counter(name: string): Counter {

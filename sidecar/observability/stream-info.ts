@@ -126,6 +126,8 @@ export class StreamInfo {
   connectionTerminationDetails = ''
   /** Filters' notes for access log and each other, by namespace; undefined until the first is written. */
   dynamicMetadata: Map<string, Record<string, unknown>> | undefined = undefined
+  /** Objects of filters for access log and each other, by key; undefined until the first is set. */
+  filterState: Map<string, FilterStateObject> | undefined = undefined
   /** The failure record of this request, if it failed (failure-origin.md); filled by `failure-origin/`. */
   failure: FailureView | undefined = undefined
 
@@ -137,12 +139,27 @@ export class StreamInfo {
     this.remote = downstream.directRemote
   }
 
+  setFilterState(key: string, object: FilterStateObject): void {
+    this.filterState ??= new Map()
+    this.filterState.set(key, object)
+  }
+
   setDynamicMetadata(namespace: string, key: string, value: unknown): void {
     this.dynamicMetadata ??= new Map()
     const entry = this.dynamicMetadata.get(namespace)
     if (entry === undefined) this.dynamicMetadata.set(namespace, { [key]: value })
     else entry[key] = value
   }
+}
+
+/** What a filter leaves for the access log (Envoy: `FilterState::Object`). */
+export interface FilterStateObject {
+  /** As `%FILTER_STATE(key)%` prints it. */
+  toJson(): Readonly<Record<string, unknown>>
+  /** `%FILTER_STATE(key:PLAIN)%`. */
+  toText(): string
+  /** `%FILTER_STATE(key:FIELD:name)%`; undefined where there is no such field. */
+  field(name: string): string | number | undefined
 }
 
 /** What readers of the record (log, span, metric) see of a failure; the whole is in `failure-origin/record.ts`. */

@@ -1,27 +1,7 @@
 /** The deadline that gRPC callers send along (`grpc-timeout`), and what routes make of it. */
+import { grpcTimeoutMs, isGrpcRequest } from '../codec/grpc/headers.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'
 import type { RouteAction } from '../config/schema/generated/types.ts'
-
-/** Milliseconds of one unit. */
-const UNITS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 }
-
-/** `grpc-timeout` in milliseconds, rounded up; undefined where it is missing or malformed. */
-export function grpcTimeoutMs(headers: RequestHeaders): number | undefined {
-  const text = headers.get('grpc-timeout')
-  if (text === undefined) return undefined
-  const parts = /^(\d{1,8})([HMSmun])$/.exec(text)
-  return parts === null ? undefined : Math.ceil(Number(parts[1]) * UNITS[parts[2]!]!)
-}
-
-/** `application/grpc`, alone or with a codec (`application/grpc+proto`). */
-export function isGrpcRequest(headers: RequestHeaders): boolean {
-  const type = headers.get('content-type')
-  if (type === undefined || !type.startsWith(GRPC) || headers.path === '') return false
-  return type.length === GRPC.length || type.charCodeAt(GRPC.length) === PLUS
-}
-
-const GRPC = 'application/grpc'
-const PLUS = 0x2b
 
 export class GrpcDeadlines {
   /** `max_stream_duration.grpc_timeout_header_max` and `…offset`. */

@@ -3,10 +3,10 @@
  * `FilterUtility::finalTimeout`), and what the upstream is told of it. The connection manager has taken these headers off
  * callers who may not steer.
  */
+import { grpcTimeoutText, isGrpcRequest } from '../codec/grpc/headers.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'
 import type { LocalReply } from '../filter-chain/http-filter.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
-import { isGrpcRequest } from './grpc-timeout.ts'
 import { knowsGrpcRetryOn, knowsRetryOn } from './retry-policy.ts'
 import type { RouteEntry } from './route-entry.ts'
 import type { RouterConfig } from './router-settings.ts'
@@ -22,6 +22,14 @@ export interface Timeouts {
   /** Status of the answer when time is up: 504, or 204 where the caller asked for that. */
   status: number
 }
+
+export const NO_TIMEOUTS: Timeouts = Object.freeze({
+  response: 0,
+  perTry: 0,
+  perTryIdle: 0,
+  streamDuration: undefined,
+  status: 504,
+})
 
 const MILLISECONDS = /^\d{1,12}$/
 
@@ -78,7 +86,7 @@ export function announceTimeout(
   if (timeouts.response > 0) expected = Math.max(1, Math.min(expected, timeouts.response - elapsedMs))
   const text = String(Math.round(expected))
   if (insertExpected) headers.set('x-envoy-expected-rq-timeout-ms', text)
-  if (route.limitsGrpcTimeout && isGrpcRequest(headers)) headers.set('grpc-timeout', `${text}m`)
+  if (route.limitsGrpcTimeout && isGrpcRequest(headers)) headers.set('grpc-timeout', grpcTimeoutText(expected))
 }
 
 /** The answer to a request whose `x-envoy-…` headers make no sense (`strict_check_headers`). */

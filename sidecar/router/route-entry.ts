@@ -19,7 +19,7 @@ import type { StreamInfo } from '../observability/stream-info.ts'
 import { bodyOf, type DirectResponse } from './direct-response.ts'
 import type { FilterConfigs } from './filter-configs.ts'
 import { formatView } from './format-view.ts'
-import { type GrpcDeadlines, grpcTimeoutMs, isGrpcRequest } from './grpc-timeout.ts'
+import type { GrpcDeadlines } from './grpc-timeout.ts'
 import type { HashPolicy, SetCookieSink } from './hash-policy.ts'
 import type { HeaderMatcher } from './header-matcher.ts'
 import { allMatch } from './header-matcher.ts'
@@ -343,4 +343,3 @@ export class RouteEntry implements MatchedRoute {
 }
 
 export type { MirrorPolicy, SetCookieSink }
-export { grpcTimeoutMs, isGrpcRequest }

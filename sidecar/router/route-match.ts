@@ -1,8 +1,8 @@
 /** `RouteMatch`, compiled: a path and whatever else a request must be to take the route. */
+import { isGrpcRequest } from '../codec/grpc/headers.ts'
 import type { HeaderMap } from '../codec/header-map.ts'
 import type { RouteMatch, RouteMatch_TlsContextMatchOptions } from '../config/schema/generated/types.ts'
 import type { Runtime, RuntimeFraction } from '../filter-chain/runtime.ts'
-import { isGrpcRequest } from './grpc-timeout.ts'
 import { headerMatchers } from './header-matcher.ts'
 import type { MatchInput } from './match-input.ts'
 import { MetadataMatcher } from './metadata-matcher.ts'

@@ -13,6 +13,7 @@
  */
 import { Timer } from '../base/timer-wheel.ts'
 import type { Cluster, Clusters, LoadBalancerContext, Priority } from '../cluster/cluster.ts'
+import { isGrpcRequest } from '../codec/grpc/headers.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk, StreamFailure } from '../codec/stream.ts'
 import type { AttemptFacts, StreamFailures } from '../failure-origin/contract.ts'
@@ -22,11 +23,10 @@ import { ResponseFlag } from '../observability/response-flags.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
 import type { Host } from '../upstream/host.ts'
 import { factsOf, factsOfNoHost, noteAttempt, noteFailure } from './failure-facts.ts'
-import { isGrpcRequest } from './grpc-timeout.ts'
 import { followsRedirect } from './internal-redirect.ts'
 import { KeptBody } from './kept-body.ts'
 import { type MirrorRequest, startMirrors } from './mirror.ts'
-import { announceTimeout, strictCheck, type Timeouts, timeoutsFor } from './request-steering.ts'
+import { announceTimeout, NO_TIMEOUTS, strictCheck, type Timeouts, timeoutsFor } from './request-steering.ts'
 import { resetDetails, resetReason } from './reset-reasons.ts'
 import type { ChargeTargets } from './response-charges.ts'
 import { RetryState, RetryVerdict } from './retry-state.ts'
@@ -45,14 +45,6 @@ import {
 } from './upstream-replies.ts'
 import { UpstreamRequest } from './upstream-request.ts'
 
-const NO_TIMEOUTS: Timeouts = Object.freeze({
-  response: 0,
-  perTry: 0,
-  perTryIdle: 0,
-  streamDuration: undefined,
-  status: 504,
-})
-
 export class RouterFilter implements HttpFilter, LoadBalancerContext {
   readonly #parts: RouterParts
   readonly #context: FilterContext
@@ -67,6 +59,8 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   #upstream: UpstreamRequest | undefined = undefined
   #attempt = 0
   #requestEnded = false
+  /** Of the body as it goes upstream: filters may have changed what the downstream sent. */
+  #bodyBytes = 0
   /** Body kept for another attempt, while one is possible. */
   #kept: KeptBody | undefined = undefined
   #trailers: HeaderMap | undefined = undefined
@@ -125,6 +119,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
 
   onRequestData(_stream: HttpStream, data: BodyChunk, endStream: boolean): FilterStatus {
     if (this.#done) return FilterStatus.Stop
+    this.#bodyBytes += data.length
     if (this.#retry !== undefined || this.#graceful() || this.#route.internalRedirectPolicy !== undefined)
       this.#keep(data)
     if (endStream) this.#requestEnded = true
@@ -252,11 +247,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     const upstream = new UpstreamRequest(this, host, cluster, this.#context)
     this.#upstream = upstream
     if (this.#downstreamSlow) upstream.pauseResponse()
-    upstream.start(
-      headers,
-      this.#priority,
-      this.#requestEnded && this.#info.bytesReceived === 0 && this.#trailers === undefined,
-    )
+    upstream.start(headers, this.#priority, this.#requestEnded && this.#bodyBytes === 0 && this.#trailers === undefined)
     if (this.#upstream !== upstream || this.#attempt === 1) return
     // What earlier attempts were sent is sent again.
     const body = this.#kept?.chunks ?? []
@@ -514,7 +505,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
 
   /** Whether everything that was sent is still here to be sent again. */
   #canRepeat(): boolean {
-    const received = this.#info.bytesReceived
+    const received = this.#bodyBytes
     return this.#kept === undefined ? received === 0 && this.#requestEnded : this.#kept.has(received)
   }
 

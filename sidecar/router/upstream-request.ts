@@ -154,6 +154,9 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
       for (let i = 0; i < held.length; i++) encoder.encodeData(held[i]!, this.#heldEnd && i === held.length - 1)
     }
     if (this.#heldTrailers !== undefined) encoder.encodeTrailers(this.#heldTrailers)
+    if (this.#headEndsStream || held !== undefined || this.#heldTrailers !== undefined) {
+      info.lastUpstreamTxByteMs = info.firstUpstreamTxByteMs
+    }
     this.#router.onUpstreamReady(this)
   }
 

@@ -19,6 +19,7 @@ import { ConnectionManagerStats } from '../http/stats.ts'
 import { type ObservationPolicy, StreamObserver } from '../http/stream-observation.ts'
 import type { ServedConnection, ServingChain } from '../listener/listener.ts'
 import type { StatsScope } from '../observability/stats.ts'
+import { overflowCounter } from '../observability/stats-store.ts'
 import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
 import { compileRouteConfiguration, type RouteTable } from '../router/route-table.ts'
 import type { Connection } from '../transport/connection.ts'
@@ -218,6 +219,7 @@ function buildFilters(
         stats,
         rootStats: env.stats,
         clusters: env.clusters,
+        statsOverflow: limit => overflowCounter(env.stats, limit),
         failureOrigin: env.failures,
         health: env.condition,
         localCluster: env.node?.cluster ?? '',

@@ -23,7 +23,7 @@ import {
 } from '../../sidecar/filter-chain/http-filter.ts'
 import type { MatchedRoute } from '../../sidecar/filter-chain/route.ts'
 import type { Runtime, RuntimeFraction } from '../../sidecar/filter-chain/runtime.ts'
-import { StatsStore } from '../../sidecar/observability/stats-store.ts'
+import { overflowCounter, StatsStore } from '../../sidecar/observability/stats-store.ts'
 import { type DownstreamConnectionInfo, StreamInfo } from '../../sidecar/observability/stream-info.ts'
 
 /** Runtime values by key; fractions nobody set are decided by the numbers of the random source. */
@@ -72,6 +72,7 @@ export class FilterBench {
   readonly stats = new StatsStore()
   readonly route: MatchedRoute | undefined
   readonly #instance: HttpFilterInstance
+  readonly #cluster = this.stats.scope('cluster.app')
 
   constructor(factory: AnyFactory, config: object, options: BenchOptions = {}) {
     const filterName = factory.name
@@ -83,7 +84,11 @@ export class FilterBench {
       runtime: this.runtime,
       stats: this.stats.scope('http.test'),
       rootStats: this.stats,
-      clusters: { healthyPercentage: () => undefined },
+      clusters: {
+        healthyPercentage: () => undefined,
+        scopeOf: name => (name === 'app' ? this.#cluster : undefined),
+      },
+      statsOverflow: limit => overflowCounter(this.stats, limit),
       ...options.context,
     }
     this.#instance = factory.create(factory.decodeConfig(decoded(factory.typeUrl, config)) as never, context as never)
@@ -166,6 +171,8 @@ export class BenchStream implements HttpStream {
   bufferLimit = -1
   routeCacheCleared = 0
   readonly injected: Buffer[] = []
+  replaced: Buffer | undefined = undefined
+  appended: Buffer | undefined = undefined
   readonly failures = undefined
   readonly upstreamSpans = undefined
   readonly #bench: FilterBench
@@ -189,6 +196,10 @@ export class BenchStream implements HttpStream {
     return this.#filter.onRequestHeaders?.(this, this.requestHeaders, endStream) ?? FilterStatus.Continue
   }
 
+  requestDataIn(data: string | Buffer, endStream = false): FilterStatus {
+    return this.#filter.onRequestData?.(this, Buffer.from(data), endStream) ?? FilterStatus.Continue
+  }
+
   requestBuffered(size: number): void {
     this.#filter.onRequestBuffered?.(this, size)
   }
@@ -203,8 +214,8 @@ export class BenchStream implements HttpStream {
     return this.#filter.onResponseHeaders?.(this, this.responseHeaders, endStream) ?? FilterStatus.Continue
   }
 
-  responseDataIn(text: string, endStream = false): FilterStatus {
-    return this.#filter.onResponseData?.(this, Buffer.from(text), endStream) ?? FilterStatus.Continue
+  responseDataIn(data: string | Buffer, endStream = false): FilterStatus {
+    return this.#filter.onResponseData?.(this, Buffer.from(data), endStream) ?? FilterStatus.Continue
   }
 
   responseTrailersIn(trailers: HeaderMap): FilterStatus {
@@ -262,6 +273,28 @@ export class BenchStream implements HttpStream {
 
   injectResponseData(data: Buffer): void {
     this.injected.push(data)
+  }
+
+  bufferLimitBytes = 1024 * 1024
+
+  requestTooLarge(): typeof FilterStatus.Stop {
+    return this.sendLocalReply({ status: 413, details: 'request_payload_too_large' })
+  }
+
+  responseTooLarge(): typeof FilterStatus.Stop {
+    return this.sendLocalReply({ status: 500, details: 'response_payload_too_large' })
+  }
+
+  replaceData(data: Buffer): void {
+    this.replaced = data
+  }
+
+  appendRequestData(data: Buffer): void {
+    this.appended = data
+  }
+
+  appendResponseData(data: Buffer): void {
+    this.appended = data
   }
 
   addRequestTrailers(): HeaderMap {

@@ -1,6 +1,7 @@
 /**
  * Which requests an access log writes (Envoy: `AccessLogFilter`), composed once into a function.
  */
+import { grpcStatusOfHttp } from '../../base/grpc-status.ts'
 import type { Random } from '../../base/random.ts'
 import type { FormatContext, HeaderView } from '../formatter/context.ts'
 import { responseFlagOfCode } from '../response-flags.ts'
@@ -119,23 +120,11 @@ function runtimeFilter(
   }
 }
 
-/** What HTTP statuses are in gRPC, for answers that carry no gRPC status. */
-const GRPC_OF_HTTP: Readonly<Record<number, number>> = {
-  200: 0,
-  400: 13,
-  401: 16,
-  403: 7,
-  404: 12,
-  429: 14,
-  502: 14,
-  503: 14,
-  504: 14,
-}
-const GRPC_UNKNOWN = 2
-
+/** An answer that carries no gRPC status counts by its HTTP status; there 200 is OK. */
 function grpcStatusFilter(statuses: ReadonlySet<number>, exclude: boolean): LogFilter {
   return ({ info }) => {
-    const status = info.grpcStatus >= 0 ? info.grpcStatus : (GRPC_OF_HTTP[info.responseCode] ?? GRPC_UNKNOWN)
+    const status =
+      info.grpcStatus >= 0 ? info.grpcStatus : info.responseCode === 200 ? 0 : grpcStatusOfHttp(info.responseCode)
     return statuses.has(status) !== exclude
   }
 }

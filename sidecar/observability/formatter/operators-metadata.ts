@@ -93,7 +93,7 @@ function compileMetadata({ argument, maxLength, needs }: OperatorCall): Extracto
   return reader(kind, colon < 0 ? '' : argument.slice(colon + 1), maxLength, needs)
 }
 
-function compileFilterState({ argument }: OperatorCall): Extractor {
+function compileFilterState({ argument, maxLength }: OperatorCall): Extractor {
   const [key = '', serialization = 'TYPED', field = ''] = argument.split(':')
   if (key === '') throw new OperatorError('Invalid filter state configuration, key cannot be empty.')
   if (!['PLAIN', 'TYPED', 'FIELD'].includes(serialization)) {
@@ -102,6 +102,14 @@ function compileFilterState({ argument }: OperatorCall): Extractor {
   if ((serialization === 'FIELD') !== (field !== '')) {
     throw new OperatorError('Invalid filter state serialize type, FIELD should be used with the field name.')
   }
+  if (serialization === 'FIELD') return ({ info }) => info.filterState?.get(key)?.field(field)
+  if (serialization === 'PLAIN') return ({ info }) => info.filterState?.get(key)?.toText()
+  return ({ info }) => wrapped(info.filterState?.get(key)?.toJson(), maxLength)
+}
+
+/** No filter runs on the upstream's side, so that there is nothing to find; what is asked must make sense all the same. */
+function compileUpstreamFilterState(call: OperatorCall): Extractor {
+  compileFilterState(call)
   return () => undefined
 }
 
@@ -118,6 +126,6 @@ export const metadataOperators: OperatorTable = {
   UPSTREAM_METADATA: ofKind('UPSTREAM_HOST'),
   METADATA: { syntax: 'argument_optional:length', compile: compileMetadata },
   FILTER_STATE: { syntax: 'argument_optional:length', compile: compileFilterState },
-  UPSTREAM_FILTER_STATE: { syntax: 'argument_optional:length', compile: compileFilterState },
+  UPSTREAM_FILTER_STATE: { syntax: 'argument_optional:length', compile: compileUpstreamFilterState },
   CEL: { syntax: 'argument_optional:length', compile: refuseCel },
 }

@@ -1,4 +1,5 @@
 /** Operators that read what was noted of the request: codes, flags, sizes, times, names, failure. */
+import { GRPC_STATUS_NAMES, grpcStatusOfHttp } from '../../base/grpc-status.ts'
 import { uuid4 } from '../../base/random.ts'
 import { nearest } from '../../base/suggest.ts'
 import { responseFlagsLongText, responseFlagsText } from '../response-flags.ts'
@@ -92,44 +93,13 @@ function compileCommonDuration({ argument }: OperatorCall): Extractor {
   }
 }
 
-const GRPC_STATUS_NAMES: readonly (readonly [camel: string, snake: string])[] = [
-  ['OK', 'OK'],
-  ['Canceled', 'CANCELLED'],
-  ['Unknown', 'UNKNOWN'],
-  ['InvalidArgument', 'INVALID_ARGUMENT'],
-  ['DeadlineExceeded', 'DEADLINE_EXCEEDED'],
-  ['NotFound', 'NOT_FOUND'],
-  ['AlreadyExists', 'ALREADY_EXISTS'],
-  ['PermissionDenied', 'PERMISSION_DENIED'],
-  ['ResourceExhausted', 'RESOURCE_EXHAUSTED'],
-  ['FailedPrecondition', 'FAILED_PRECONDITION'],
-  ['Aborted', 'ABORTED'],
-  ['OutOfRange', 'OUT_OF_RANGE'],
-  ['Unimplemented', 'UNIMPLEMENTED'],
-  ['Internal', 'INTERNAL'],
-  ['Unavailable', 'UNAVAILABLE'],
-  ['DataLoss', 'DATA_LOSS'],
-  ['Unauthenticated', 'UNAUTHENTICATED'],
-]
-
 /** The gRPC status; for an answer to gRPC that has none, what gRPC makes of its HTTP status. */
 function grpcStatusOf({ info, requestHeaders }: FormatContext): number | undefined {
   if (info.grpcStatus >= 0) return info.grpcStatus
-  if (info.responseCode === 0 || !/^application\/grpc(?:[+;]|$)/.test(requestHeaders?.get('content-type') ?? '')) {
+  if (info.responseCode === 0 || !/^application\/grpc(?:\+|$)/.test(requestHeaders?.get('content-type') ?? '')) {
     return undefined
   }
-  return GRPC_OF_HTTP[info.responseCode] ?? 2
-}
-
-const GRPC_OF_HTTP: Readonly<Record<number, number>> = {
-  400: 13,
-  401: 16,
-  403: 7,
-  404: 12,
-  429: 14,
-  502: 14,
-  503: 14,
-  504: 14,
+  return grpcStatusOfHttp(info.responseCode)
 }
 
 function compileGrpcStatus({ argument, needs }: OperatorCall): Extractor {

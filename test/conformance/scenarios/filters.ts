@@ -1,5 +1,5 @@
 /**
- * What the six HTTP filters do, as Envoy 1.40 does it: one listener per scenario, so that each has its own filters.
+ * What the HTTP filters do, as Envoy 1.40 does it: one listener per scenario, so that each has its own filters.
  * The expectations were measured on Envoy and are asserted on Envoy too.
  */
 import type { Scenario, Suite } from '../../kit/side-by-side.ts'
@@ -7,6 +7,7 @@ import { bootstrap, cluster, type HttpListener, httpListener, typed } from './bo
 import { bufferScenarios } from './filters-buffer.ts'
 import { corsScenarios } from './filters-cors.ts'
 import { faultScenarios } from './filters-fault.ts'
+import { grpcScenarios } from './filters-grpc.ts'
 import { headerMutationScenarios } from './filters-header-mutation.ts'
 import { healthCheckScenarios } from './filters-health-check.ts'
 import { localRateLimitScenarios } from './filters-local-rate-limit.ts'
@@ -24,6 +25,7 @@ const all: readonly FilterScenario[] = [
   ...headerMutationScenarios,
   ...corsScenarios,
   ...localRateLimitScenarios,
+  ...grpcScenarios,
 ]
 
 /** `s7`: short, because it is the stat prefix. */

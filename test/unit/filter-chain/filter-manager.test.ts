@@ -16,7 +16,7 @@ class Stream extends FilterManager {
   protected get stream(): HttpStream {
     return this as unknown as HttpStream
   }
-  protected get bufferLimitBytes(): number {
+  get bufferLimitBytes(): number {
     return this.limit
   }
   protected get currentRequestHeaders(): RequestHeaders {
@@ -104,6 +104,10 @@ function recording(name: string, stream: () => Stream, does: Callbacks = {}): Ht
       note(`${data}${end ? ' end' : ''}`)
       return or('onResponseData', s, data, end)
     },
+    onResponseTrailers(s, trailers) {
+      note(`trailers ${trailers.list.join('=')}`)
+      return or('onResponseTrailers', s, trailers)
+    },
     onStreamEnd() {
       note('ends')
     },
@@ -124,6 +128,7 @@ function streamOf(...behaviours: Callbacks[]): Stream {
   })
   delete terminal.onResponseHeaders
   delete terminal.onResponseData
+  delete terminal.onResponseTrailers
   stream = new Stream(new FilterChain([...filters, { name: 't', instance: () => terminal }]))
   return stream
 }
@@ -149,15 +154,14 @@ describe('the filter manager', () => {
     stream.data('1')
     stream.data('2')
     stream.trailers('x', 'y')
-    assert.deepEqual(stream.log, ['a request', 'b request'])
+    // The filter before the one that holds sees what comes at once, as in Envoy.
+    assert.deepEqual(stream.log, ['a request', 'b request', 'a 1', 'a 2', 'a trailers x=y'])
+    stream.log.length = 0
     stream.continueRequest()
-    const held = stream.log.slice(2).filter(line => !line.startsWith('a '))
-    assert.deepEqual(held.slice(0, 2), ['c request', 't request'])
-    assert.deepEqual(
-      held.filter(line => line.startsWith('t ')),
-      ['t request', 't 1', 't 2', 't trailers x=y'],
-    )
-    assert.equal(stream.log.filter(line => line === 'b 1').length, 1)
+    assert.deepEqual(stream.log, [
+      ...['c request', 't request', 'b 1', 'c 1', 't 1', 'b 2', 'c 2', 't 2'],
+      ...['b trailers x=y', 'c trailers x=y', 't trailers x=y'],
+    ])
   })
 
   test('continuing twice, or without a hold, does nothing', () => {
@@ -243,6 +247,106 @@ describe('the filter manager', () => {
     assert.deepEqual(
       stream.log.filter(line => line.startsWith('out')),
       ['out 200', 'out 1', 'out trailers x=y'],
+    )
+  })
+
+  test('a filter that holds the head alone makes the head of what it reads in the body', () => {
+    const stream = streamOf(
+      {},
+      {
+        onResponseHeaders: () => FilterStatus.HoldHead,
+        onResponseTrailers(s: HttpStream) {
+          stream.responseHeaders.status = 503
+          s.continueResponse()
+        },
+      },
+    )
+    stream.request(true)
+    stream.log.length = 0
+    stream.respond()
+    stream.respondData('1')
+    stream.respondData('2')
+    assert.deepEqual(stream.log, ['b response', 'b 1', 'b 2'])
+    stream.log.length = 0
+    stream.respondTrailers('x', 'y')
+    assert.deepEqual(stream.log, [
+      ...['b trailers x=y', 'a response', 'out 503', 'a 1', 'out 1', 'a 2', 'out 2', 'a trailers x=y'],
+      'out trailers x=y',
+    ])
+  })
+
+  test('a filter may put other bytes in the place of a chunk, or none yet', () => {
+    const stream = streamOf(
+      {
+        onRequestData: (s: HttpStream, _data: BodyChunk, end: boolean) =>
+          s.replaceData(end ? Buffer.from('all') : Buffer.alloc(0)),
+      },
+      { onRequestData: (s: HttpStream, data: BodyChunk) => s.replaceData(Buffer.from(`<${data}>`)) },
+    )
+    stream.request()
+    stream.data('1')
+    stream.data('2', true)
+    assert.deepEqual(
+      stream.log.filter(line => /^[bt] [^r]/.test(line)),
+      ['b all end', 't <all> end'],
+    )
+  })
+
+  test('a message that ended with its head gets a body from a filter, which later filters see', () => {
+    const stream = streamOf(
+      { onResponseHeaders: () => FilterStatus.HoldHead, onResponseData: (s: HttpStream) => s.continueResponse() },
+      {
+        onRequestHeaders: (s: HttpStream) => s.appendRequestData(Buffer.from('asked')),
+        onResponseHeaders: (s: HttpStream) => s.appendResponseData(Buffer.from('said')),
+      },
+    )
+    stream.request(true)
+    assert.deepEqual(stream.log, ['a request end', 'b request end', 't request', 't asked end'])
+    stream.log.length = 0
+    stream.respond(true)
+    assert.deepEqual(stream.log, ['b response end', 'a response', 'a said end', 'out 200', 'out said end'])
+  })
+
+  test('two filters may hold one direction, each with what waits there', () => {
+    let holding = true
+    const stream = streamOf(
+      { onResponseHeaders: hold },
+      { onResponseData: () => (holding ? FilterStatus.Stop : FilterStatus.Continue) },
+    )
+    stream.request(true)
+    stream.respond()
+    stream.respondData('1')
+    stream.respondData('2', true)
+    assert.deepEqual(stream.log.slice(2), ['t request end', 'b response', 'a response', 'b 1'])
+    stream.log.length = 0
+    holding = false
+    stream.continueResponse()
+    assert.deepEqual(stream.log, ['b 2 end'])
+    stream.continueResponse()
+    assert.deepEqual(stream.log.slice(1), ['out 200', 'a 1', 'out 1', 'a 2 end', 'out 2 end'])
+  })
+
+  test('a body that waits for a head longer than the limit is too large', () => {
+    const stream = streamOf({ onResponseHeaders: () => FilterStatus.HoldHead })
+    stream.limit = 3
+    stream.request(true)
+    stream.respond()
+    stream.respondData('12')
+    stream.respondData('34')
+    assert.equal(stream.log.at(-1), 'response too large')
+  })
+
+  test('another response takes the place of one that is held', () => {
+    const stream = streamOf({ onResponseHeaders: () => (stream.responseHeaders.status === 200 ? 1 : 0) })
+    stream.request(true)
+    stream.respond()
+    stream.respondData('held')
+    stream.responseHeaders = new ResponseHeaders(500)
+    stream.respond(true)
+    stream.continueResponse()
+    assert.deepEqual(
+      stream.log.filter(line => line.startsWith('out')),
+      ['out 500 end'],
     )
   })
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { encodeGrpcMessage } from '../../../sidecar/codec/grpc/headers.ts'
 import { RequestHeaders } from '../../../sidecar/codec/header-map.ts'
-import { grpcMessage, makeLocalReply } from '../../../sidecar/http/local-reply.ts'
+import { makeLocalReply } from '../../../sidecar/http/local-reply.ts'
 import { StreamInfo } from '../../../sidecar/observability/stream-info.ts'
 
 const address = { ip: '127.0.0.1', port: 1 }
@@ -24,10 +25,10 @@ const request = (method = 'GET', ...list: string[]) => new RequestHeaders(method
 
 test('an answer has its length and type, and HEAD gets no body', () => {
   const reply = { status: 503, details: 'd', body: 'no healthy upstream' }
-  const { headers, body } = makeLocalReply(reply, request(), info(), undefined)
+  const { headers, body } = makeLocalReply(reply, request(), info(), undefined, false)
   assert.equal(body, 'no healthy upstream')
   assert.deepEqual(headers.list, ['content-length', '19', 'content-type', 'text/plain'])
-  const head = makeLocalReply(reply, request('HEAD'), info(), undefined)
+  const head = makeLocalReply(reply, request('HEAD'), info(), undefined, false)
   assert.equal(head.body, '')
   assert.equal(head.headers.get('content-length'), '19')
 })
@@ -41,6 +42,7 @@ test('gRPC gets status 200, trailers only, with the status mapped as Envoy maps 
       grpc,
       info(),
       undefined,
+      true,
     )
     assert.equal(headers.status, 200)
     assert.equal(headers.get('grpc-status'), String(expected))
@@ -50,7 +52,7 @@ test('gRPC gets status 200, trailers only, with the status mapped as Envoy maps 
 })
 
 test('a grpc-message holds nothing but printable ASCII', () => {
-  assert.equal(grpcMessage('50%\r\n\u00e9'), '50%25%0D%0A%E9')
+  assert.equal(encodeGrpcMessage('50%\r\n\u00e9'), '50%25%0D%0A%E9')
 })
 
 test('the route has its say before the reply, and the mapper after it', () => {
@@ -66,6 +68,7 @@ test('the route has its say before the reply, and the mapper after it', () => {
         draft.contentType = 'text/html'
       },
     },
+    false,
     route => route.set('x-a', 'route'),
   )
   assert.equal(headers.status, 410)
