@@ -6,15 +6,15 @@ import type { CliIo } from './base/verb.ts'
 import { VERSION } from './base/version.ts'
 import { loadBootstrap } from './config/bootstrap.ts'
 import { formatProblem } from './config/problems.ts'
-import type { Bootstrap } from './config/schema/generated/types.ts'
 import { schema } from './config/schema/table.ts'
 import { httpFilters, loadBalancingPolicies } from './extensions.ts'
 import type { AnyHttpFilterFactory } from './filter-chain/http-filter.ts'
-import { logger, parseLogLevel, processLog } from './observability/logging.ts'
-import { otelExportersWanted, startOtelSdkExporter } from './observability/tracing/otel-sdk-exporter.ts'
+import { logger } from './observability/logging.ts'
+import { configureLog } from './server/configure-log.ts'
 import { loadExtension } from './server/load-extension.ts'
 import { parseServerOptions, RUN_HELP, type ServerOptions, UsageError } from './server/options.ts'
 import { Server, StartError } from './server/server.ts'
+import { spanReporterOfEnvironment } from './server/span-reporter.ts'
 import { superviseCommand } from './server/supervise-command.ts'
 
 const log = logger('main')
@@ -36,6 +36,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     return 0
   }
   configureLog(options)
+  for (const name of options.withoutEffect) log.info({ option: `--${name}` }, 'accepted, changes nothing here')
 
   const extraFilters: AnyHttpFilterFactory[] = []
   for (const file of options.extensions) extraFilters.push(await loadExtension(file))
@@ -50,7 +51,9 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     for (const error of loaded.errors) io.error(`${formatProblem(error)}\n`)
     return 1
   }
-  const spanReporter = options.mode === 'serve' ? await spanReporterOfEnvironment(loaded.bootstrap, options) : undefined
+  // Workers have reporters of their own.
+  const reports = options.mode === 'serve' && options.concurrency === 1
+  const spanReporter = reports ? await spanReporterOfEnvironment(loaded.bootstrap, options, VERSION) : undefined
   const server = new Server({
     options,
     bootstrap: loaded.bootstrap,
@@ -85,24 +88,6 @@ export async function run(args: string[], io: CliIo): Promise<number> {
   await server.stopped
   await spanReporter?.close()
   return (await command) ?? 0
-}
-
-/** The OpenTelemetry SDK, loaded only where its standard environment asks for an exporter. */
-async function spanReporterOfEnvironment(bootstrap: Bootstrap, options: ServerOptions) {
-  if (otelExportersWanted(process.env).length === 0) return undefined
-  const serviceName = options.serviceCluster || bootstrap.node?.cluster || 'hopwise'
-  return await startOtelSdkExporter({ serviceName, version: VERSION })
-}
-
-function configureLog(options: ServerOptions): void {
-  const level = parseLogLevel(options.logLevel)
-  processLog.configure({
-    ...(level !== undefined && { level }),
-    ...(options.logFormat !== undefined && { format: options.logFormat }),
-    ...(options.logPath !== undefined && { path: options.logPath }),
-  })
-  if (options.componentLogLevel !== '') processLog.setComponents(options.componentLogLevel)
-  for (const name of options.withoutEffect) log.info({ option: `--${name}` }, 'accepted, changes nothing here')
 }
 
 /** Filters whose configuration is no message of Envoy's: those that users add. */

@@ -31,8 +31,8 @@ export function clusterEndpoints(control: ServerControl): Endpoint[] {
   ]
 }
 
-function clusters(control: ServerControl, { query }: AdminRequest): AdminResponse {
-  let views = control.clusters()
+async function clusters(control: ServerControl, { query }: AdminRequest): Promise<AdminResponse> {
+  let views = await control.clusters()
   const filter = query.get('filter')
   if (filter !== null && filter !== '') {
     try {

@@ -33,7 +33,8 @@ export interface ServerControl {
   resetCounters(): void
 
   listeners(): readonly ListenerView[]
-  clusters(): readonly ClusterView[]
+  /** With the counters of all threads. */
+  clusters(): readonly ClusterView[] | Promise<readonly ClusterView[]>
   certificates(): readonly CertificateView[]
   /** Sections in Envoy's order (Bootstrap, Clusters, Listeners, ScopedRoutes, Routes, Secrets, …), secrets redacted. */
   configDump(includeEndpoints: boolean): readonly ConfigDumpSection[]

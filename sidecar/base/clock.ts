@@ -25,6 +25,16 @@ export const systemClock: Clock = {
   },
 }
 
+/**
+ * The system's clock with an origin that all threads of the machine have in common, for moments that lie in shared memory:
+ * `performance.now()` counts from the start of its own thread.
+ */
+export const sharedClock: Clock = {
+  now: () => systemClock.now() + sharedOriginMs,
+  wall: systemClock.wall,
+}
+const sharedOriginMs = Number(process.hrtime.bigint()) / 1e6 - performance.now()
+
 /** Time stands still until {@link resumeTime}; whoever calls this must call that in any case. */
 export function freezeTime(): void {
   turn.active = true

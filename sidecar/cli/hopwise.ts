@@ -5,8 +5,10 @@
  * Exit codes: 0 done; 1 the input was wrong (configuration, failed check); 2 the command line was wrong; 130 interrupted.
  */
 
+import { isMainThread, workerData } from 'node:worker_threads'
 import { readableStack } from '../base/readable-stack.ts'
 import type { CliIo, Verb } from '../base/verb.ts'
+import { WORKER_ROLE } from '../base/worker-role.ts'
 
 interface VerbEntry {
   readonly summary: string
@@ -95,4 +97,6 @@ async function main(): Promise<number> {
   return (await verb.load())(rest, io)
 }
 
-process.exitCode = await main()
+// A worker thread of `hopwise run` begins here too, so that it runs from the bundle where there is one.
+if (isMainThread || workerData?.role !== WORKER_ROLE) process.exitCode = await main()
+else await (await import('../worker.ts')).runWorker(workerData)

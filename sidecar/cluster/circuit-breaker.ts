@@ -4,7 +4,12 @@
  *
  * A limit has been reached when its gauge `…_open` is 1. A manager lives as long as its cluster, also when its limits
  * change, because what was taken before the change is given back after it.
+ *
+ * With worker threads the counts lie in memory that all of them share ({@link BreakerMemory}): limits hold for the process.
+ * The gauges are then the control side's, which sets them from that memory when somebody reads them ({@link
+ * CircuitBreaker.refresh}); a worker cannot know when another one takes or gives.
  */
+import { SharedCount, sharedCounts } from '../base/shared-count.ts'
 import type { CircuitBreakers, CircuitBreakers_Thresholds, RoutingPriority } from '../config/schema/generated/types.ts'
 import type { Gauge, StatsScope } from '../observability/stats.ts'
 import type { Resource, ResourceManager } from '../upstream/resource.ts'
@@ -41,8 +46,30 @@ export function limitsOf(breakers: CircuitBreakers | undefined, priority: Routin
   }
 }
 
+/** Memory for the counts of a cluster, and which worker counts; undefined for the control side, which only reads. */
+export interface BreakerMemory {
+  readonly memory: SharedArrayBuffer
+  readonly worker: number | undefined
+}
+
+/** Memory for one cluster: both priorities, four counts each. */
+export function breakerMemory(workers: number): SharedArrayBuffer {
+  return sharedCounts(workers)
+}
+
+const COUNTS = { connections: 0, pendingRequests: 1, requests: 2, retries: 3 } as const
+
+/** Something that is counted, and its two gauges. */
+interface GaugedResource extends Resource {
+  refresh(): void
+}
+
+interface NumberedResource extends GaugedResource {
+  configure(max: number, remaining: Gauge | undefined): void
+}
+
 /** A resource counted in this thread. */
-class CountedResource implements Resource {
+class CountedResource implements NumberedResource {
   max: number
   inUse = 0
   readonly #open: Gauge
@@ -70,10 +97,19 @@ class CountedResource implements Resource {
     this.#note()
   }
 
+  tryTake(): boolean {
+    if (this.inUse >= this.max) return false
+    this.inUse++
+    this.#note()
+    return true
+  }
+
   release(): void {
     this.inUse--
     this.#note()
   }
+
+  refresh(): void {}
 
   #note(): void {
     const open = this.inUse < this.max ? 0 : 1
@@ -83,27 +119,80 @@ class CountedResource implements Resource {
   }
 }
 
+/** A resource counted by several threads together. */
+class SharedResource implements NumberedResource {
+  max: number
+  readonly #count: SharedCount
+  readonly #open: Gauge
+  #remaining: Gauge | undefined = undefined
+
+  constructor(max: number, open: Gauge, count: SharedCount) {
+    this.max = max
+    this.#open = open
+    this.#count = count
+    open.set(0)
+  }
+
+  get inUse(): number {
+    return this.#count.value
+  }
+
+  configure(max: number, remaining: Gauge | undefined): void {
+    this.max = max
+    this.#remaining = remaining
+    this.refresh()
+  }
+
+  canCreate(): boolean {
+    return this.#count.value < this.max
+  }
+
+  take(): void {
+    this.#count.take()
+  }
+
+  tryTake(): boolean {
+    return this.#count.tryTake(this.max)
+  }
+
+  release(): void {
+    this.#count.release()
+  }
+
+  refresh(): void {
+    const { inUse, max } = this
+    this.#open.set(inUse > 0 && inUse >= max ? 1 : 0)
+    this.#remaining?.set(Math.max(0, max - inUse))
+  }
+}
+
 /** Retries, of which a share of what is in flight is allowed where a budget is configured (`retry_budget`). */
-class RetryResource implements Resource {
-  inUse = 0
+class RetryResource implements GaugedResource {
+  #inUse = 0
   #limits: Limits
   readonly #requests: Resource
   readonly #pendingRequests: Resource
   readonly #open: Gauge
+  readonly #shared: SharedCount | undefined
   #remaining: Gauge | undefined = undefined
 
-  constructor(limits: Limits, requests: Resource, pendingRequests: Resource, open: Gauge) {
+  constructor(limits: Limits, requests: Resource, pendingRequests: Resource, open: Gauge, shared?: SharedCount) {
     this.#limits = limits
     this.#requests = requests
     this.#pendingRequests = pendingRequests
     this.#open = open
+    this.#shared = shared
     open.set(0)
   }
 
   configure(limits: Limits, remaining: Gauge | undefined): void {
     this.#limits = limits
     this.#remaining = remaining
-    if (this.inUse > 0 || remaining !== undefined) this.#note()
+    if (this.inUse > 0 || remaining !== undefined) this.refresh()
+  }
+
+  get inUse(): number {
+    return this.#shared === undefined ? this.#inUse : this.#shared.value
   }
 
   get max(): number {
@@ -118,36 +207,66 @@ class RetryResource implements Resource {
   }
 
   take(): void {
-    this.inUse++
-    this.#note()
+    if (this.#shared !== undefined) this.#shared.take()
+    else {
+      this.#inUse++
+      this.refresh()
+    }
+  }
+
+  tryTake(): boolean {
+    const { max } = this
+    if (this.#shared !== undefined) return this.#shared.tryTake(max)
+    if (this.#inUse >= max) return false
+    this.take()
+    return true
   }
 
   release(): void {
-    this.inUse--
-    this.#note()
+    if (this.#shared !== undefined) this.#shared.release()
+    else {
+      this.#inUse--
+      this.refresh()
+    }
   }
 
-  #note(): void {
-    const { max } = this
-    this.#open.set(this.inUse < max ? 0 : 1)
-    this.#remaining?.set(Math.max(0, max - this.inUse))
+  refresh(): void {
+    const { inUse, max } = this
+    this.#open.set(inUse < max ? 0 : 1)
+    this.#remaining?.set(Math.max(0, max - inUse))
   }
 }
 
 export class CircuitBreaker implements ResourceManager {
-  readonly connections: CountedResource
-  readonly pendingRequests: CountedResource
-  readonly requests: CountedResource
+  readonly connections: NumberedResource
+  readonly pendingRequests: NumberedResource
+  readonly requests: NumberedResource
   readonly retries: RetryResource
   readonly #scope: StatsScope
 
-  /** `scope`: `cluster.<name>.circuit_breakers.default`. */
-  constructor(limits: Limits, scope: StatsScope) {
+  /**
+   * `scope`: `cluster.<name>.circuit_breakers.default`. `shared`: where several threads count together; `priority` then
+   * says which half of the memory is meant.
+   */
+  constructor(limits: Limits, scope: StatsScope, shared?: BreakerMemory, priority: 0 | 1 = 0) {
     this.#scope = scope
-    this.connections = new CountedResource(limits.maxConnections, scope.gauge('cx_open'))
-    this.pendingRequests = new CountedResource(limits.maxPendingRequests, scope.gauge('rq_pending_open'))
-    this.requests = new CountedResource(limits.maxRequests, scope.gauge('rq_open'))
-    this.retries = new RetryResource(limits, this.requests, this.pendingRequests, scope.gauge('rq_retry_open'))
+    const count = (name: keyof typeof COUNTS) =>
+      shared && new SharedCount(shared.memory, priority * Object.keys(COUNTS).length + COUNTS[name], shared.worker)
+    const counted = (name: 'connections' | 'pendingRequests' | 'requests', max: number, gauge: string) => {
+      const common = count(name)
+      const open = scope.gauge(gauge)
+      return common === undefined ? new CountedResource(max, open) : new SharedResource(max, open, common)
+    }
+    this.connections = counted('connections', limits.maxConnections, 'cx_open')
+    this.pendingRequests = counted('pendingRequests', limits.maxPendingRequests, 'rq_pending_open')
+    this.requests = counted('requests', limits.maxRequests, 'rq_open')
+    this.retries = new RetryResource(
+      limits,
+      this.requests,
+      this.pendingRequests,
+      scope.gauge('rq_retry_open'),
+      count('retries'),
+    )
     // There is no limit on pools, so this never opens; Envoy lists it all the same.
     scope.gauge('cx_pool_open')
     this.configure(limits)
@@ -161,5 +280,10 @@ export class CircuitBreaker implements ResourceManager {
     // Envoy does not show what remains of a budget, since it changes with every request.
     this.retries.configure(limits, limits.retryBudget === undefined ? remaining('retries') : undefined)
     remaining('cx_pools')?.set(Number.MAX_SAFE_INTEGER)
+  }
+
+  /** Sets the gauges from the shared counts; nothing to do where this thread counts alone. */
+  refresh(): void {
+    for (const resource of [this.connections, this.pendingRequests, this.requests, this.retries]) resource.refresh()
   }
 }

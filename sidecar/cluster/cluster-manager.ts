@@ -21,6 +21,7 @@ import { connectPlaintext } from '../transport/plaintext.ts'
 import type { Connect } from '../upstream/pool.ts'
 import type { Clusters } from './cluster.ts'
 import { type ClusterSettings, clusterSettings } from './cluster-settings.ts'
+import type { ClusterSharing, PublishedCluster } from './cluster-sharing.ts'
 import { type ClusterView, viewOf } from './cluster-view.ts'
 import { type DnsResolver, SystemDnsResolver } from './dns-resolver.ts'
 import type { ResolverSettings } from './dns-settings.ts'
@@ -46,8 +47,12 @@ export interface ClusterManagerOptions {
   readonly onOutlierEvent?: (event: OutlierEvent) => void
   /** Replaces the DNS, in tests. */
   readonly resolver?: (settings: ResolverSettings) => DnsResolver
-  /** Told when hosts of a cluster, or their health, change. */
+  /** Told when hosts of a cluster, or their health, or why there are none, change. */
   readonly onMembershipChange?: (clusterName: string) => void
+  /** Where worker threads share the work. */
+  readonly sharing?: ClusterSharing | undefined
+  /** In a worker: the root for stats of what the control side does. Default: `stats`. */
+  readonly controlStats?: StatsScope | undefined
 }
 
 /** What a reload did. */
@@ -87,6 +92,8 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
   readonly random: Random
   readonly runtime: Runtime | undefined
   readonly onOutlierEvent: ((event: OutlierEvent) => void) | undefined
+  readonly sharing: ClusterSharing | undefined
+  readonly controlStats: StatsScope
   readonly #options: ClusterManagerOptions
   readonly #stats: ManagerStats
   readonly #clusters = new Map<string, RunningCluster>()
@@ -103,7 +110,9 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
     this.random = options.random
     this.runtime = options.runtime
     this.onOutlierEvent = options.onOutlierEvent
-    this.#stats = new ManagerStats(options.stats.scope('cluster_manager'))
+    this.sharing = options.sharing
+    this.controlStats = options.controlStats ?? options.stats
+    this.#stats = new ManagerStats(this.controlStats.scope('cluster_manager'))
   }
 
   get(name: string): RunningCluster | undefined {
@@ -205,6 +214,16 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
     return [...this.#clusters.values()].map(viewOf)
   }
 
+  /** All clusters as workers need them. */
+  publish(): Map<string, PublishedCluster> {
+    return new Map([...this.#clusters].map(([name, cluster]) => [name, cluster.publish()]))
+  }
+
+  /** Sets gauges that depend on what other threads have done since. */
+  refreshGauges(): void {
+    for (const { breakers } of this.#clusters.values()) for (const breaker of breakers) breaker.refresh()
+  }
+
   /** Ends everything at once: connections are closed, requests in flight are cut. */
   close(): void {
     for (const cluster of [...this.#clusters.values(), ...this.#draining]) cluster.close()
@@ -229,8 +248,12 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
     this.#options.onMembershipChange?.(cluster.name)
   }
 
+  onDiscoveryFailure(cluster: RunningCluster): void {
+    this.#options.onMembershipChange?.(cluster.name)
+  }
+
   onClusterDrained(cluster: RunningCluster): void {
-    if (this.#draining.delete(cluster)) cluster.stats.release()
+    if (this.#draining.delete(cluster)) cluster.releaseStats()
   }
 
   #settings(message: ClusterMessage): ClusterSettings {

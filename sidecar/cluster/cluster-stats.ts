@@ -65,20 +65,21 @@ export class ClusterStats {
   readonly healthyPanic: Counter
   readonly warmingState: Gauge
 
-  constructor(scope: StatsScope) {
+  /** `control`: the scope of what the control side alone counts; another one in a worker thread. */
+  constructor(scope: StatsScope, control: StatsScope = scope) {
     for (const name of LISTED_COUNTERS) scope.counter(name)
     for (const name of LISTED_GAUGES) scope.gauge(name)
-    this.membershipChange = scope.counter('membership_change')
-    this.membershipTotal = scope.gauge('membership_total')
-    this.membershipHealthy = scope.gauge('membership_healthy')
-    this.membershipDegraded = scope.gauge('membership_degraded')
-    this.updateAttempt = scope.counter('update_attempt')
-    this.updateSuccess = scope.counter('update_success')
-    this.updateFailure = scope.counter('update_failure')
-    this.updateEmpty = scope.counter('update_empty')
-    this.updateNoRebuild = scope.counter('update_no_rebuild')
+    this.membershipChange = control.counter('membership_change')
+    this.membershipTotal = control.gauge('membership_total')
+    this.membershipHealthy = control.gauge('membership_healthy')
+    this.membershipDegraded = control.gauge('membership_degraded')
+    this.updateAttempt = control.counter('update_attempt')
+    this.updateSuccess = control.counter('update_success')
+    this.updateFailure = control.counter('update_failure')
+    this.updateEmpty = control.counter('update_empty')
+    this.updateNoRebuild = control.counter('update_no_rebuild')
     this.healthyPanic = scope.counter('lb_healthy_panic')
-    this.warmingState = scope.gauge('warming_state')
+    this.warmingState = control.gauge('warming_state')
   }
 }
 

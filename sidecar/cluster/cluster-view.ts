@@ -83,3 +83,36 @@ function hostView(host: RunningHost, { outlier }: RunningCluster): HostView {
     lastFailureAtMs: host.lastFailureAtMs,
   }
 }
+
+/** `views` with the counters of their hosts made the sums of those in `others`, the same clusters in other threads. */
+export function withCountersOf(
+  views: readonly ClusterView[],
+  others: readonly (readonly ClusterView[])[],
+): readonly ClusterView[] {
+  const sums = new Map<string, Map<string, number>>()
+  for (const view of others.flat()) {
+    for (const [key, { counters }] of hostsByKey(view)) {
+      const sum = sums.get(key) ?? new Map<string, number>()
+      sums.set(key, sum)
+      for (const [counter, value] of counters) sum.set(counter, (sum.get(counter) ?? 0) + value)
+    }
+  }
+  return views.map(view => ({
+    ...view,
+    hosts: [...hostsByKey(view)].map(([key, host]) => {
+      const sum = sums.get(key)
+      return { ...host, counters: host.counters.map(([name, value]) => [name, value + (sum?.get(name) ?? 0)] as const) }
+    }),
+  }))
+}
+
+/** An address may stand twice in a cluster, and is then two hosts. */
+function hostsByKey({ name, hosts }: ClusterView): Map<string, HostView> {
+  const found = new Map<string, HostView>()
+  for (const host of hosts) {
+    let key = `${name} ${host.address}`
+    while (found.has(key)) key += ' again'
+    found.set(key, host)
+  }
+  return found
+}

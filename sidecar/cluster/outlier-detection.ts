@@ -24,6 +24,7 @@ import {
   type OutlierSettings,
   outlierSettings,
 } from './outlier-settings.ts'
+import { outlierMemory, SharedOutlierMonitor } from './shared-outlier.ts'
 
 const NO_SUMMARY: SuccessRateSummary = { average: -1, ejectionThreshold: -1 }
 
@@ -34,6 +35,10 @@ export interface OutlierEnvironment {
   readonly runtime: Runtime | undefined
   /** Logs ejections (`event_log_path`); undefined where nobody asks for it. */
   readonly onOutlierEvent: ((event: OutlierEvent) => void) | undefined
+  /** With worker threads: hosts count in memory that all threads share. */
+  readonly sharedCounts?: boolean | undefined
+  /** In a worker: rows of failures are reported to the control side, which alone decides. */
+  readonly reportRow?: ((clusterName: string, hostIdentity: string, type: EjectionType) => void) | undefined
 }
 
 export interface OutlierHosts {
@@ -81,7 +86,13 @@ export class OutlierDetector implements OutlierReporter, OutlierJudge {
 
   watch(host: RunningHost): void {
     if (this.#settings === undefined) return
-    const monitor = new OutlierMonitor(host, this)
+    let monitor: OutlierMonitor
+    if (this.#environment.sharedCounts === true) {
+      // A worker waits until it is told where the others count.
+      if (this.#environment.reportRow !== undefined && host.outlierMemory === undefined) return
+      host.outlierMemory ??= outlierMemory()
+      monitor = new SharedOutlierMonitor(host, this, host.outlierMemory)
+    } else monitor = new OutlierMonitor(host, this)
     host.monitor = monitor
     this.#monitors.set(host, monitor)
   }
@@ -148,7 +159,18 @@ export class OutlierDetector implements OutlierReporter, OutlierJudge {
     return this.#settings!.splitLocalOrigin
   }
 
+  /** A worker has seen a row of failures that is long enough. */
+  onReportedRow(host: RunningHost, type: EjectionType): void {
+    const monitor = this.#monitors.get(host)
+    if (monitor !== undefined) this.onConsecutive(monitor, type)
+  }
+
   onConsecutive(monitor: OutlierMonitor, type: EjectionType): void {
+    const { reportRow } = this.#environment
+    if (reportRow !== undefined) {
+      reportRow(this.#clusterName, monitor.host.identity, type)
+      return
+    }
     // Requests that were under way when the host was ejected still come in.
     if (monitor.ejected) return
     this.#stats.detected[type].inc()
@@ -278,6 +300,7 @@ export class OutlierDetector implements OutlierReporter, OutlierJudge {
   }
 
   #startInterval(): void {
+    if (this.#environment.reportRow !== undefined) return
     this.#environment.timers.start(this.#timer, this.#number('interval_ms', this.#settings!.intervalMs))
   }
 

@@ -51,8 +51,8 @@ export class OutlierMonitor implements HostMonitor {
   #consecutive5xx = 0
   #consecutiveGatewayFailure = 0
   #consecutiveLocalOriginFailure = 0
-  readonly external = new SuccessRate()
-  readonly localOrigin = new SuccessRate()
+  readonly external: SuccessRate
+  readonly localOrigin: SuccessRate
   ejected = false
   /** Times it was ejected since it is watched. */
   ejections = 0
@@ -65,9 +65,16 @@ export class OutlierMonitor implements HostMonitor {
   /** How many base times an ejection lasts; falls by one with every whole interval that the host is in. */
   backOff = 0
 
-  constructor(host: RunningHost, judge: OutlierJudge) {
+  constructor(
+    host: RunningHost,
+    judge: OutlierJudge,
+    external: SuccessRate = new SuccessRate(),
+    localOrigin: SuccessRate = new SuccessRate(),
+  ) {
     this.host = host
     this.#judge = judge
+    this.external = external
+    this.localOrigin = localOrigin
   }
 
   onResponse(status: number): void {
@@ -94,9 +101,13 @@ export class OutlierMonitor implements HostMonitor {
       this.onResponse(kind === 'timeout' ? 504 : 503)
       return
     }
+    this.countLocalFailure()
+  }
+
+  protected countLocalFailure(): void {
     this.localOrigin.count(false)
-    if (++this.#consecutiveLocalOriginFailure === judge.consecutiveLocalOriginFailure) {
-      judge.onConsecutive(this, 'consecutive_local_origin_failure')
+    if (++this.#consecutiveLocalOriginFailure === this.#judge.consecutiveLocalOriginFailure) {
+      this.#judge.onConsecutive(this, 'consecutive_local_origin_failure')
     }
   }
 

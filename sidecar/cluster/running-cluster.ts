@@ -7,6 +7,7 @@
  */
 import { addressText } from '../base/address.ts'
 import type { Clock } from '../base/clock.ts'
+import { invariant } from '../base/invariant.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
 import type { Metadata } from '../config/schema/generated/types.ts'
@@ -21,9 +22,10 @@ import type { Host } from '../upstream/host.ts'
 import type { ConnectionSettings, PoolEnvironment } from '../upstream/pool.ts'
 import type { ResourceManager } from '../upstream/resource.ts'
 import { type Endpoint, isDegraded, isHealthy, RunningHost } from '../upstream/running-host.ts'
-import { CircuitBreaker } from './circuit-breaker.ts'
+import { type BreakerMemory, breakerMemory, CircuitBreaker } from './circuit-breaker.ts'
 import type { Cluster, Priority } from './cluster.ts'
 import type { ClusterSettings } from './cluster-settings.ts'
+import type { ClusterSharing, PublishedCluster } from './cluster-sharing.ts'
 import { ClusterStats, RequestStats } from './cluster-stats.ts'
 import { createDiscovery, type Discovery, type DiscoveryContext, type DiscoveryTarget } from './discovery.ts'
 import { OutlierDetector } from './outlier-detection.ts'
@@ -33,8 +35,14 @@ import type { OutlierEvent } from './outlier-event.ts'
 export interface ClusterEnvironment extends DiscoveryContext {
   readonly runtime: Runtime | undefined
   readonly onOutlierEvent: ((event: OutlierEvent) => void) | undefined
+  /** Where worker threads share the work; undefined where one thread does it all. */
+  readonly sharing: ClusterSharing | undefined
+  /** Root of the stats of what the control side alone does; in a worker one that nobody reads. */
+  readonly controlStats: StatsScope
   /** Hosts of a cluster, or their health, have changed. */
   onMembershipChange(cluster: RunningCluster): void
+  /** Why discovery finds nothing has changed. */
+  onDiscoveryFailure(cluster: RunningCluster): void
   /** A removed cluster has no connection and no request left. */
   onClusterDrained(cluster: RunningCluster): void
 }
@@ -51,6 +59,8 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
   discoveryFailure = ''
   settings: ClusterSettings
   readonly #environment: ClusterEnvironment
+  readonly #controlScope: StatsScope
+  readonly #memory: BreakerMemory | undefined
   readonly #pools: ClusterPools
   readonly #balancer: PriorityBalancer
   #discovery: Discovery
@@ -65,12 +75,17 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     this.settings = settings
     this.#environment = environment
     this.stats = rootStats.scope(`cluster.${statName(settings.statName)}`)
+    const { sharing, controlStats } = environment
+    this.#controlScope =
+      controlStats === rootStats ? this.stats : controlStats.scope(`cluster.${statName(settings.statName)}`)
+    const control = this.#controlScope
     this.requestStats = new RequestStats(this.stats)
-    this.clusterStats = new ClusterStats(this.stats)
-    const breakers = this.stats.scope('circuit_breakers')
+    this.clusterStats = new ClusterStats(this.stats, control)
+    const breakers = control.scope('circuit_breakers')
+    this.#memory = memoryOf(settings.name, sharing)
     this.breakers = [
-      new CircuitBreaker(settings.limits[0], breakers.scope('default')),
-      new CircuitBreaker(settings.limits[1], breakers.scope('high')),
+      new CircuitBreaker(settings.limits[0], breakers.scope('default'), this.#memory, 0),
+      new CircuitBreaker(settings.limits[1], breakers.scope('high'), this.#memory, 1),
     ]
     this.#pools = new ClusterPools(this, new ConnectionStats(this.stats), environment)
     this.#balancer = new PriorityBalancer(
@@ -79,11 +94,20 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
       environment.random,
       this.clusterStats.healthyPanic,
     )
-    this.outlier = new OutlierDetector(settings, this.stats, environment, {
+    const judging = {
+      clock: environment.clock,
+      timers: environment.timers,
+      random: environment.random,
+      runtime: environment.runtime,
+      onOutlierEvent: environment.onOutlierEvent,
+      sharedCounts: sharing !== undefined,
+      reportRow: sharing?.side === 'worker' ? sharing.reportRow : undefined,
+    }
+    this.outlier = new OutlierDetector(settings, control, judging, {
       hosts: () => this.hosts,
       onHealthChange: host => this.#onHealthChange(host),
     })
-    this.#discovery = createDiscovery(settings, this, environment)
+    this.#discovery = this.#createDiscovery()
     this.#updateBalancer()
   }
 
@@ -103,7 +127,7 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     if (!sameConnections(before.connection, settings.connection)) for (const host of this.hosts) host.drainPools()
     this.#updateBalancer()
     this.#discovery.close()
-    this.#discovery = createDiscovery(settings, this, this.#environment)
+    this.#discovery = this.#createDiscovery()
     return this.#discovery.start()
   }
 
@@ -120,6 +144,12 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     this.#discovery.close()
     this.outlier.close()
     for (const host of [...this.hosts, ...this.#leaving]) host.closePools()
+  }
+
+  /** Nothing of it runs any more. */
+  releaseStats(): void {
+    this.stats.release()
+    this.#controlScope.release()
   }
 
   get serviceName(): string {
@@ -182,12 +212,21 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
       const known = before.get(identity)
       if (known === undefined) {
         added = true
-        const host = new RunningHost(endpoint, this.#endpointScope(endpoint))
+        const scope = this.#endpointScope(endpoint, this.stats)
+        const control = this.#controlScope
+        const host = new RunningHost(
+          endpoint,
+          scope,
+          control === this.stats ? scope : this.#endpointScope(endpoint, control),
+        )
+        host.identity = identity
         this.outlier.watch(host)
         after.set(identity, host)
       } else {
         const address = known.addressText
         changed = known.update(endpoint) || changed
+        // A worker learns where the counts of a host are only now, where outlier detection is new to the cluster.
+        if (known.monitor === undefined) this.outlier.watch(known)
         moved = moved || known.addressText !== address
         after.set(identity, known)
       }
@@ -207,7 +246,41 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
   }
 
   noteDiscoveryFailure(failure: string): void {
+    if (this.discoveryFailure === failure) return
     this.discoveryFailure = failure
+    this.#environment.onDiscoveryFailure(this)
+  }
+
+  // Between the control side and the workers.
+
+  /** The cluster as it is now, for workers. Only where there are any. */
+  publish(): PublishedCluster {
+    const hosts = this.hosts.map(host => ({
+      identity: host.identity,
+      address: host.address,
+      hostname: host.hostname,
+      serviceName: host.serviceName,
+      metadata: host.metadata,
+      locality: host.locality,
+      localityWeight: host.localityWeight,
+      priority: host.priority,
+      weight: host.weight,
+      health: host.health,
+      canary: host.canary,
+      outlierMemory: host.outlierMemory,
+    }))
+    return { breakers: this.#memory!.memory, hosts, discoveryFailure: this.discoveryFailure }
+  }
+
+  /** Takes over what the control side has published. */
+  adopt({ hosts, discoveryFailure }: PublishedCluster): void {
+    this.setEndpoints(hosts)
+    this.discoveryFailure = discoveryFailure
+    for (const [i, host] of this.hosts.entries()) {
+      if (host.health === hosts[i]!.health) continue
+      host.health = hosts[i]!.health
+      this.#onHealthChange(host)
+    }
   }
 
   // Pools.
@@ -250,6 +323,17 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     this.#environment.onMembershipChange(this)
   }
 
+  #createDiscovery(): Discovery {
+    const { sharing } = this.#environment
+    if (sharing?.side !== 'worker') return createDiscovery(this.settings, this, this.#environment)
+    const start = () => {
+      const published = sharing.published(this.name)
+      if (published !== undefined) this.adopt(published)
+      return Promise.resolve()
+    }
+    return { start, close() {} }
+  }
+
   #updateBalancer(): void {
     const { hosts, clusterStats, settings } = this
     const byPriority: RunningHost[][] = [[]]
@@ -264,12 +348,12 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     clusterStats.membershipDegraded.set(hosts.filter(isDegraded).length)
   }
 
-  #endpointScope(endpoint: Endpoint): StatsScope | undefined {
+  #endpointScope(endpoint: Endpoint, above: StatsScope): StatsScope | undefined {
     if (!this.settings.perEndpointStats) return undefined
     const address = statName(addressText(endpoint.address))
-    if (!(this.stats instanceof StoreScope)) return this.stats.scope(`endpoint.${address}`)
+    if (!(above instanceof StoreScope)) return above.scope(`endpoint.${address}`)
     // The address has dots in it, so the label cannot be found by taking the name apart.
-    return this.stats.taggedScope(`endpoint.${address}`, 'cluster.endpoint', [
+    return above.taggedScope(`endpoint.${address}`, 'cluster.endpoint', [
       ['envoy.cluster_name', this.statName],
       ['envoy.endpoint_address', address],
     ])
@@ -302,6 +386,15 @@ class ClusterPools implements PoolEnvironment {
   onPoolDrained(host: Host): void {
     this.#cluster.onPoolDrained(host as RunningHost)
   }
+}
+
+/** The counts of a cluster's limits: made by the control side, looked up by workers. */
+function memoryOf(clusterName: string, sharing: ClusterSharing | undefined): BreakerMemory | undefined {
+  if (sharing === undefined) return undefined
+  if (sharing.side === 'control') return { memory: breakerMemory(sharing.workers), worker: undefined }
+  const published = sharing.published(clusterName)
+  invariant(published !== undefined, 'the control side publishes a cluster before a worker is told of it')
+  return { memory: published.breakers, worker: sharing.worker }
 }
 
 /** One name may stand twice in a file, and then counts twice; the second is recognised as the second. */

@@ -99,6 +99,18 @@ export interface FilterContext {
   readonly clusters: ClusterView
   /** Tells that a bound on stats whose names come from traffic was reached; `limit` names it in the metric. */
   statsOverflow(limit: string): Counter
+  /** State that worker threads have in common; undefined where one thread serves everything. */
+  readonly shared?: SharedState | undefined
+}
+
+export interface SharedState {
+  /**
+   * Memory for one `TokenBucket`, the same for the same text in all threads, among filters of this listener. Undefined
+   * when there is no room: the bucket is then this thread's own.
+   */
+  bucket(text: string): BigInt64Array | undefined
+  /** Where a message stands in the listener's configuration: the same in all threads. */
+  place(message: object): string
 }
 
 export interface ClusterView {

@@ -36,6 +36,8 @@ export interface ListenerConfig {
   readonly name: string
   /** Addresses to bind, the first one naming the stats. */
   readonly addresses: readonly Address[]
+  /** Where they are bound in fact: other workers have been given ports by the system. Default: `addresses`. */
+  readonly bindTo?: readonly Address[] | undefined
   readonly statPrefix: string
   readonly bindToPort: boolean
   readonly reusePort: boolean
@@ -44,6 +46,8 @@ export interface ListenerConfig {
   readonly chains: FilterChainMatcher<ServingChain>
   /** Connections accepted beyond this are closed at once; 0 is no limit. */
   readonly maxConnections: number
+  /** Which worker serves it, for its stats; 0 by default. */
+  readonly worker?: number | undefined
 }
 
 class ListenerStats {
@@ -53,17 +57,17 @@ class ListenerStats {
   readonly cxOverflow: Counter
   readonly noFilterChainMatch: Counter
   readonly cxLengthMs: Histogram
-  /** Envoy has these per worker as well; there is one here. */
+  /** Of this worker alone. */
   readonly workerCxTotal: Counter
   readonly workerCxActive: Gauge
-  constructor(scope: StatsScope) {
+  constructor(scope: StatsScope, workerIndex: number) {
     this.cxTotal = scope.counter('downstream_cx_total')
     this.cxActive = scope.gauge('downstream_cx_active')
     this.cxDestroy = scope.counter('downstream_cx_destroy')
     this.cxOverflow = scope.counter('downstream_cx_overflow')
     this.noFilterChainMatch = scope.counter('no_filter_chain_match')
     this.cxLengthMs = scope.histogram('downstream_cx_length_ms')
-    const worker = scope.scope('worker_0')
+    const worker = scope.scope(`worker_${workerIndex}`)
     this.workerCxTotal = worker.counter('downstream_cx_total')
     this.workerCxActive = worker.gauge('downstream_cx_active')
     scope.counter('downstream_cx_overload_reject')
@@ -111,7 +115,7 @@ export class Listener {
     this.config = config
     this.#clock = clock
     this.#scope = rootStats.scope(`listener.${listenerStatName(config)}`)
-    this.#stats = new ListenerStats(this.#scope)
+    this.#stats = new ListenerStats(this.#scope, config.worker ?? 0)
   }
 
   get connectionCount(): number {
@@ -218,15 +222,15 @@ export class ListenerSockets {
   }
 
   /**
-   * Gives `listener` its sockets: those that are bound already are taken over without a gap, the others are bound now.
-   * Rejects with the system's error when an address cannot be had; what was bound before is then unchanged.
+   * Binds what of the listener's addresses is not bound yet; those sockets accept for it from now on. Rejects with the
+   * system's error when an address cannot be had; what this call has bound is then closed again.
    */
   async bind(listener: Listener): Promise<void> {
     const { config } = listener
     if (!config.bindToPort) return
     const fresh: BoundSocket[] = []
     try {
-      for (const address of config.addresses) {
+      for (const address of config.bindTo ?? config.addresses) {
         if (address.port !== 0 && this.#bound.has(addressText(address))) continue
         const socket: { value: BoundSocket | undefined } = { value: undefined }
         const bound = await listenPlaintext(
@@ -246,15 +250,19 @@ export class ListenerSockets {
       for (const socket of fresh) void socket.listener.close()
       throw error
     }
-    const sockets = fresh
     for (const socket of fresh) this.#bound.set(addressText(socket.address), socket)
-    for (const address of config.addresses) {
+    listener.sockets = fresh
+  }
+
+  /** Gives `listener` the sockets of its addresses that another listener has had until now, without a gap. */
+  takeOver(listener: Listener): void {
+    if (!listener.config.bindToPort) return
+    for (const address of listener.config.bindTo ?? listener.config.addresses) {
       const known = this.#bound.get(addressText(address))
-      if (known === undefined || fresh.includes(known)) continue
+      if (known === undefined || listener.sockets.includes(known)) continue
       known.owner = listener
-      sockets.push(known)
+      listener.sockets.push(known)
     }
-    listener.sockets = sockets
   }
 
   /** Stops accepting on the sockets that `listener` still owns. */

@@ -179,7 +179,7 @@ export class RetryState {
       return RetryVerdict.LimitExceeded
     }
     const { retries } = this.#cluster.resources(this.#priority)
-    if (!retries.canCreate()) {
+    if (!retries.tryTake()) {
       requestStats.retryOverflow.inc()
       this.#charges?.virtualCluster?.retryOverflow.inc()
       this.#charges?.route?.retryOverflow.inc()
@@ -187,7 +187,6 @@ export class RetryState {
     }
     this.#remaining--
     this.#attempts++
-    retries.take()
     this.#holdsRetry = true
     requestStats.retry.inc()
     this.#charges?.virtualCluster?.retry.inc()

@@ -12,7 +12,7 @@ import type {
   Listener as ListenerMessage,
 } from '../config/schema/generated/types.ts'
 import { FilterChain } from '../filter-chain/filter-manager.ts'
-import { ConfigError, type FilterContext } from '../filter-chain/http-filter.ts'
+import { ConfigError, type FilterContext, type SharedState } from '../filter-chain/http-filter.ts'
 import { ConnectionManager } from '../http/connection-manager.ts'
 import { Http1Connection } from '../http/http1-connection.ts'
 import { ConnectionManagerStats } from '../http/stats.ts'
@@ -93,6 +93,8 @@ export interface ListenerFacts {
   readonly statName: string
   readonly bufferLimitBytes: number
   readonly scope: StatsScope
+  /** What its filters share with those of other worker threads. */
+  readonly shared: SharedState | undefined
 }
 
 export function buildChain(
@@ -143,7 +145,7 @@ function buildConnectionManager(
       internalOnlyHeaders: routeConfig?.internalOnlyHeaders ?? [],
     }),
   )
-  const filters = buildFilters(message.httpFilters, path, managerScope, env, errors)
+  const filters = buildFilters(message.httpFilters, path, managerScope, listener.shared, env, errors)
   let routes: RouteTable | undefined
   if (routeConfig !== undefined) {
     const compiled = compileRouteConfiguration(routeConfig, {
@@ -192,6 +194,7 @@ function buildFilters(
   messages: readonly HttpFilterMessage[],
   path: string,
   stats: StatsScope,
+  shared: SharedState | undefined,
   env: Environment,
   errors: BuildErrors,
 ) {
@@ -220,6 +223,7 @@ function buildFilters(
         rootStats: env.stats,
         clusters: env.clusters,
         statsOverflow: limit => overflowCounter(env.stats, limit),
+        shared,
         failureOrigin: env.failures,
         health: env.condition,
         localCluster: env.node?.cluster ?? '',

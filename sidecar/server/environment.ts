@@ -1,6 +1,7 @@
 /** What everything that is built from configuration shares: time, chance, stats, clusters, and the state of the server. */
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
+import type { SharedBuckets } from '../base/shared-buckets.ts'
 import type { TimerWheel } from '../base/timer-wheel.ts'
 import type { ClusterManager } from '../cluster/cluster-manager.ts'
 import type { Node } from '../config/schema/generated/types.ts'
@@ -28,12 +29,22 @@ export class Condition implements ServerCondition {
   }
 }
 
+/** This thread among the workers, and what they have in common. */
+export interface WorkerPlace {
+  readonly index: number
+  readonly buckets: SharedBuckets
+}
+
 export interface Environment {
   readonly clock: Clock
   readonly timers: TimerWheel
   readonly random: Random
   readonly runtime: RuntimeLayers
   readonly stats: StatsStore
+  /** Root for the stats of what the control side does; in a worker one that nobody reads. */
+  readonly controlStats: StatsStore
+  /** Set in a worker thread. */
+  readonly worker: WorkerPlace | undefined
   readonly clusters: ClusterManager
   readonly failures: FailureLocator
   readonly condition: Condition

@@ -14,16 +14,20 @@ import {
 import { logger } from '../observability/logging.ts'
 import { type BuildErrors, buildChain, type ListenerFacts } from './chains.ts'
 import type { Environment } from './environment.ts'
+import { sharedStateOf } from './shared-places.ts'
 
 const log = logger('listener')
 
 /** Envoy's default for `per_connection_buffer_limit_bytes`: 1 MiB. */
 const DEFAULT_BUFFER_LIMIT = 1024 * 1024
 
-interface Running {
+export interface Running {
   readonly message: ListenerMessage
   readonly listener: Listener
 }
+
+/** Addresses by listener name, in the order of the configuration. */
+export type BoundAddresses = ReadonlyMap<string, readonly Address[]>
 
 export function addressOf(message: AddressMessage | undefined): Address {
   const socket = message?.socketAddress
@@ -41,7 +45,7 @@ export class ListenerManager {
   constructor(env: Environment) {
     this.#env = env
     this.#sockets = new ListenerSockets(env.timers)
-    const scope = env.stats.scope('listener_manager')
+    const scope = env.controlStats.scope('listener_manager')
     for (const name of ['listener_create_failure', 'listener_in_place_updated', 'listener_stopped']) scope.counter(name)
     scope.gauge('total_filter_chains_draining')
     this.#stats = {
@@ -71,8 +75,15 @@ export class ListenerManager {
     return count
   }
 
-  /** Builds what `messages` describe without touching what runs. */
-  build(messages: readonly ListenerMessage[], errors: BuildErrors): Map<string, Running> {
+  /**
+   * Builds what `messages` describe without touching what runs. `bound` says where other workers have bound listeners whose
+   * port the system chooses.
+   */
+  build(
+    messages: readonly ListenerMessage[],
+    errors: BuildErrors,
+    bound: BoundAddresses = new Map(),
+  ): Map<string, Running> {
     const built = new Map<string, Running>()
     const undirected: string[] = []
     messages.forEach((message, i) => {
@@ -96,6 +107,7 @@ export class ListenerManager {
         statName,
         bufferLimitBytes: message.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT,
         scope: this.#env.stats.scope(`listener.${statName}`),
+        shared: this.#env.worker && sharedStateOf(message, this.#env.worker),
       }
       const chains: { chain: ServingChain; match: (typeof message.filterChains)[number]['filterChainMatch'] }[] = []
       message.filterChains.forEach((chain, j) => {
@@ -109,17 +121,19 @@ export class ListenerManager {
       const config: ListenerConfig = {
         name,
         addresses,
+        bindTo: bound.get(name),
         statPrefix: message.statPrefix,
-        bindToPort: message.bindToPort ?? true,
-        reusePort: false,
+        bindToPort: bindsHere(message, addresses, this.#env.worker),
+        reusePort: this.#env.worker !== undefined && !isPipe(addresses[0]!),
         backlog: message.tcpBacklogSize ?? 4096,
         bufferLimitBytes: facts.bufferLimitBytes,
         chains: new FilterChainMatcher(chains, fallback),
         maxConnections: 0,
+        worker: this.#env.worker?.index,
       }
       built.set(name, { message, listener: new Listener(config, this.#env.clock, this.#env.stats) })
     })
-    if (undirected.length > 0 && errors.errors.length === 0) {
+    if (undirected.length > 0 && errors.errors.length === 0 && this.#env.worker === undefined) {
       log.warning(
         { listeners: undirected.join(' ') },
         'taken for outbound: set traffic_direction, so that failures of your own application can be told from others',
@@ -128,27 +142,41 @@ export class ListenerManager {
     return built
   }
 
-  /** Puts what was built into service; rejects, with everything as it was, when an address cannot be bound. */
-  async apply(built: Map<string, Running>, drainTimeMs: number): Promise<void> {
-    const before = this.#running
-    const fresh = [...built].filter(([name, { listener }]) => before.get(name)?.listener !== listener)
+  /** Binds what is new; rejects, with everything as it was, when an address cannot be had. */
+  async bind(built: ReadonlyMap<string, Running>): Promise<void> {
     const bound: Listener[] = []
     try {
-      for (const [, { listener }] of fresh) {
+      for (const listener of this.#freshOf(built)) {
         await this.#sockets.bind(listener)
         bound.push(listener)
       }
     } catch (error) {
-      // Sockets that were taken over go back to whom they belonged.
-      for (const { listener } of before.values()) await this.#sockets.bind(listener)
       for (const listener of bound) this.#sockets.close(listener)
       throw error
     }
+  }
+
+  /** Closes again what {@link bind} has bound. */
+  abandon(built: ReadonlyMap<string, Running>): void {
+    for (const listener of this.#freshOf(built)) {
+      this.#sockets.close(listener)
+      listener.destroy()
+    }
+  }
+
+  /** Puts what was built and bound into service, in one step. */
+  commit(built: Map<string, Running>, drainTimeMs: number): void {
+    const before = this.#running
+    const fresh = this.#freshOf(built)
+    for (const listener of fresh) this.#sockets.takeOver(listener)
     this.#running = built
-    for (const [name, { listener }] of fresh) {
+    for (const listener of fresh) {
+      const { name } = listener.config
       this.#stats.createSuccess.inc()
       if (before.has(name)) this.#stats.modified.inc()
       else this.#stats.added.inc()
+      // Said once, where several workers listen, and not by a control side that does not.
+      if (listener.sockets.length === 0 || (listener.config.worker ?? 0) > 0) continue
       log.info(
         { listener: name, address: listener.sockets.map(one => addressText(one.address)).join(' ') },
         'listening',
@@ -164,6 +192,18 @@ export class ListenerManager {
     }
     this.#stats.active.set(this.#running.size)
     this.#stats.workersStarted.set(1)
+  }
+
+  /** Where each listener is bound. */
+  bound(listeners: ReadonlyMap<string, Running> = this.#running): BoundAddresses {
+    return new Map([...listeners].map(([name, { listener }]) => [name, boundAddresses(listener)]))
+  }
+
+  #freshOf(built: ReadonlyMap<string, Running>): Listener[] {
+    const before = this.#running
+    return [...built]
+      .filter(([name, { listener }]) => before.get(name)?.listener !== listener)
+      .map(([, one]) => one.listener)
   }
 
   /** Stops accepting on every listener the predicate names. */
@@ -192,4 +232,24 @@ export class ListenerManager {
     // request would lose that request.
     void listener.drain(false).then(done)
   }
+}
+
+/** The configured addresses, with the ports that the system has chosen. */
+function boundAddresses({ config, sockets }: Listener): readonly Address[] {
+  if (config.bindTo !== undefined) return config.bindTo
+  const isConfigured = (address: Address) => config.addresses.some(one => addressText(one) === addressText(address))
+  const chosen = sockets.map(({ address }) => address).filter(address => !isConfigured(address))
+  return config.addresses.map(address =>
+    address.port === 0 && !isPipe(address) ? (chosen.shift() ?? address) : address,
+  )
+}
+
+function isPipe(address: Address): boolean {
+  return address.ip.startsWith('/') || address.ip.startsWith('@')
+}
+
+/** Ports are shared by all workers; a pipe cannot be, and belongs to the first. */
+function bindsHere(message: ListenerMessage, addresses: readonly Address[], worker: Environment['worker']): boolean {
+  if (message.bindToPort === false) return false
+  return worker === undefined || worker.index === 0 || !addresses.some(isPipe)
 }

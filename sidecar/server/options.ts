@@ -1,7 +1,9 @@
 /**
  * Command-line options of `hopwise run`: Envoy's, so that an Envoy command line works as it is, and a few of our own.
  */
+import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
+import { MAX_WORKERS } from '../base/shared-buckets.ts'
 import { nearest } from '../base/suggest.ts'
 
 export interface ServerOptions {
@@ -99,7 +101,7 @@ Runs the proxy on an Envoy v3 bootstrap configuration.
       --service-cluster NAME   this sidecar's service; overrides node.cluster
       --service-node ID        overrides node.id
       --service-zone ZONE      overrides node.locality.zone
-      --concurrency N          worker threads (1)
+      --concurrency N          worker threads; 0 for one per core (1: no threads, everything in the main one)
       --drain-time-s SECONDS   longest wait for requests in flight at SIGTERM (30)
       --drain-delay MS         go on accepting this long after SIGTERM, /ready already says no (0)
       --admin-address-path FILE  write the admin listener's address here
@@ -154,7 +156,9 @@ export function parseServerOptions(args: readonly string[]): ServerOptions | 'he
   if (text('config-path') === undefined && text('config-yaml') === undefined) {
     throw new UsageError('no configuration: give one with -c FILE or --config-yaml TEXT')
   }
-  const concurrency = whole('concurrency') ?? 1
+  // 0 is one for each core, as in Envoy.
+  const concurrency = whole('concurrency') === 0 ? availableParallelism() : (whole('concurrency') ?? 1)
+  if (concurrency > MAX_WORKERS) throw new UsageError(`--concurrency must be at most ${MAX_WORKERS}`)
   return {
     configPath: text('config-path'),
     configYaml: text('config-yaml'),

@@ -13,10 +13,10 @@ import type {
   ServerState,
 } from '../admin/server-control.ts'
 import { ENVOY_VERSION, VERSION } from '../base/version.ts'
-import type { HostView as RunningHostView } from '../cluster/cluster-view.ts'
+import { type HostView as RunningHostView, withCountersOf } from '../cluster/cluster-view.ts'
 import { encodeJson } from '../config/encode-json.ts'
 import type { Cluster, Listener } from '../config/schema/generated/types.ts'
-import { processLog } from '../observability/logging.ts'
+import { type LogLevels, processLog } from '../observability/logging.ts'
 import type { StatsStore } from '../observability/stats-store.ts'
 import { HostHealth } from '../upstream/host.ts'
 import type { Server } from './server.ts'
@@ -24,7 +24,7 @@ import type { Server } from './server.ts'
 export class Control implements ServerControl {
   readonly #server: Server
   readonly hotRestartVersion = 'disabled'
-  readonly logs = processLog
+  readonly logs: LogLevels
   readonly runtime: RuntimeView
   readonly failures: FailureLog
 
@@ -40,7 +40,22 @@ export class Control implements ServerControl {
             [...layerValues, finalValue],
           ]),
         ),
-      modify: values => (runtime.modify(values) ? undefined : 'No admin layer specified'),
+      modify: values => {
+        if (!runtime.modify(values)) return 'No admin layer specified'
+        server.workers?.modifyRuntime(values)
+        return undefined
+      },
+    }
+    const setLevel: LogLevels['set'] = (component, level) => {
+      processLog.set(component, level)
+      server.workers?.setLogLevel(component, level)
+    }
+    this.logs = {
+      levels: () => processLog.levels(),
+      set: setLevel,
+      setAll: level => {
+        for (const [component] of processLog.levels()) setLevel(component, level)
+      },
     }
     this.failures = {
       list: ({ id, since = 0, limit }) =>
@@ -87,23 +102,30 @@ export class Control implements ServerControl {
     return node === undefined ? {} : (encodeJson('envoy.config.core.v3.Node', node) as JsonRecord)
   }
 
-  stats(): StatsStore {
-    return this.#server.env.stats
+  stats(): StatsStore | Promise<StatsStore> {
+    const { workers, env } = this.#server
+    return workers === undefined ? env.stats : workers.stats()
   }
 
   resetCounters(): void {
     this.#server.env.stats.resetCounters()
+    this.#server.workers?.resetCounters()
   }
 
   listeners(): readonly ListenerView[] {
+    const bound = this.#server.workers?.bound
     return this.#server.listeners.listeners.map(listener => {
-      const [local, ...additional] = listener.sockets.map(socket => socket.address)
+      const sockets = listener.sockets.map(socket => socket.address)
+      const [local, ...additional] = bound?.get(listener.config.name) ?? sockets
       return { name: listener.config.name, local: local ?? listener.config.addresses[0]!, additional }
     })
   }
 
-  clusters(): readonly ClusterView[] {
-    return this.#server.env.clusters.view().map(cluster => ({
+  async clusters(): Promise<readonly ClusterView[]> {
+    const { env, workers } = this.#server
+    const own = env.clusters.view()
+    const shown = workers === undefined ? own : withCountersOf(own, await workers.clusterViews())
+    return shown.map(cluster => ({
       name: cluster.name,
       observabilityName: cluster.observabilityName,
       addedViaApi: cluster.addedViaApi,
@@ -185,7 +207,7 @@ export class Control implements ServerControl {
   }
 
   setHealthCheckFailed(failed: boolean): void {
-    this.#server.condition.healthCheckFailed = failed
+    this.#server.setHealthCheckFailed(failed)
   }
 
   reopenLogs(): void {

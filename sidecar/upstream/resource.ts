@@ -7,9 +7,12 @@
 export interface Resource {
   readonly max: number
   readonly inUse: number
-  /** True when one more fits. Taking it is another call, because Envoy checks and takes at different moments. */
+  /** True when one more fits. Another thread may take it before this one does: see {@link tryTake}. */
   canCreate(): boolean
+  /** Takes one whether it fits or not: a pool may always open its first connection. */
   take(): void
+  /** Takes one if it fits; false when not. Exact, however many threads ask at once. */
+  tryTake(): boolean
   release(): void
 }
 

@@ -20,6 +20,8 @@ export interface Endpoint {
   /** Health that was configured or announced: `FailedEds`, `Degraded` or neither. */
   readonly health: number
   readonly canary: boolean
+  /** Where all worker threads count how the host answers; undefined where this thread does it alone. */
+  readonly outlierMemory?: SharedArrayBuffer | undefined
 }
 
 /** Watches how a host answers (outlier detection); kept at the host because it is asked with every response. */
@@ -32,6 +34,9 @@ export interface HostMonitor {
 const ANNOUNCED = HostHealth.FailedEds | HostHealth.Degraded
 
 export class RunningHost implements Host {
+  /** What the cluster recognises it by; the same in all threads. */
+  identity: string
+  outlierMemory: SharedArrayBuffer | undefined
   address: Address
   addressText: string
   readonly stats: HostStats
@@ -52,8 +57,13 @@ export class RunningHost implements Host {
   readonly #scope: StatsScope | undefined
   readonly #healthyGauge: Gauge | undefined
 
-  /** `scope`: where the host's stats are shown (`per_endpoint_stats`); without it they are only counted. */
-  constructor(endpoint: Endpoint, scope: StatsScope | undefined) {
+  /**
+   * `scope`: where the host's stats are shown (`per_endpoint_stats`); without it they are only counted. `controlScope`:
+   * where its health is shown; another one in a worker thread.
+   */
+  constructor(endpoint: Endpoint, scope: StatsScope | undefined, controlScope: StatsScope | undefined = scope) {
+    this.identity = endpoint.identity
+    this.outlierMemory = endpoint.outlierMemory
     this.address = endpoint.address
     this.addressText = addressText(endpoint.address)
     this.hostname = endpoint.hostname
@@ -67,7 +77,7 @@ export class RunningHost implements Host {
     this.health = endpoint.health
     this.#scope = scope
     this.stats = hostStats(scope)
-    this.#healthyGauge = scope?.gauge('healthy')
+    this.#healthyGauge = controlScope?.gauge('healthy')
     scope?.gauge('rq_pending_active')
     this.noteHealth()
   }
@@ -96,6 +106,7 @@ export class RunningHost implements Host {
     this.weight = endpoint.weight
     this.canary = endpoint.canary
     this.health = health
+    this.outlierMemory ??= endpoint.outlierMemory
     this.noteHealth()
     return changed
   }

@@ -147,7 +147,7 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
       return NOT_WAITING
     }
     const { stats } = this.environment
-    if (!this.#resources.pendingRequests.canCreate()) {
+    if (!this.#resources.pendingRequests.tryTake()) {
       stats.rqPendingOverflow.inc()
       callbacks.onPoolFailure(PENDING_OVERFLOW, this.#host)
       return NOT_WAITING
@@ -270,12 +270,11 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
   ): void {
     const { stats } = this.environment
     const { requests } = this.#resources
-    if (!requests.canCreate()) {
+    if (!requests.tryTake()) {
       stats.rqActiveOverflow.inc()
       callbacks.onPoolFailure(REQUEST_OVERFLOW, this.#host)
       return
     }
-    requests.take()
     this.#active++
     stats.rqTotal.inc()
     stats.rqActive.inc()
@@ -324,6 +323,7 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
     if (this.#connecting.delete(connection)) this.#expected -= connection.expectedStreams
   }
 
+  /** The caller has taken its place among the pending requests. */
   #enqueue(request: WaitingRequest): void {
     const queue = this.#queue
     request.waiting = true
@@ -335,7 +335,6 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
     const { stats } = this.environment
     stats.rqPendingTotal.inc()
     stats.rqPendingActive.inc()
-    this.#resources.pendingRequests.take()
   }
 
   #dequeue(request: WaitingRequest): void {

@@ -7,6 +7,7 @@ export const ROOMS = [
   'bin',
   'cli',
   'main',
+  'worker',
   'extensions',
   'control-plane',
   'server',

@@ -9,7 +9,6 @@
  *
  * A route with a configuration of its own has its own buckets and stats. They live as long as that configuration.
  */
-import type { Clock } from '../../base/clock.ts'
 import { TokenBucket, type TokenBucketSettings } from '../../base/token-bucket.ts'
 import type { RequestHeaders, ResponseHeaders } from '../../codec/header-map.ts'
 import type {
@@ -61,6 +60,8 @@ interface DescriptorConfig {
 }
 
 interface LocalRateLimitConfig {
+  /** Where this was decoded from: names the buckets that worker threads share. */
+  readonly message: HttpLocalRateLimit
   readonly statPrefix: string
   readonly status: number
   readonly grpcStatus: number | undefined
@@ -118,6 +119,7 @@ function decodeLocalRateLimit(message: HttpLocalRateLimit): LocalRateLimitConfig
     seen.add(text)
   })
   const config: LocalRateLimitConfig = {
+    message,
     statPrefix: message.statPrefix,
     status: errorStatus(message.status, DEFAULT_STATUS),
     grpcStatus: message.rateLimitedAsResourceExhausted ? RESOURCE_EXHAUSTED : undefined,
@@ -178,18 +180,28 @@ interface Bucket {
   readonly shadow: boolean
 }
 
+/** Makes the bucket `name` of one configuration; worker threads that make the same one share its tokens. */
+type BucketMaker = (settings: TokenBucketSettings, name: string) => TokenBucket
+
+function bucketMaker({ message, perConnection }: LocalRateLimitConfig, { clock, shared }: FilterContext): BucketMaker {
+  // A connection is served by one thread.
+  if (shared === undefined || perConnection) return settings => new TokenBucket(settings, clock)
+  const place = shared.place(message)
+  return (settings, name) => new TokenBucket(settings, clock, shared.bucket(`local_ratelimit ${place} ${name}`))
+}
+
 /** A configured descriptor some of whose values are empty: any value, each with a bucket of its own. */
 class WildcardDescriptor {
   readonly #config: DescriptorConfig
   readonly #max: number
-  readonly #clock: Clock
+  readonly #make: BucketMaker
   /** By the text of the whole descriptor; the least recently used is first. */
   readonly #buckets = new Map<string, Bucket>()
 
-  constructor(config: DescriptorConfig, max: number, clock: Clock) {
+  constructor(config: DescriptorConfig, max: number, make: BucketMaker) {
     this.#config = config
     this.#max = max
-    this.#clock = clock
+    this.#make = make
   }
 
   matches(entries: readonly DescriptorEntry[]): boolean {
@@ -203,7 +215,8 @@ class WildcardDescriptor {
   bucketOf(text: string): Bucket {
     let bucket = this.#buckets.get(text)
     if (bucket === undefined) {
-      bucket = { tokens: new TokenBucket(this.#config.bucket, this.#clock), shadow: this.#config.shadow }
+      const name = `${descriptorText(this.#config.entries)} = ${text}`
+      bucket = { tokens: this.#make(this.#config.bucket, name), shadow: this.#config.shadow }
       if (this.#buckets.size >= this.#max) this.#buckets.delete(this.#buckets.keys().next().value!)
     } else this.#buckets.delete(text)
     this.#buckets.set(text, bucket)
@@ -218,19 +231,20 @@ class Limiter {
   readonly #buckets = new Map<string, Bucket>()
   readonly #wildcards: readonly WildcardDescriptor[]
 
-  constructor(config: LocalRateLimitConfig, clock: Clock) {
-    this.#default = config.bucket && new TokenBucket(config.bucket, clock)
+  constructor(config: LocalRateLimitConfig, make: BucketMaker) {
+    this.#default = config.bucket && make(config.bucket, 'default')
     this.#alwaysConsumesDefault = config.alwaysConsumesDefault
     const exact = config.descriptors.filter(({ entries }) => entries.every(({ value }) => value !== ''))
     for (const { entries, bucket, shadow } of exact) {
-      this.#buckets.set(descriptorText(entries), { tokens: new TokenBucket(bucket, clock), shadow })
+      const text = descriptorText(entries)
+      this.#buckets.set(text, { tokens: make(bucket, text), shadow })
     }
     // Several may match; Envoy takes any, here the one with the most values said wins.
     const said = ({ entries }: DescriptorConfig) => entries.filter(({ value }) => value !== '').length
     this.#wildcards = config.descriptors
       .filter(descriptor => !exact.includes(descriptor))
       .sort((a, b) => said(b) - said(a))
-      .map(descriptor => new WildcardDescriptor(descriptor, config.maxDynamicDescriptors, clock))
+      .map(descriptor => new WildcardDescriptor(descriptor, config.maxDynamicDescriptors, make))
   }
 
   decide(descriptors: readonly Descriptor[]): Verdict {
@@ -275,27 +289,27 @@ class Limit {
   readonly rateLimited: Counter
   readonly shadowMode: Counter
   readonly #config: LocalRateLimitConfig
-  readonly #clock: Clock
+  readonly #make: BucketMaker
   readonly #limiter: Limiter | undefined
   readonly #ofConnections = new WeakMap<DownstreamConnectionInfo, Limiter>()
 
-  constructor(config: LocalRateLimitConfig, { rootStats, clock }: FilterContext) {
+  constructor(config: LocalRateLimitConfig, context: FilterContext) {
     this.#config = config
-    this.#clock = clock
-    const stats = rootStats.scope(`${config.statPrefix}.http_local_rate_limit`)
+    this.#make = bucketMaker(config, context)
+    const stats = context.rootStats.scope(`${config.statPrefix}.http_local_rate_limit`)
     this.enabled = stats.counter('enabled')
     this.enforced = stats.counter('enforced')
     this.ok = stats.counter('ok')
     this.rateLimited = stats.counter('rate_limited')
     this.shadowMode = stats.counter('shadow_mode')
-    this.#limiter = config.perConnection ? undefined : new Limiter(config, clock)
+    this.#limiter = config.perConnection ? undefined : new Limiter(config, this.#make)
   }
 
   limiterOf(connection: DownstreamConnectionInfo): Limiter {
     if (this.#limiter !== undefined) return this.#limiter
     let limiter = this.#ofConnections.get(connection)
     if (limiter === undefined) {
-      limiter = new Limiter(this.#config, this.#clock)
+      limiter = new Limiter(this.#config, this.#make)
       this.#ofConnections.set(connection, limiter)
     }
     return limiter

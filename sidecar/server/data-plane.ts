@@ -1,0 +1,269 @@
+/**
+ * A data plane: sockets, filter chains, clusters and all that a request meets, made of one configuration. There is one in
+ * the main thread, or, with `--concurrency N`, one in each worker thread; it does not know which.
+ *
+ * Another configuration is put into service in steps, so that several data planes can take it together or not at all:
+ *
+ *   stage (clusters and listeners are built, first hosts are there) ─▶ bind (new addresses) ─▶ commit
+ *                                  └────────────────────────────────────────┴─▶ abort
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Random } from '../base/random.ts'
+import { TimerWheel } from '../base/timer-wheel.ts'
+import { ClusterManager } from '../cluster/cluster-manager.ts'
+import type { ClusterSharing } from '../cluster/cluster-sharing.ts'
+import { nodeHopwiseSettings } from '../config/hopwise-metadata.ts'
+import { type ConfigProblem, formatProblem } from '../config/problems.ts'
+import type { Bootstrap } from '../config/schema/generated/types.ts'
+import { FailureLocator } from '../failure-origin/failure-origin.ts'
+import { failureOriginSettings } from '../failure-origin/settings.ts'
+import type { AnyHttpFilterFactory } from '../filter-chain/http-filter.ts'
+import { RuntimeLayers } from '../filter-chain/runtime-layers.ts'
+import type { Listener } from '../listener/listener.ts'
+import type { LoadBalancingPolicy } from '../load-balancer/policy.ts'
+import { logger } from '../observability/logging.ts'
+import { compileStatsConfig } from '../observability/stats-config.ts'
+import { StatsStore } from '../observability/stats-store.ts'
+import type { TagExtractor } from '../observability/stats-tags.ts'
+import type { SpanReporter } from '../observability/tracing/tracer.ts'
+import { AccessLogs } from './access-logs.ts'
+import { AsyncClient } from './async-client.ts'
+import { problemOf } from './build-problem.ts'
+import { BuildErrors } from './chains.ts'
+import { Condition, type Environment, type WorkerPlace } from './environment.ts'
+import { type BoundAddresses, ListenerManager, type Running } from './listeners.ts'
+import { matchResponse } from './match-response.ts'
+import type { ServerOptions } from './options.ts'
+import { Tracers } from './tracers.ts'
+
+const log = logger('main')
+
+/** Envoy's `--drain-time-s` for listeners that go away; at SIGTERM ours is shorter, where Envoy has none. */
+const LISTENER_DRAIN_MS = 600_000
+/** A collector that does not answer does not hold up the end longer than this. */
+const LAST_SPANS_MS = 1000
+
+/** Which listeners are meant: those that face the peers of the service, or all. */
+export type ListenerChoice = 'inbound' | 'all'
+
+export interface DataPlaneParts {
+  readonly options: ServerOptions
+  readonly bootstrap: Bootstrap
+  readonly serviceName: string
+  readonly filters: readonly AnyHttpFilterFactory[]
+  readonly policies: readonly LoadBalancingPolicy[]
+  /** Takes all spans in place of the configured collectors (`OTEL_TRACES_EXPORTER`). */
+  readonly spanReporter?: SpanReporter | undefined
+  readonly clock: Clock
+  readonly random: Random
+  /** Where worker threads share the work. */
+  readonly sharing?: ClusterSharing | undefined
+  readonly worker?: WorkerPlace | undefined
+  /** Told when hosts of a cluster, or their health, change. */
+  readonly onMembershipChange?: ((clusterName: string) => void) | undefined
+}
+
+interface Staged {
+  readonly bootstrap: Bootstrap
+  readonly built: Map<string, Running>
+}
+
+export class DataPlane {
+  readonly env: Environment
+  readonly listeners: ListenerManager
+  readonly condition = new Condition()
+  readonly tags: TagExtractor
+  /** What is in service; what was given at first until something is. */
+  bootstrap: Bootstrap
+  readonly #tracers: Tracers
+  #staged: Staged | undefined = undefined
+  #serving = false
+
+  constructor(parts: DataPlaneParts) {
+    const { bootstrap, options, clock, random, policies, serviceName, sharing, worker } = parts
+    this.bootstrap = bootstrap
+    const timers = new TimerWheel(clock)
+    const { store: storeOptions, tags } = compileStatsConfig(bootstrap.statsConfig as never)
+    this.tags = tags
+    const stats = new StatsStore(storeOptions)
+    const controlStats = worker === undefined ? stats : new StatsStore()
+    const runtime = RuntimeLayers.from(bootstrap.layeredRuntime)
+    const { onMembershipChange } = parts
+    const clusters = new ClusterManager({
+      clock,
+      timers,
+      random,
+      stats,
+      policies,
+      runtime,
+      matchResponse,
+      sharing,
+      controlStats,
+      ...(onMembershipChange !== undefined && { onMembershipChange }),
+    })
+    const node = bootstrap.node
+    const settings = nodeHopwiseSettings(node?.metadata)
+    const failures = new FailureLocator(
+      failureOriginSettings({
+        service: serviceName,
+        ...(settings.trustedPeers !== undefined && { trustedPeers: settings.trustedPeers }),
+        ...(settings.deadlines !== undefined && { deadlines: settings.deadlines }),
+        ...(settings.budgetMarginMs !== undefined && { marginMinMs: settings.budgetMarginMs }),
+        ...(settings.budgetMarginPercent !== undefined && { marginFraction: settings.budgetMarginPercent / 100 }),
+      }),
+      { clock, random, stats },
+    )
+    this.#tracers = new Tracers(new AsyncClient(clusters, timers), parts.spanReporter)
+    const filters = new Map<string, AnyHttpFilterFactory>()
+    for (const factory of parts.filters) {
+      filters.set(factory.name, factory)
+      filters.set(factory.typeUrl, factory)
+    }
+    this.env = {
+      clock,
+      timers,
+      random,
+      runtime,
+      stats,
+      controlStats,
+      worker,
+      clusters,
+      failures,
+      condition: this.condition,
+      node,
+      serviceName,
+      filters,
+      accessLogs: new AccessLogs({ timers, random, stats, flushIntervalMs: options.fileFlushIntervalMs }),
+      tracers: this.#tracers,
+    }
+    this.#tracers.attach(this.env)
+    this.env.accessLogs.useRuntime(runtime)
+    this.listeners = new ListenerManager(this.env)
+  }
+
+  /** Everything that is wrong with the configuration beyond what decoding found; nothing is started. */
+  check(): readonly ConfigProblem[] {
+    const errors = new BuildErrors()
+    this.#addClusters(this.bootstrap, errors, () => {})
+    this.listeners.build(this.bootstrap.staticResources?.listeners ?? [], errors)
+    return errors.errors.map(problemOf)
+  }
+
+  /**
+   * Builds what `bootstrap` describes and waits for the first hosts of its clusters. The result is what is wrong, in lines
+   * for people; then everything is as it was.
+   */
+  async stage(bootstrap: Bootstrap, bound?: BoundAddresses): Promise<readonly string[]> {
+    const { clusters } = this.env
+    const found = new BuildErrors()
+    const { clusters: messages = [], listeners = [] } = bootstrap.staticResources ?? {}
+    if (this.#serving) {
+      for (const [i, message] of messages.entries()) {
+        found.attempt(`static_resources.clusters[${i}]`, message, () => void clusters.check(message))
+      }
+      if (found.errors.length > 0) return found.errors.map(one => formatProblem(problemOf(one)))
+    }
+    // New and changed clusters first, then what routes to them, then the old ones go: no request meets a gap.
+    this.#addClusters(bootstrap, found)
+    const built = this.listeners.build(listeners, found, bound)
+    if (found.errors.length > 0) {
+      this.#restoreClusters()
+      return found.errors.map(one => formatProblem(problemOf(one)))
+    }
+    this.#staged = { bootstrap, built }
+    await clusters.initialize()
+    return []
+  }
+
+  /** Where its listeners are bound, or those of what is staged. */
+  get bound(): BoundAddresses {
+    return this.listeners.bound(this.#staged?.built)
+  }
+
+  /** Binds the addresses that are new in what was staged. What is wrong, in a sentence, or ''. */
+  async bind(): Promise<string> {
+    try {
+      await this.listeners.bind(this.#staged!.built)
+      return ''
+    } catch (error) {
+      this.#staged = undefined
+      this.#restoreClusters()
+      return bindErrorText(error as NodeJS.ErrnoException)
+    }
+  }
+
+  /** Puts what was staged into service. */
+  commit(): void {
+    const { bootstrap, built } = this.#staged!
+    this.#staged = undefined
+    this.#serving = true
+    this.listeners.commit(built, LISTENER_DRAIN_MS)
+    this.env.clusters.replaceAll(bootstrap.staticResources?.clusters ?? [])
+    this.bootstrap = bootstrap
+  }
+
+  /** Forgets what was staged. */
+  abort(): void {
+    if (this.#staged !== undefined) this.listeners.abandon(this.#staged.built)
+    this.#staged = undefined
+    this.#restoreClusters()
+  }
+
+  stopAccepting(which: ListenerChoice): void {
+    this.listeners.stopAccepting(message => which === 'all' || message.trafficDirection === 'INBOUND')
+  }
+
+  /** Asks the connections of the listeners to end; resolves when none is left. */
+  async drainListeners(which: ListenerChoice, closeIdle: boolean): Promise<void> {
+    const { messages, listeners } = this.listeners
+    const chosen = (_: Listener, i: number) => which === 'all' || messages[i]?.trafficDirection === 'INBOUND'
+    await Promise.all(listeners.filter(chosen).map(listener => listener.drain(closeIdle)))
+  }
+
+  /** Cuts what is under way and sends what was recorded. */
+  async close(): Promise<void> {
+    this.listeners.destroy()
+    await Promise.race([this.#tracers.flush(), wait(LAST_SPANS_MS)])
+    await this.env.accessLogs.flush()
+    this.listeners.stopAccepting(() => true)
+    this.env.clusters.close()
+    this.env.timers.close()
+  }
+
+  /** Back to the clusters that are in service. */
+  #restoreClusters(): void {
+    if (this.#serving) this.env.clusters.replaceAll(this.bootstrap.staticResources?.clusters ?? [])
+  }
+
+  #addClusters(
+    bootstrap: Bootstrap,
+    errors: BuildErrors,
+    warn = (cluster: string, warning: string): void => {
+      if (!this.#serving && this.env.worker === undefined) log.warning({ cluster }, warning)
+    },
+  ): void {
+    for (const [i, message] of (bootstrap.staticResources?.clusters ?? []).entries()) {
+      errors.attempt(`static_resources.clusters[${i}]`, message, () => {
+        for (const warning of this.env.clusters.add(message)) warn(message.name, warning)
+      })
+    }
+  }
+}
+
+export function bindErrorText(error: NodeJS.ErrnoException & { address?: string; port?: number }): string {
+  const place = `${error.address ?? ''}:${error.port ?? ''}`
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return `cannot listen on ${place}: the address is in use by another process`
+    case 'EACCES':
+      return `cannot listen on ${place}: not permitted (ports below 1024 need privileges)`
+    case 'EADDRNOTAVAIL':
+      return `cannot listen on ${place}: no interface of this machine has that address`
+    default:
+      return `cannot listen: ${error.message}`
+  }
+}
+
+export function wait(ms: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, ms).unref())
+}
