@@ -70,6 +70,8 @@ export class Claims {
   /** Of all callees together. */
   readonly #reaction = new AftermathOfFailures()
   #matchedByIds = 0
+  /** Calls with `waitedBy`, in the order in which those who waited have answered; others are dropped when met. */
+  #waitedFor: EgressCall[] = []
   #lags = 0
   #meanLag = 0
   /** Callees with a failure that no known request held; as many as there are clusters at most. */
@@ -148,6 +150,13 @@ export class Claims {
     const held = this.#claimHeld(entry, path, nowMs)
     if (held !== undefined) return held
     const claim = this.#claimUnclaimed(entry, nowMs)
+    if (claim.call === undefined) {
+      const spent = this.spentOn(entry, nowMs)
+      if (spent?.call !== undefined) {
+        spent.call.claimed = true
+        return spent
+      }
+    }
     if (claim.call === undefined && entry.abandoned !== undefined && !entry.abandoned.claimed) {
       const call = entry.abandoned
       call.claimed = true
@@ -208,8 +217,8 @@ export class Claims {
   }
 
   /**
-   * A call that timed out and took most of the time of this request, for which nothing is left to tell of it. Undefined
-   * for none: then the application was slow by itself.
+   * A call that timed out and took most of the time of this request: an application that is slow by itself has none. The
+   * first such call, because whatever was tried after it had little time left, whoever was asked. Undefined for none.
    */
   spentOn(entry: InboundEntry, nowMs: number): Claim | undefined {
     const least = (nowMs - entry.startMs) * SPENT_SHARE
@@ -219,19 +228,16 @@ export class Claims {
       call.record !== undefined &&
       isWaiting(call.record.cause) &&
       call.endMs - call.startMs >= least
-    const held = entry.failedCalls?.findLast(fits)
-    if (held !== undefined) {
-      held.claimed = true
-      return { call: held, confidence: held.confidence, likelihood: 1 }
-    }
+    const held = entry.failedCalls?.find(fits)
+    if (held !== undefined) return { call: held, confidence: held.confidence, likelihood: 1 }
+    let first: EgressCall | undefined
     for (let i = Math.max(this.#front, this.#unclaimed.length - MAX_LOOKED_AT); i < this.#unclaimed.length; i++) {
       const call = this.#unclaimed[i]!
       if (call.startSeq < entry.seq || !fits(call) || !this.#couldBeOf(call, entry) || this.#copiesElsewhere(call))
         continue
-      call.claimed = true
-      return { call, confidence: 'likely', likelihood: 1 / Math.max(1, call.candidates) }
+      if (first === undefined || call.startMs < first.startMs) first = call
     }
-    return undefined
+    return first && { call: first, confidence: 'likely', likelihood: 1 / Math.max(1, first.candidates) }
   }
 
   /**
@@ -239,8 +245,37 @@ export class Claims {
    * correction: if another request then fails over the call, it was that one's.
    */
   waits(call: EgressCall, entry: InboundEntry, recordId: string): void {
-    if (this.#ledger.isMatched(call)) call.claimed = true
-    else call.waitedBy = { recordId, seq: entry.seq }
+    if (this.#ledger.isMatched(call)) {
+      call.claimed = true
+      return
+    }
+    call.waitedBy = { recordId, seq: entry.seq }
+    if (this.#waitedFor.length >= MAX_WAITING) this.#waitedFor.shift()
+    this.#waitedFor.push(call)
+  }
+
+  /**
+   * The application gives up a call. It does so when the request behind it has been answered, so this call is of the
+   * request that was answered first of those whose call is still open, and not the one that was taken for it.
+   */
+  callGivenUp(call: EgressCall): void {
+    if (this.#ledger.isMatched(call)) return
+    const waiting = this.#waitedFor
+    while (waiting.length > 0 && (waiting[0]!.waitedBy === undefined || !waiting[0]!.open)) waiting.shift()
+    const first = waiting.shift()
+    if (first === undefined || first === call) return
+    const answered = first.waitedBy!
+    // Sent before that request came: then it is not its call, whoever gives it up.
+    if (call.startSeq < answered.seq) {
+      waiting.unshift(first)
+      return
+    }
+    first.waitedBy = call.waitedBy
+    call.waitedBy = answered
+    if (first.waitedBy === undefined) return
+    // What this one was taken for waits for the other now, in its old place.
+    const place = waiting.indexOf(call)
+    if (place >= 0) waiting[place] = first
   }
 
   /** An inbound request is over and out of the ledger. `failed`: by its application. */

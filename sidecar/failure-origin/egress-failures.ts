@@ -204,6 +204,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
   }
 
   #cancel(info: StreamInfo): void {
+    this.#context.claims.callGivenUp(this)
     const verdict: Verdict = { cause: 'timeout', subCause: 'waiting_on', blame: 'callee' }
     const record = this.#make(verdict, info, 'link', this.linkId())
     const aliases = this.waitedBy === undefined ? [] : [this.waitedBy.recordId]

@@ -205,14 +205,18 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   }
 
   #decideTimeout(info: StreamInfo, verdict: Verdict, nowMs: number): void {
-    const { record, call } = this.#whoWasWaitedFor(info, verdict, nowMs)
-    // A call that timed out left its application too little time to say so: on a loaded machine the margin is soon gone.
-    const spent = call === undefined ? this.#context.claims.spentOn(this, nowMs) : undefined
-    if (spent?.call?.record !== undefined) {
-      const known = passedOn(spent.call.record, this.#context.settings.service, spent.confidence, spent.likelihood)
+    const { claims, settings } = this.#context
+    // A call may have timed out in the same moment and left its application no time to say so. Requests began to wait in
+    // the order in which they came: of a call that is open and one that has just ended the older is this one's.
+    const spent = claims.spentOn(this, nowMs)?.call
+    const open = spent && claims.waitingFor(this, nowMs).call
+    if (spent?.record !== undefined && (open === undefined || spent.startMs <= open.startMs)) {
+      spent.claimed = true
+      const known = passedOn(spent.record, settings.service, spent.confidence, 1 / Math.max(1, spent.candidates))
       this.#settle(info, 'propagated', known, [this.#linkId()])
       return
     }
+    const { record, call } = this.#whoWasWaitedFor(info, verdict, nowMs)
     this.#settle(info, 'origin', record, call === undefined ? [] : [this.#linkId()])
   }
 
