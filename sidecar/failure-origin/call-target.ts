@@ -6,6 +6,11 @@ import type { LabelledCounter } from './metrics.ts'
 
 /** Operations told apart per callee; the rest share one. */
 const MAX_OPERATIONS = 64
+/** Calls of a series that are counted before all is halved. */
+const SERIES = 4096
+/** So many times the usual distance between two calls, and at least so long, is a silence. */
+const SILENCE_GAPS = 20
+const LEAST_SILENCE_MS = 1000
 
 export class CalleeState implements CallTarget {
   readonly clusterName: string
@@ -16,9 +21,12 @@ export class CalleeState implements CallTarget {
   callsWithIds = 0
   callsWithout = 0
   readonly aftermath = new AftermathOfFailures()
-  /** Calls made while no inbound request was in flight. */
+  /** Of the present series of calls without ids: how many, and how many of these while no request was in flight. */
+  #calls = 0
   #idleCalls = 0
-  #halve = false
+  #firstMs = 0
+  #lastMs = 0
+  /** The ledger's times at the beginning of the series. */
   #idleBaseMs = 0
   #busyBaseMs = 0
   #handling: Map<string, Handling> | undefined = undefined
@@ -50,27 +58,44 @@ export class CalleeState implements CallTarget {
     if (this.callsWithIds + this.callsWithout >= 1024) {
       this.callsWithIds >>= 1
       this.callsWithout >>= 1
-      this.#idleCalls >>= 1
-      this.#halve = true
     }
   }
 
-  countIdle(): void {
-    this.#idleCalls++
+  /**
+   * A call without ids was sent. `idleMs` and `busyMs`: the ledger's times. Calls after a long silence begin a new series:
+   * a job that has just begun says nothing of the time before it.
+   */
+  countLoose(nowMs: number, idle: boolean, idleMs: number, busyMs: number): void {
+    const gap = nowMs - this.#lastMs
+    if (
+      this.#calls === 0 ||
+      gap > Math.max(LEAST_SILENCE_MS, (SILENCE_GAPS * (this.#lastMs - this.#firstMs)) / this.#calls)
+    ) {
+      this.#calls = this.#idleCalls = 0
+      this.#firstMs = nowMs
+      this.#idleBaseMs = idleMs
+      this.#busyBaseMs = busyMs
+    }
+    this.#lastMs = nowMs
+    this.#calls++
+    if (idle) this.#idleCalls++
+    if (this.#calls < SERIES) return
+    this.#calls /= 2
+    this.#idleCalls /= 2
+    this.#firstMs = (this.#firstMs + nowMs) / 2
+    this.#idleBaseMs = (this.#idleBaseMs + idleMs) / 2
+    this.#busyBaseMs = (this.#busyBaseMs + busyMs) / 2
   }
 
-  /** See `Claims`; the times are totals since start. */
+  /**
+   * Share of the calls made while requests were in flight that background work explains: what is called at some rate
+   * while nothing is in flight is called at that rate at other times too.
+   */
   backgroundShare(idleMs: number, busyMs: number): number {
-    if (this.#halve) {
-      this.#halve = false
-      this.#idleBaseMs = (this.#idleBaseMs + idleMs) / 2
-      this.#busyBaseMs = (this.#busyBaseMs + busyMs) / 2
-    }
-    const busyCalls = this.callsWithout - this.#idleCalls
+    const busyCalls = this.#calls - this.#idleCalls
     const idle = idleMs - this.#idleBaseMs
     if (this.#idleCalls === 0 || busyCalls <= 0 || idle <= 0) return 0
-    const expected = (this.#idleCalls / idle) * (busyMs - this.#busyBaseMs)
-    return Math.min(1, expected / busyCalls)
+    return Math.min(1, ((this.#idleCalls / idle) * (busyMs - this.#busyBaseMs)) / busyCalls)
   }
 }
 

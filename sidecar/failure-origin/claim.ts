@@ -19,6 +19,7 @@ import { isWaiting } from './cause.ts'
 import { BaseRate, type Handling } from './handling.ts'
 import type { EgressCall, InboundEntry, Ledger } from './ledger.ts'
 import { type Confidence, lowerConfidence } from './record.ts'
+import { Waits } from './waits.ts'
 
 export interface Claim {
   /** Undefined: the application failed by itself. */
@@ -70,8 +71,7 @@ export class Claims {
   /** Of all callees together. */
   readonly #reaction = new AftermathOfFailures()
   #matchedByIds = 0
-  /** Calls with `waitedBy`, in the order in which those who waited have answered; others are dropped when met. */
-  #waitedFor: EgressCall[] = []
+  readonly #waits: Waits
   #lags = 0
   #meanLag = 0
   /** Callees with a failure that no known request held; as many as there are clusters at most. */
@@ -80,6 +80,7 @@ export class Claims {
 
   constructor(ledger: Ledger, maxUnclaimed: number, maxAgeMs: number, absorbed: Absorbed) {
     this.#ledger = ledger
+    this.#waits = new Waits(ledger)
     this.#maxUnclaimed = maxUnclaimed
     this.#maxAgeMs = maxAgeMs
     this.#absorbed = absorbed
@@ -95,7 +96,10 @@ export class Claims {
       if (this.#matchedByIds < COPIES_IDS_AFTER) this.#matchedByIds++
       call.target?.countIds(true)
     } else call.target?.countIds(call.ambiguousKey !== '')
-    if (call.confidence === 'none') call.target?.countIdle()
+    if (call.confidence === 'exact' || call.confidence === 'trace' || call.ambiguousKey !== '') return
+    const { startMs } = call
+    const ledger = this.#ledger
+    call.target?.countLoose(startMs, call.confidence === 'none', ledger.idleMs(startMs), ledger.busyMs(startMs))
   }
 
   /** The call failed; `call.record` says how and `call.endMs` when. Decides where the failure waits for a claim. */
@@ -124,9 +128,11 @@ export class Claims {
     }
     if (!call.isAbandoned && call.target !== undefined) {
       call.target.aftermath.failed(nowMs, this.#unexplained)
-      if (this.#backgroundShare(call) <= OWN_IS_LIKELIER) this.#reaction.failed(nowMs, this.#unexplained)
+      if (this.#backgroundShare(call, nowMs) <= OWN_IS_LIKELIER) this.#reaction.failed(nowMs, this.#unexplained)
       this.#suspects.add(call.target)
     }
+    // An application that gives calls up would have given up this one before: it is of a request that still waits.
+    this.#waits.leave(call)
     if (this.unclaimed >= this.#maxUnclaimed) {
       this.overflowed++
       this.#dropFront()
@@ -222,12 +228,7 @@ export class Claims {
    */
   spentOn(entry: InboundEntry, nowMs: number): Claim | undefined {
     const least = (nowMs - entry.startMs) * SPENT_SHARE
-    const fits = (call: EgressCall) =>
-      !call.claimed &&
-      !call.isAbandoned &&
-      call.record !== undefined &&
-      isWaiting(call.record.cause) &&
-      call.endMs - call.startMs >= least
+    const fits = (call: EgressCall) => !call.claimed && hasSpent(call, least)
     const held = entry.failedCalls?.find(fits)
     if (held !== undefined) return { call: held, confidence: held.confidence, likelihood: 1 }
     let first: EgressCall | undefined
@@ -242,40 +243,20 @@ export class Claims {
 
   /**
    * A request has answered (or was given up) as `recordId`, waiting for `call`. Where that is a judgement it is open to
-   * correction: if another request then fails over the call, it was that one's.
+   * correction (`waits.ts`).
    */
-  waits(call: EgressCall, entry: InboundEntry, recordId: string): void {
-    if (this.#ledger.isMatched(call)) {
-      call.claimed = true
-      return
-    }
-    call.waitedBy = { recordId, seq: entry.seq }
-    if (this.#waitedFor.length >= MAX_WAITING) this.#waitedFor.shift()
-    this.#waitedFor.push(call)
+  waits(call: EgressCall, entry: InboundEntry, recordId: string, nowMs: number): void {
+    if (this.#ledger.isMatched(call)) call.claimed = true
+    else this.#waits.add(call, recordId, entry.seq, nowMs)
   }
 
-  /**
-   * The application gives up a call. It does so when the request behind it has been answered, so this call is of the
-   * request that was answered first of those whose call is still open, and not the one that was taken for it.
-   */
-  callGivenUp(call: EgressCall): void {
-    if (this.#ledger.isMatched(call)) return
-    const waiting = this.#waitedFor
-    while (waiting.length > 0 && (waiting[0]!.waitedBy === undefined || !waiting[0]!.open)) waiting.shift()
-    const first = waiting.shift()
-    if (first === undefined || first === call) return
-    const answered = first.waitedBy!
-    // Sent before that request came: then it is not its call, whoever gives it up.
-    if (call.startSeq < answered.seq) {
-      waiting.unshift(first)
-      return
-    }
-    first.waitedBy = call.waitedBy
-    call.waitedBy = answered
-    if (first.waitedBy === undefined) return
-    // What this one was taken for waits for the other now, in its old place.
-    const place = waiting.indexOf(call)
-    if (place >= 0) waiting[place] = first
+  /** The application gives the call up. The id under which the request behind it was answered, '' where none was. */
+  callGivenUp(call: EgressCall): string {
+    if (this.#ledger.isMatched(call)) return ''
+    const wait = this.#waits.settle(call)
+    if (wait === undefined) return ''
+    call.claimed = true
+    return wait.recordId
   }
 
   /** An inbound request is over and out of the ledger. `failed`: by its application. */
@@ -314,7 +295,7 @@ export class Claims {
       const handling = handlingOf(call, path)
       const prompt = nowMs - call.endMs < PROMPT_MS
       let own = handling === undefined ? 0 : handling.ownFailure(this.#baseRate.value, prompt)
-      if (call.confidence === 'unique') own = Math.max(own, this.#backgroundShare(call))
+      if (call.confidence === 'unique') own = Math.max(own, this.#backgroundShare(call, nowMs))
       leastOwn = Math.min(leastOwn, own)
       if (own <= OWN_IS_LIKELIER && reason === undefined) {
         reason = call
@@ -324,6 +305,11 @@ export class Claims {
     }
     if (reason === undefined) {
       return leastOwn === 1 ? undefined : { call: undefined, confidence: 'likely', likelihood: leastOwn }
+    }
+    // Of several that ran out of time the first that took most of it: the others had little left, whoever was asked.
+    if (reason.record !== undefined && isWaiting(reason.record.cause)) {
+      const least = (nowMs - entry.startMs) * SPENT_SHARE
+      reason = calls.find(call => !call.claimed && !call.repaired && hasSpent(call, least)) ?? reason
     }
     reason.claimed = true
     this.#learnLag(entry, reason)
@@ -347,7 +333,8 @@ export class Claims {
       let verdict = aftermath?.verdict(gap, nowMs, rate) ?? 'unknown'
       // Of a callee that hardly ever failed nothing is known, but how fast the application reacts in general may be.
       if (verdict === 'unknown' && this.#reaction.verdict(gap, nowMs, rate) === 'not') verdict = 'not'
-      if (this.#backgroundShare(call) > (verdict === 'unknown' ? OWN_IS_LIKELIER : SURELY_BACKGROUND)) verdict = 'not'
+      if (this.#backgroundShare(call, nowMs) > (verdict === 'unknown' ? OWN_IS_LIKELIER : SURELY_BACKGROUND))
+        verdict = 'not'
       if (verdict === 'not' || (verdict === 'unknown' && this.#copiesElsewhere(call))) {
         contested = true
         continue
@@ -363,23 +350,10 @@ export class Claims {
       return contested ? { call: undefined, confidence: 'likely', likelihood: 0.5 } : OWN
     }
     claimed.claimed = true
-    if (claimed.waitedBy !== undefined) this.#waitElsewhere(claimed)
     this.#learnLag(entry, claimed)
     if (!claimed.isAbandoned) this.#claimedSeq = Math.max(this.#claimedSeq, claimed.startSeq)
     const confidence = claimed.isAbandoned ? lowerConfidence('likely', 'link') : 'likely'
     return { call: claimed, confidence, likelihood: 1 / Math.max(1, claimed.candidates) }
-  }
-
-  /** The call turned out to be another's: whoever was thought to wait for it waits for the next one. */
-  #waitElsewhere(call: EgressCall): void {
-    const waiting = call.waitedBy!
-    call.waitedBy = undefined
-    let steps = 0
-    for (let next = this.#ledger.looseHead; next !== undefined && steps < MAX_WAITING; next = next.looseNext, steps++) {
-      if (next.waitedBy !== undefined || next.record !== undefined || next.startSeq < waiting.seq) continue
-      if (next.target === call.target) next.waitedBy = waiting
-      return
-    }
   }
 
   /** How long after a request's arrival the application sends the call it then fails over. */
@@ -405,8 +379,8 @@ export class Claims {
    * Share of the calls to this callee, of those made while requests were in flight, that background work explains: what
    * is called at some rate while nothing is in flight is called at that rate at other times too.
    */
-  #backgroundShare(call: EgressCall): number {
-    return call.target?.backgroundShare(this.#ledger.idleMs, this.#ledger.busyMs) ?? 0
+  #backgroundShare(call: EgressCall, nowMs: number): number {
+    return call.target?.backgroundShare(this.#ledger.idleMs(nowMs), this.#ledger.busyMs(nowMs)) ?? 0
   }
 
   /** A call with ids of several requests is of one of these; one without ids is of a request whose calls have none. */
@@ -443,8 +417,14 @@ export class Claims {
 
   #absorb(call: EgressCall, role: 'masked' | 'background', confidence: Confidence): void {
     call.claimed = true
+    if (role === 'masked' && confidence === 'likely') this.#waits.settle(call)
     this.#absorbed(call, role, confidence)
   }
+}
+
+/** The call ran out of time, and took at least so much of it. */
+function hasSpent({ isAbandoned, record, startMs, endMs }: EgressCall, leastMs: number): boolean {
+  return !isAbandoned && record !== undefined && isWaiting(record.cause) && endMs - startMs >= leastMs
 }
 
 /** Calls matched by ids first, then the one that ended last. */

@@ -204,11 +204,10 @@ export class EgressFailures extends EgressCall implements StreamFailures {
   }
 
   #cancel(info: StreamInfo): void {
-    this.#context.claims.callGivenUp(this)
+    const answeredAs = this.#context.claims.callGivenUp(this)
     const verdict: Verdict = { cause: 'timeout', subCause: 'waiting_on', blame: 'callee' }
     const record = this.#make(verdict, info, 'link', this.linkId())
-    const aliases = this.waitedBy === undefined ? [] : [this.waitedBy.recordId]
-    info.failure = this.#context.write('outbound', 'cancelled', record, aliases, info)
+    info.failure = this.#context.write('outbound', 'cancelled', record, [answeredAs], info)
     const now = this.#context.clock.now()
     this.record = record
     this.isAbandoned = true

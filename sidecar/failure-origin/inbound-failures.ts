@@ -245,7 +245,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     if (call === undefined) return { record: { ...this.#make(verdict, info, linkId), confidence }, call }
     const waiting = this.#waitingOn(call, info)
     const id = confidence === 'likely' && linkId !== '' ? linkId : waiting.id
-    claims.waits(call, this, id)
+    claims.waits(call, this, id, nowMs)
     return { record: { ...waiting, id, confidence, likelihood }, call }
   }
 

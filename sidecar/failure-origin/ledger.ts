@@ -19,6 +19,7 @@
  */
 import type { CalleeState } from './call-target.ts'
 import type { Confidence, FailureRecord } from './record.ts'
+import type { Wait } from './waits.ts'
 
 /** Entries of one trace looked through; a trace that loops more often through one service is ambiguous anyway. */
 const MAX_CHAIN = 64
@@ -85,8 +86,8 @@ export class EgressCall {
   record: FailureRecord | undefined = undefined
   /** An inbound request has taken this call as the reason of its failure. */
   claimed = false
-  /** The request that answered while it was probably waiting for this call: its record, and its number. */
-  waitedBy: { readonly recordId: string; readonly seq: number } | undefined = undefined
+  /** The request that answered while it was probably waiting for this call. */
+  waitedBy: Wait | undefined = undefined
   /** A later call to the same callee succeeded. */
   repaired = false
   /** Trace or request id it shares with several entries: only those can have sent it. '' otherwise. */
@@ -120,9 +121,9 @@ export class Ledger {
   /** Inbound requests so far, and those in flight, those without an entry included. */
   starts = 0
   inFlight = 0
-  /** Time without and with inbound requests in flight. */
-  idleMs = 0
-  busyMs = 0
+  /** Time without and with inbound requests in flight, up to the last change from one to the other. */
+  #idleMs = 0
+  #busyMs = 0
   #turnedMs = 0
   /** Requests that got no entry because there were too many. */
   overflowed = 0
@@ -140,10 +141,20 @@ export class Ledger {
     return this.#oldest === undefined ? this.starts + 1 : this.#oldest.seq
   }
 
+  /** Milliseconds without any inbound request in flight, since the first one. */
+  idleMs(nowMs: number): number {
+    return this.inFlight > 0 || this.#turnedMs === 0 ? this.#idleMs : this.#idleMs + nowMs - this.#turnedMs
+  }
+
+  /** Milliseconds with inbound requests in flight. */
+  busyMs(nowMs: number): number {
+    return this.inFlight > 0 ? this.#busyMs + nowMs - this.#turnedMs : this.#busyMs
+  }
+
   inboundStart(entry: InboundEntry): boolean {
     this.starts++
     if (this.inFlight++ === 0) {
-      if (this.#turnedMs > 0) this.idleMs += entry.startMs - this.#turnedMs
+      if (this.#turnedMs > 0) this.#idleMs += entry.startMs - this.#turnedMs
       this.#turnedMs = entry.startMs
     }
     if (this.inFlight > this.#maxInFlight) {
@@ -173,7 +184,7 @@ export class Ledger {
   /** Forgets the request. Its open calls stay its own, so that what they still bring is not taken for another's. */
   inboundEnd(entry: InboundEntry, nowMs: number): void {
     if (--this.inFlight === 0) {
-      this.busyMs += nowMs - this.#turnedMs
+      this.#busyMs += nowMs - this.#turnedMs
       this.#turnedMs = nowMs
     }
     if (!entry.inFlight) return

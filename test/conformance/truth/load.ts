@@ -27,7 +27,6 @@ export interface Run {
 /** Failures are written down when streams end, some a timer's tick after the client has its answer. */
 const SETTLE_MS = 150
 const QUIET_MS = 500
-const AFTER_CUT_MS = 30
 
 /** Who hangs is waited for so long, where nothing else is said. */
 const HANG_MS = 1000
@@ -51,7 +50,7 @@ export async function runPlans(
       const one = await send(mesh.ports.of.a.ingress, plans[next++]!, agent)
       seen.push(one)
       // The head of the chain tells of a cut before the rest of it is done with the request.
-      if (one.cut && concurrency === 1) await delay(AFTER_CUT_MS)
+      if (one.cut && concurrency === 1) await mesh.idle()
     }
   }
   await Promise.all(Array.from({ length: concurrency }, worker))

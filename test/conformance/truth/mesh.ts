@@ -7,6 +7,7 @@ import { freePorts } from '../../kit/free-port.ts'
 import { startHopwise } from '../../kit/hopwise.ts'
 import { TestProcess } from '../../kit/process.ts'
 import type { ProxyProcess } from '../../kit/proxy-process.ts'
+import { waitFor } from '../../kit/wait-for.ts'
 import type { ApplicationsOptions, Control, Copies } from './applications.ts'
 import { CHAIN, type Hop } from './faults.ts'
 import { type MeshPorts, type ServicePorts, sidecarConfig } from './sidecar-config.ts'
@@ -90,6 +91,18 @@ export class Mesh {
       })
       outgoing.on('error', reject)
       outgoing.end(JSON.stringify(control))
+    })
+  }
+
+  /** No request is in flight at any sidecar. */
+  async idle(): Promise<void> {
+    const busy = async (name: Hop) => {
+      const stats = await this.sidecars.get(name)!.admin('/stats?filter=gress.downstream_rq_active')
+      return / [1-9]/.test(stats)
+    }
+    await waitFor(async () => !(await Promise.all(this.#hopwise.map(busy))).includes(true), {
+      deadlineMs: 10_000,
+      what: 'sidecars without requests',
     })
   }
 

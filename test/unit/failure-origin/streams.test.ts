@@ -532,6 +532,29 @@ test('under load a call comes later after its request than is usual, and is wait
   assert.deepEqual(c.roles().slice(-2), ['origin d timeout likely', 'origin d timeout likely'])
 })
 
+test('who gives up a call was answered first: the failure is merged with what that call met', () => {
+  const c = new Sidecar()
+  const inbounds = [c.inbound(), c.inbound()]
+  c.clock.advance(1)
+  const calls = [c.call(undefined), c.call(undefined)]
+  c.clock.advance(1000)
+  const answer = (i: number) => {
+    inbounds[i]!.failures.attemptFailed({ kind: 'route_timeout', details: '' })
+    inbounds[i]!.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+  }
+  answer(0)
+  // Nobody can know beforehand that the second call is the first request's.
+  calls[1]!.gone()
+  answer(1)
+  calls[0]!.gone()
+  const entries = c.locator.log.entries({ limit: 100 }).sort((x, y) => x.seq - y.seq)
+  const [first, second] = entries.filter(({ side }) => side === 'inbound')
+  const [given, left] = entries.filter(({ role }) => role === 'cancelled')
+  assert.deepEqual([first!.origin, second!.origin], ['d', 'd'])
+  assert.ok(given!.aliases.includes(first!.id))
+  assert.ok(left!.aliases.includes(second!.id))
+})
+
 test('a call older than the request never counts as what it waits for', () => {
   const c = new Sidecar()
   c.call(undefined, 'poll')

@@ -1,0 +1,92 @@
+/**
+ * Requests that were answered (or given up) while they waited for a call, and which call that was.
+ *
+ * Where nothing is copied, a request that times out can only say that it waits for *some* call: which one shows afterwards.
+ * An application gives a call up when the request behind it has been answered, so the first call to be given up is of the
+ * request that was answered first. Until then each such request occupies one open call, so that the next one to time out
+ * finds another, and an application that is slow by itself finds none:
+ *
+ *     timed out ─► occupies an open call ─┬─ a call is given up ────────────────► it is of the first that waits
+ *                                         ├─ the occupied call fails by itself ─► another is occupied in its place
+ *                                         └─ a failed call that nobody claims ──► it is of the first that waits
+ */
+import type { EgressCall, Ledger } from './ledger.ts'
+
+/** Open calls looked at. */
+const MAX_LOOKED_AT = 1024
+/** Requests that wait to hear which call was theirs; the oldest is forgotten. */
+const MAX_WAITS = 1024
+
+export interface Wait {
+  /** The id under which the request has told of its failure. */
+  readonly recordId: string
+  /** The ledger's number of the request. */
+  readonly seq: number
+  readonly atMs: number
+  /** Occupied for it; undefined when none is left. */
+  call: EgressCall | undefined
+}
+
+export class Waits {
+  readonly #ledger: Ledger
+  /** In the order of the answers. */
+  readonly #waits: Wait[] = []
+
+  constructor(ledger: Ledger) {
+    this.#ledger = ledger
+  }
+
+  /** A request has answered as `recordId`, probably waiting for `call`. */
+  add(call: EgressCall, recordId: string, seq: number, atMs: number): void {
+    const wait: Wait = { recordId, seq, atMs, call }
+    call.waitedBy = wait
+    this.#waits.push(wait)
+    if (this.#waits.length <= MAX_WAITS) return
+    const oldest = this.#waits.shift()!
+    if (oldest.call?.waitedBy === oldest) oldest.call.waitedBy = undefined
+  }
+
+  /** The call has ended and is of a request that was answered while it was open: which? Undefined when of none. */
+  settle(call: EgressCall): Wait | undefined {
+    const could = (wait: Wait) =>
+      wait.seq <= call.startSeq &&
+      wait.atMs >= call.startMs &&
+      (wait.call === undefined || wait.call.target === call.target)
+    const index = this.#waits.findIndex(could)
+    if (index < 0) return undefined
+    const wait = this.#waits[index]!
+    this.#waits.splice(index, 1)
+    if (wait.call !== call) {
+      // Whoever occupies this call gets the one that is free now.
+      const other = call.waitedBy
+      if (wait.call !== undefined) wait.call.waitedBy = undefined
+      if (other !== undefined) {
+        other.call = wait.call?.open === true ? wait.call : undefined
+        if (other.call !== undefined) other.call.waitedBy = other
+      }
+    }
+    call.waitedBy = wait
+    wait.call = call
+    return wait
+  }
+
+  /** The call turned out to be somebody else's: whoever occupies it occupies the next one to the same callee, if any. */
+  leave(call: EgressCall): void {
+    const wait = call.waitedBy
+    if (wait === undefined) return
+    call.waitedBy = undefined
+    wait.call = undefined
+    let steps = 0
+    for (
+      let next = this.#ledger.looseHead;
+      next !== undefined && steps < MAX_LOOKED_AT;
+      next = next.looseNext, steps++
+    ) {
+      if (next === call || next.waitedBy !== undefined || next.record !== undefined) continue
+      if (next.startSeq < wait.seq || next.target !== call.target) continue
+      next.waitedBy = wait
+      wait.call = next
+      return
+    }
+  }
+}
