@@ -532,6 +532,23 @@ test('under load a call comes later after its request than is usual, and is wait
   assert.deepEqual(c.roles().slice(-2), ['origin d timeout likely', 'origin d timeout likely'])
 })
 
+test('of two calls that ran out of time the one that took it is the reason, not what was tried with the rest', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound()
+  for (const [to, ms] of [
+    ['d', 900],
+    ['e', 30],
+  ] as const) {
+    const call = c.call(inbound, to)
+    c.clock.advance(ms)
+    call.failures.attemptFailed({ kind: 'route_timeout', details: '' })
+    call.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+  }
+  inbound.answer(500)
+  assert.ok(c.roles().includes('propagated d timeout link'))
+  assert.ok(c.roles().includes('masked e timeout exact'))
+})
+
 test('who gives up a call was answered first: the failure is merged with what that call met', () => {
   const c = new Sidecar()
   const inbounds = [c.inbound(), c.inbound()]
