@@ -6,7 +6,7 @@
  * from what the span points at.
  */
 import type { HeaderView } from '../formatter/context.ts'
-import type { StreamInfo } from '../stream-info.ts'
+import { StreamInfo } from '../stream-info.ts'
 import { injectContext, type OutgoingContext, type PropagationFormat, type TraceHeaders } from './propagation.ts'
 
 export type SpanKind = 'SERVER' | 'CLIENT'
@@ -63,8 +63,8 @@ export class Span implements OutgoingContext {
   readonly startWallMs: number
   readonly startMs: number
   endMs = 0
-  /** The request; shared by the spans of its attempts. */
-  readonly info: StreamInfo
+  /** The request; shared by the spans of its attempts. Says nothing once the span is detached. */
+  info: StreamInfo
   /** Of a request's own span, from its end on. */
   requestHeaders: HeaderView | undefined = undefined
   responseHeaders: HeaderView | undefined = undefined
@@ -77,7 +77,7 @@ export class Span implements OutgoingContext {
   links: SpanLink[] | undefined = undefined
   /** Tags that others have set, `[name, value, …]`. */
   extraTags: string[] | undefined = undefined
-  /** Filled when the span is reported: `[name, value, …]`. */
+  /** Filled when the span is reported or detached: `[name, value, …]`. */
   tags: string[] = []
   annotations: SpanAnnotation[] = []
   /** Text of the error, '' for none. */
@@ -124,6 +124,13 @@ export class Span implements OutgoingContext {
     return Math.round((this.startWallMs + ms - this.startMs) * 1000)
   }
 
+  /** Lets go of the request, whose tags it has by now, so that keeping the span does not keep the request. */
+  detach(): void {
+    this.tags = this.tags.slice()
+    this.info = NO_REQUEST
+    this.requestHeaders = this.responseHeaders = this.responseTrailers = undefined
+  }
+
   /** Puts the context into the headers of a request to be sent on. */
   injectInto(headers: TraceHeaders): void {
     injectContext(headers, this, this.inject, this.single)
@@ -140,3 +147,20 @@ export class Span implements OutgoingContext {
     this.links.push({ traceId, spanId })
   }
 }
+
+const NOWHERE = { ip: '', port: 0 }
+
+const NO_REQUEST = new StreamInfo(
+  {
+    id: 0,
+    directRemote: NOWHERE,
+    local: NOWHERE,
+    listenerName: '',
+    filterChainName: '',
+    tls: undefined,
+    requestedServerName: '',
+  },
+  'HTTP/1.1',
+  0,
+  0,
+)

@@ -320,14 +320,25 @@ export class Tracer {
 
   #end(span: Span): void {
     if (span.sampled) this.#report(span)
-    else this.#ring.add(span)
+    else if (this.#ring.accepts(span.endMs)) {
+      // An attempt has no headers to hold on to, and tells about the failure of its request, which is yet to come.
+      if (span.attempt === undefined) {
+        this.#fillTags(span)
+        span.detach()
+      }
+      this.#ring.add(span)
+    }
   }
 
   #report(span: Span): void {
     if (this.#reporter === undefined || span.reported) return
     span.reported = true
-    fillTags(span, this.#tags)
+    this.#fillTags(span)
     this.#reporter.report(span)
+  }
+
+  #fillTags(span: Span): void {
+    if (span.tags.length === 0) fillTags(span, this.#tags)
   }
 }
 

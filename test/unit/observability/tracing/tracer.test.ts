@@ -344,13 +344,28 @@ test('attempts have spans of their own where they shall, with Envoy’s tags', (
   })
 })
 
-test('nothing leaves of an unsampled request', () => {
+test('nothing leaves of an unsampled request, and its span does not hold on to it', () => {
   const { begin, tracer, reported } = setUp({ rates: NO_SAMPLING })
   const { span, headers, info } = begin()
   info.responseCode = 503
   tracer.end(span, { requestHeaders: headers })
   assert.deepEqual(reported, [])
-  assert.deepEqual(span.tags, [])
+  assert.notEqual(span.info, info)
+  assert.equal(span.requestHeaders, undefined)
+})
+
+test('a span that was kept is reported as it was when it ended', () => {
+  const { begin, tracer, reported } = setUp({ rates: NO_SAMPLING })
+  const { span, headers, info } = begin(B3)
+  info.responseCode = 418
+  tracer.end(span, { requestHeaders: headers })
+  headers.set('user-agent', 'somebody else')
+  info.responseCode = 200
+  assert.equal(tracer.promote(span.traceId), 1)
+  assert.deepEqual(reported, [span])
+  const { 'http.status_code': status, user_agent, 'http.url': url } = tags(span)
+  assert.deepEqual({ status, user_agent }, { status: '418', user_agent: '-' })
+  assert.match(url!, /^http:/)
 })
 
 test('a failed request is reported though unsampled, with the spans of its trace that ended before it', () => {
