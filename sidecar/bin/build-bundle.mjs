@@ -41,6 +41,8 @@ async function buildBundle() {
       outdir: folder,
       outExtension: { '.js': '.mjs' },
       bundle: true,
+      // Names stay; stack traces tell lines by the source maps (`base/readable-stack.ts`).
+      minifyWhitespace: true,
       splitting: true,
       format: 'esm',
       platform: 'node',

@@ -80,11 +80,12 @@ test('a stack trace from the bundle names the sources', () => {
   build(root)
   for (const file of bundled(root)) {
     const lines = readFileSync(join(root, file), 'utf8').split('\n')
-    const line = lines.findIndex(text => text.startsWith('function readableStack('))
+    const line = lines.findIndex(text => text.includes('function readableStack('))
     if (line < 0) continue
+    const column = lines[line]!.indexOf('function readableStack(')
     const url = pathToFileURL(join(root, file)).href
     const error = new Error('x')
-    error.stack = `Error: x\n    at readableStack (${url}:${line + 1}:1)\n    at other (file:///elsewhere.mjs:1:2)`
+    error.stack = `Error: x\n    at readableStack (${url}:${line + 1}:${column + 1})\n    at other (file:///elsewhere.mjs:1:2)`
     const source = join(root, 'sidecar', 'base', 'readable-stack.ts')
     const sourceLine = readFileSync(source, 'utf8')
       .split('\n')
