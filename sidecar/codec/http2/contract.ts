@@ -102,7 +102,8 @@ export interface Http2Counters {
   rx_messaging_error: number
   rx_reset: number
   stream_refused_errors: number
-  too_many_header_frames: number
+  /** A block of more bytes than `maxHeaderBytes`; too many headers count as `header_overflow`. */
+  header_list_size_too_large: number
   trailers: number
   tx_flush_timeout: number
   tx_reset: number
@@ -130,7 +131,7 @@ export function newHttp2Counters(): Http2Counters {
     rx_messaging_error: 0,
     rx_reset: 0,
     stream_refused_errors: 0,
-    too_many_header_frames: 0,
+    header_list_size_too_large: 0,
     trailers: 0,
     tx_flush_timeout: 0,
     tx_reset: 0,
@@ -221,7 +222,10 @@ export interface Http2Stream {
   readonly headerBytesSent: number
   /**
    * RST_STREAM. Without a code: NO_ERROR when our half has ended (RFC 9113 §8.1), otherwise INTERNAL_ERROR from a server
-   * and CANCEL from a client. No event follows but `onStreamClosed`; DATA held back is dropped.
+   * and CANCEL from a client. No event follows but `onStreamClosed`.
+   *
+   * A response whose end was encoded is still sent whole when a window or the transport holds it back; the reset follows it.
+   * A second call drops it (a timer of the owner: `tx_flush_timeout`). A request is given up at once.
    */
   reset(code?: ErrorCode): void
 }
@@ -267,7 +271,12 @@ export interface Http2Connection {
    * and their producers are told; control frames and heads are written on.
    */
   onTransportBackpressure(above: boolean): void
-  /** The transport has ended: every stream's decoder gets `failure`. No event but those and `onStreamClosed` follows. */
+  /**
+   * The transport has ended: every stream's decoder gets `failure`. No event but those and `onStreamClosed` follows.
+   *
+   * Client role: a response that has come whole and is held back because its reader paused is not lost: it is handed on
+   * when the reader resumes, for which {@link flush} is still asked for and must be called.
+   */
   destroy(failure: StreamFailure): void
 
   /** First step of a graceful end (RFC 9113 §6.8): GOAWAY with the highest id, nothing is refused yet. */
