@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import http from 'node:http'
-import { describe, test } from 'node:test'
+import { test } from 'node:test'
 import { FakeUpstream } from '../kit/fake-upstream.ts'
 import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
@@ -75,12 +75,13 @@ function get(port: number, agent: http.Agent | false): Promise<{ status: number;
   })
 }
 
-describe('reload', () => {
-  test('20 reloads by signal and by file change, under old and new connections, lose no request', async () => {
+for (const workers of [1, 2]) {
+  test(`${workers === 1 ? '' : `${workers} workers: `}20 reloads by signal and by file change, under old and new connections, lose no request`, async () => {
     const [stable, extra, admin] = await freePorts(3)
     const upstream = await FakeUpstream.start(() => ({ status: 200, body: 'ok' }))
     const ports = { stable: stable!, extra: extra!, admin: admin!, upstream: upstream.port }
-    const proxy = await startHopwise(generation(0, ports), { adminPort: ports.admin })
+    const args = ['--concurrency', String(workers)]
+    const proxy = await startHopwise(generation(0, ports), { adminPort: ports.admin, args })
     const lost: string[] = []
     const seen = new Set<string>()
     let running = true
@@ -121,11 +122,14 @@ describe('reload', () => {
     assert.ok(served >= 500, `${served} requests were served`)
   })
 
-  test('a broken configuration changes nothing and is counted', async () => {
+  test(`${workers === 1 ? '' : `${workers} workers: `}a broken configuration changes nothing and is counted`, async () => {
     const [stable, extra, admin] = await freePorts(3)
     const upstream = await FakeUpstream.start(() => ({ status: 200, body: 'ok' }))
     const ports = { stable: stable!, extra: extra!, admin: admin!, upstream: upstream.port }
-    const proxy = await startHopwise(generation(0, ports), { adminPort: ports.admin, args: ['--no-watch'] })
+    const proxy = await startHopwise(generation(0, ports), {
+      adminPort: ports.admin,
+      args: ['--no-watch', '--concurrency', String(workers)],
+    })
     writeFileSync(proxy.configPath, 'static_resources: { listeners: [{ nam: x }] }\n')
     proxy.process.signal('SIGHUP')
     await proxy.process.waitForLine(/configuration not reloaded.*did you mean/)
@@ -134,4 +138,4 @@ describe('reload', () => {
     await proxy.stop()
     await upstream[Symbol.asyncDispose]()
   })
-})
+}
