@@ -34,6 +34,10 @@ export interface HopwiseSettings {
   readonly budgetMarginPercent: number | undefined
   /** Whether one retry is made when a re-used idle connection dies before any byte of an answer. */
   readonly retryReusedConnection: boolean | undefined
+  /** Whether a gRPC call is retried by a status in its trailers, where no message came before them (`held-head.ts`). */
+  readonly retryGrpcTrailers: boolean | undefined
+  /** How long the head of such a call may wait for its trailers or first message, in ms. */
+  readonly retryGrpcTrailersWaitMs: number | undefined
   /** `false` leaves Node's own metrics off `/stats/prometheus`: they cost 13 MB from the first scrape on. */
   readonly processMetrics: boolean | undefined
 }
@@ -49,6 +53,8 @@ const none: HopwiseSettings = Object.freeze({
   budgetMarginMs: undefined,
   budgetMarginPercent: undefined,
   retryReusedConnection: undefined,
+  retryGrpcTrailers: undefined,
+  retryGrpcTrailersWaitMs: undefined,
   processMetrics: undefined,
 })
 
@@ -75,6 +81,8 @@ export const hopwiseSettings: Readonly<Record<string, Setting>> = {
   budget_margin_ms: { property: 'budgetMarginMs', scopes: everywhere, read: numberUpTo(60_000) },
   budget_margin_percent: { property: 'budgetMarginPercent', scopes: everywhere, read: numberUpTo(100) },
   retry_reused_connection: { property: 'retryReusedConnection', scopes: ['node', 'cluster', 'route'], read: onOrOff },
+  retry_grpc_trailers: { property: 'retryGrpcTrailers', scopes: ['route'], read: onOrOff },
+  retry_grpc_trailers_wait_ms: { property: 'retryGrpcTrailersWaitMs', scopes: ['route'], read: numberUpTo(60_000) },
   process_metrics: { property: 'processMetrics', scopes: ['node'], read: onOrOff },
 }
 

@@ -8,6 +8,7 @@
  * The end comes once, in {@link ActiveStream.#finish}: when the response is written whole, when it cannot be, or when the
  * peer is gone. There stats, span, failure record and access log read what the stream has noted.
  */
+
 import { Timer } from '../base/timer-wheel.ts'
 import { hasGrpcContentType } from '../codec/grpc/headers.ts'
 import { type HeaderMap, type RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
@@ -20,6 +21,7 @@ import type { UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import { type DownstreamConnectionInfo, type Protocol, StreamInfo } from '../observability/stream-info.ts'
 import type { ConnectionManager } from './connection-manager.ts'
+import { noteGrpcStatus, tellGrpcTimeout } from './grpc-stream.ts'
 import { makeLocalReply } from './local-reply.ts'
 import { normalizeRequestPath } from './path-normalization.ts'
 import { isUpgradeRequest, mutateRequestHeaders } from './request-headers.ts'
@@ -319,6 +321,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     if (route?.idleTimeoutMs !== undefined) this.#idleTimeoutMs = route.idleTimeoutMs
     const duration = route?.maxStreamDurationMs ?? this.#manager.config.maxStreamDurationMs
     if (duration > 0) this.#durationDeadline = this.info.startMs + duration
+    if (this.#grpc && route?.maxStreamDurationMs !== undefined) tellGrpcTimeout(this.#headers!, duration)
     this.#startTimer()
   }
 
@@ -511,11 +514,13 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     }
     if (connection.closing && !connection.multiplexed && !upgraded) headers.set('connection', 'close')
     this.#responseStarted = true
-    if (this.#grpc) this.#noteGrpcStatus(headers)
+    if (this.#grpc) noteGrpcStatus(info, headers)
     info.firstDownstreamTxByteMs = manager.clock.now()
     info.responseHeaderBytes = headers.byteSize()
-    manager.stats.codes.charge(headers.status)
-    manager.stats.listenerCodes.charge(headers.status)
+    if (!info.healthCheck) {
+      manager.stats.codes.charge(headers.status)
+      manager.stats.listenerCodes.charge(headers.status)
+    }
     if (endStream) this.#responseEnded = true
     this.#encoder.encodeHeaders(headers, endStream)
     if (endStream) this.#complete()
@@ -524,11 +529,6 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
   /** Whoever forces a trace wants to find it: an internal caller's header, which is still there. */
   #traceForced(): boolean {
     return this.#mayForceTrace && this.#headers!.has('x-envoy-force-trace')
-  }
-
-  #noteGrpcStatus(headers: HeaderMap): void {
-    const status = headers.get('grpc-status')
-    if (status !== undefined && /^\d{1,3}$/.test(status)) this.info.grpcStatus = Number(status)
   }
 
   protected dataOut(data: BodyChunk, endStream: boolean): void {
@@ -540,7 +540,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
 
   protected trailersOut(trailers: HeaderMap): void {
     this.#responseEnded = true
-    if (this.#grpc) this.#noteGrpcStatus(trailers)
+    if (this.#grpc) noteGrpcStatus(this.info, trailers)
     this.#observation?.onResponseTrailers(trailers)
     this.#encoder.encodeTrailers(trailers)
     this.#complete()
@@ -586,7 +586,8 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     // Envoy counts every stream that ended before both of its halves had, whoever cut it.
     if (release && !(this.requestComplete && this.#responseEnded)) manager.stats.named.downstream_rq_rx_reset.inc()
     if (this.#upgradeCounted) manager.stats.gauges.downstream_cx_upgrades_active.dec()
-    if (!info.healthCheck) manager.stats.rqTime.record(info.endMs - info.startMs)
+    if (info.healthCheck) manager.stats.tracing.health_check.inc()
+    else manager.stats.rqTime.record(info.endMs - info.startMs)
     if (this.#chainEntered) this.#observation?.end()
     manager.log(this)
     if (release) this.#connection.onStreamEnd(this)

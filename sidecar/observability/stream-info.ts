@@ -49,6 +49,9 @@ export interface DownstreamConnectionInfo {
   readonly requestedServerName: string
 }
 
+/** `grpc-status` was there and no number. */
+export const INVALID_GRPC_STATUS = -2
+
 export type Protocol = 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2'
 
 export class StreamInfo {
@@ -116,7 +119,7 @@ export class StreamInfo {
   sampled = false
   /** Why the request is traced or not (tracing/sampling.ts, `TraceReason`). */
   traceReason = 0
-  /** gRPC status of the response, -1 when it is not gRPC or has none. */
+  /** gRPC status of the response, -1 when it is not gRPC or has none; see also {@link INVALID_GRPC_STATUS}. */
   grpcStatus = -1
   /** Answered by `sendLocalReply` rather than by the upstream. */
   localReply = false

@@ -1,7 +1,9 @@
 /** `Route`, compiled: what it matches, and the entry that a request gets which takes it. */
+
 import type { Clock } from '../base/clock.ts'
 import { textToBytes } from '../base/regex.ts'
 import { Priority } from '../cluster/cluster.ts'
+import { hopwiseMetadata } from '../config/hopwise-metadata.ts'
 import type {
   FractionalPercent,
   JsonObject,
@@ -25,7 +27,7 @@ import { mirrorPolicies } from './mirror-policy.ts'
 import type { Mistakes } from './mistakes.ts'
 import { pathRewrite } from './path-rewrite.ts'
 import { Redirect } from './redirect.ts'
-import { retryPolicy } from './retry-policy.ts'
+import { retryPolicy, withHopwiseSettings } from './retry-policy.ts'
 import { RouteEntry, type RouteSettings } from './route-entry.ts'
 import { type CompiledMatch, routeMatch } from './route-match.ts'
 import { quote } from './string-matcher.ts'
@@ -307,10 +309,12 @@ function forwardSettings(
     flushTimeoutMs: action.flushTimeout,
     maxStreamDurationMs: action.maxStreamDuration?.maxStreamDuration,
     grpcDeadlines: GrpcDeadlines.of(action),
-    retryPolicy:
+    retryPolicy: withHopwiseSettings(
       retry === undefined
         ? parent.settings.retryPolicy
         : retryPolicy(retry, mistakes.below('retry_policy', retry), context.clock),
+      hopwiseMetadata(route.metadata),
+    ),
     hedgePolicy: action.hedgePolicy ?? parent.settings.hedgePolicy,
     mirrorPolicies: mirrors.length > 0 ? mirrors : parent.settings.mirrorPolicies,
     metadataMatch: action.metadataMatch?.filterMetadata.get('envoy.lb'),

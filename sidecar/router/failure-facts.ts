@@ -1,5 +1,7 @@
 /** What is noted of attempts, and what failure location is told of those that came to nothing. */
+import { httpStatusOfGrpc, parseGrpcStatus } from '../base/grpc-status.ts'
 import type { Cluster } from '../cluster/cluster.ts'
+import type { HeaderMap, ResponseHeaders } from '../codec/header-map.ts'
 import type { StreamFailure } from '../codec/stream.ts'
 import type { AttemptFacts } from '../failure-origin/contract.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
@@ -50,6 +52,34 @@ export function noteAttempt(info: StreamInfo, host: Host, attempt: number): void
   }
   info.upstreamHost = host.address
   info.upstreamHostname = host.hostname
+}
+
+/**
+ * A response began. Outlier detection hears the HTTP status, or what a gRPC status in the head is in HTTP; whether a gRPC
+ * call was a success is known by its status only, which may stand in the trailers (Envoy: `handleNon5xxResponseHeaders`).
+ */
+export function noteResponse(
+  cluster: Cluster,
+  host: Host,
+  headers: ResponseHeaders,
+  grpc: boolean,
+  endStream: boolean,
+): void {
+  const grpcStatus = grpc ? parseGrpcStatus(headers.get('grpc-status')) : undefined
+  const status = grpcStatus === undefined ? headers.status : httpStatusOfGrpc(grpcStatus)
+  cluster.outlier.onResponse(host, status, headers)
+  if (headers.status >= 500) host.stats.rqError.inc()
+  else if (!grpc) host.stats.rqSuccess.inc()
+  else if (endStream) chargeGrpc(host, grpcStatus)
+}
+
+export function noteTrailers(host: Host | undefined, trailers: HeaderMap, grpc: boolean): void {
+  if (grpc && host !== undefined) chargeGrpc(host, parseGrpcStatus(trailers.get('grpc-status')))
+}
+
+function chargeGrpc(host: Host, status: number | undefined): void {
+  if (status !== undefined && httpStatusOfGrpc(status) < 500) host.stats.rqSuccess.inc()
+  else host.stats.rqError.inc()
 }
 
 /** An attempt on `host` ended without a response. */

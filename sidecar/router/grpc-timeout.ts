@@ -3,6 +3,9 @@ import { grpcTimeoutMs, isGrpcRequest } from '../codec/grpc/headers.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'
 import type { RouteAction } from '../config/schema/generated/types.ts'
 
+/** Rounds to `0m` where the next hop is told. */
+const AT_ONCE_MS = 0.1
+
 export class GrpcDeadlines {
   /** `max_stream_duration.grpc_timeout_header_max` and `…offset`. */
   readonly #streamMax: number | undefined
@@ -41,7 +44,7 @@ export class GrpcDeadlines {
     if (asked === undefined) return undefined
     const capped = max !== 0 && asked > max ? max : asked
     // A deadline that is over at once is not the same as none, which 0 would mean.
-    return Math.max(1, capped - this.#streamOffset)
+    return Math.max(AT_ONCE_MS, capped - this.#streamOffset)
   }
 
   /** The response timeout by `max_grpc_timeout`; undefined where the route's own counts. 0 means none. */

@@ -22,6 +22,12 @@ export class KeptBody {
     return true
   }
 
+  /** Sends the copy; with `ends` its last chunk ends the request. */
+  sendTo(upstream: { sendData(data: BodyChunk, endStream: boolean): void }, ends: boolean): void {
+    const { chunks } = this
+    for (let i = 0; i < chunks.length; i++) upstream.sendData(chunks[i]!, ends && i === chunks.length - 1)
+  }
+
   /** Whether all of `received` bytes are here. */
   has(received: number): boolean {
     return !this.#overflown && this.bytes === received

@@ -72,6 +72,12 @@ function milliseconds(text: string): number | undefined {
   return MILLISECONDS.test(text) ? Number(text) : undefined
 }
 
+/** What of the headers depends on the host and the number of the attempt. */
+export function addressAttempt(headers: RequestHeaders, route: RouteEntry, hostname: string, attempt: number): void {
+  if (route.autoHostRewrite && hostname !== '') route.rewriteHost(headers, hostname)
+  if (route.includeAttemptCountInRequest) headers.set('x-envoy-attempt-count', String(attempt))
+}
+
 /** Tells the upstream what is left of the time, `elapsedMs` after the end of the request. */
 export function announceTimeout(
   headers: RequestHeaders,

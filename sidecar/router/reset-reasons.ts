@@ -41,6 +41,11 @@ export function resetDetails(failure: StreamFailure, responseStarted: boolean): 
   return `upstream_reset_${responseStarted ? 'after' : 'before'}_response_started{${reason}${transport}}`
 }
 
+/** The failure of an attempt whose response had begun, as the downstream's log tells it. */
+export function cutAfterHead(failure: StreamFailure): StreamFailure {
+  return { ...failure, flag: resetReason(failure).flag as ResponseFlag, details: resetDetails(failure, true) }
+}
+
 export function isConnectionFailure(kind: FailureKind): boolean {
   return (
     kind === 'connect_refused' ||

@@ -34,7 +34,7 @@ export class ResponseCharges {
     this.#zone = zone
   }
 
-  /** What of a request is charged beside its cluster; undefined for most. Takes the steering header off. */
+  /** What of a request is charged beside its cluster, counted as begun; undefined for most. Takes the steering header off. */
   targets(route: RouteEntry, headers: RequestHeaders): ChargeTargets | undefined {
     const alternative = headers.get('x-envoy-upstream-alt-stat-name') ?? ''
     if (alternative !== '') headers.delete('x-envoy-upstream-alt-stat-name')
@@ -42,11 +42,14 @@ export class ResponseCharges {
     const { statPrefix } = route
     if (alternative === '' && virtualCluster === '' && statPrefix === '') return undefined
     const host = `vhost.${statName(route.virtualHostName)}`
-    return {
+    const targets = {
       alternative: this.#alternative(alternative),
       virtualCluster: virtualCluster === '' ? undefined : this.#statsOf(`${host}.vcluster.${statName(virtualCluster)}`),
       route: statPrefix === '' ? undefined : this.#statsOf(`${host}.route.${statName(statPrefix)}`),
     }
+    targets.virtualCluster?.total.inc()
+    targets.route?.total.inc()
+    return targets
   }
 
   /** Charges a status that goes to the caller, from the upstream or from us for it. */
@@ -116,6 +119,12 @@ export class ResponseCharges {
     }
     return stats
   }
+}
+
+/** The time of a whole request is over. */
+export function countTimeout(targets: ChargeTargets | undefined): void {
+  targets?.virtualCluster?.timeout.inc()
+  targets?.route?.timeout.inc()
 }
 
 /** Stats of a virtual cluster or of a route with a `stat_prefix`. */

@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../base/clock.ts'
 import type { HeaderMap, ResponseHeaders } from '../codec/header-map.ts'
+import type { HopwiseSettings } from '../config/hopwise-metadata.ts'
 import type {
   JsonValue,
   OmitHostMetadataConfig,
@@ -73,7 +74,15 @@ export interface RetryPolicy {
   /** `update_frequency` of `previous_priorities`, or 0 where there is no retry priority. */
   readonly previousPrioritiesUpdateFrequency: number
   readonly refreshClusterOnRetry: boolean
+  /**
+   * How long the head of a gRPC response may wait for a status in its trailers, in milliseconds; 0 for not at all. Ours, see
+   * `held-head.ts`: `filter_metadata.hopwise` of the route, `retry_grpc_trailers` and `retry_grpc_trailers_wait_ms`.
+   */
+  readonly grpcTrailersWaitMs: number
 }
+
+/** Long enough for a server that answers head and trailers apart, short beside what callers wait for. */
+const GRPC_TRAILERS_WAIT_MS = 1000
 
 const NO_CODES: ReadonlySet<number> = new Set()
 
@@ -94,6 +103,7 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
   hostSelectionMaxAttempts: 1,
   previousPrioritiesUpdateFrequency: 0,
   refreshClusterOnRetry: false,
+  grpcTrailersWaitMs: GRPC_TRAILERS_WAIT_MS,
 }
 
 const HTTP_NAMES: ReadonlyMap<string, number> = new Map([
@@ -162,7 +172,20 @@ export function retryPolicy(message: RetryPolicyMessage, mistakes: Mistakes, clo
     hostSelectionMaxAttempts: message.hostSelectionRetryMaxAttempts || DEFAULT_RETRY_POLICY.hostSelectionMaxAttempts,
     previousPrioritiesUpdateFrequency: previousPriorities(message, mistakes),
     refreshClusterOnRetry: message.refreshClusterOnRetry,
+    grpcTrailersWaitMs: GRPC_TRAILERS_WAIT_MS,
   }
+}
+
+/**
+ * The policy as the route's own settings have it. Where it has none, what requests may ask for by headers is bound by the
+ * settings all the same.
+ */
+export function withHopwiseSettings(
+  policy: RetryPolicy | undefined,
+  { retryGrpcTrailers, retryGrpcTrailersWaitMs }: HopwiseSettings,
+): RetryPolicy | undefined {
+  const waitMs = retryGrpcTrailers === false ? 0 : retryGrpcTrailersWaitMs
+  return waitMs === undefined ? policy : { ...(policy ?? DEFAULT_RETRY_POLICY), grpcTrailersWaitMs: waitMs }
 }
 
 /** Shorter waits than a millisecond are rounded up to one, as in Envoy. */

@@ -72,7 +72,7 @@ export class RetryState {
     headers: RequestHeaders,
     cluster: Cluster,
     priority: Priority,
-    random: Random,
+    { random }: { readonly random: Random },
     charges: ChargeTargets | undefined,
   ): RetryState | undefined {
     const steered = hasSteeringHeader(headers.list)
@@ -116,6 +116,16 @@ export class RetryState {
     return this.#judge((this.#on & (RetryOn.FiveXx | RetryOn.GatewayError | RetryOn.Reset)) !== 0)
   }
 
+  /** How long a head may wait for trailers that could be retried, in milliseconds; 0 where it must not. */
+  get grpcTrailersWaitMs(): number {
+    return (this.#on & RetryOn.AnyGrpc) !== 0 && this.#remaining > 0 ? this.#policy.grpcTrailersWaitMs : 0
+  }
+
+  /** Whether a response asks for another attempt by its head; {@link onResponse} decides and counts. */
+  wantsHead(headers: ResponseHeaders): boolean {
+    return this.#wantsResponse(headers)
+  }
+
   /** A gRPC status that came in trailers before any message did. */
   onGrpcStatus(status: number): RetryVerdict {
     return this.#judge(this.#wantsGrpc(status))
@@ -154,6 +164,7 @@ export class RetryState {
 
   /** Host predicates of the policy: true when another host should be looked for. */
   shouldSelectAnotherHost(host: Host): boolean {
+    if (this.#tried.length === 0) return false
     for (const predicate of this.#policy.hostPredicates) {
       if (predicate.rejects(host, this.#tried)) return true
     }

@@ -12,7 +12,7 @@
  *                  └── reset, timeout ───┘ no more ─▶ local reply (features.md §2.2)
  */
 import { Timer } from '../base/timer-wheel.ts'
-import type { Cluster, Clusters, LoadBalancerContext, Priority } from '../cluster/cluster.ts'
+import type { Cluster, Clusters, Priority } from '../cluster/cluster.ts'
 import { isGrpcRequest } from '../codec/grpc/headers.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk, StreamFailure } from '../codec/stream.ts'
@@ -22,30 +22,29 @@ import type { UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
 import type { Host } from '../upstream/host.ts'
-import { factsOf, factsOfNoHost, noteAttempt, noteFailure } from './failure-facts.ts'
+import { factsOf, factsOfNoHost, noteAttempt, noteFailure, noteResponse, noteTrailers } from './failure-facts.ts'
+import { HeldHead, holdsHead } from './held-head.ts'
+import { HostWishes } from './host-wishes.ts'
 import { followsRedirect } from './internal-redirect.ts'
 import { KeptBody } from './kept-body.ts'
 import { type MirrorRequest, startMirrors } from './mirror.ts'
-import { announceTimeout, NO_TIMEOUTS, strictCheck, type Timeouts, timeoutsFor } from './request-steering.ts'
-import { resetDetails, resetReason } from './reset-reasons.ts'
-import type { ChargeTargets } from './response-charges.ts'
+import {
+  addressAttempt,
+  announceTimeout,
+  NO_TIMEOUTS,
+  strictCheck,
+  type Timeouts,
+  timeoutsFor,
+} from './request-steering.ts'
+import { cutAfterHead } from './reset-reasons.ts'
+import { type ChargeTargets, countTimeout } from './response-charges.ts'
 import { RetryState, RetryVerdict } from './retry-state.ts'
 import type { RouteEntry } from './route-entry.ts'
 import type { RouterParts } from './router-settings.ts'
-import {
-  DEADLINE_SPENT,
-  maxDurationReply,
-  NO_ROUTE,
-  noClusterReply,
-  noHostReply,
-  replyHeaders,
-  resetReply,
-  routeReply,
-  timeoutReply,
-} from './upstream-replies.ts'
+import * as replies from './upstream-replies.ts'
 import { UpstreamRequest } from './upstream-request.ts'
 
-export class RouterFilter implements HttpFilter, LoadBalancerContext {
+export class RouterFilter implements HttpFilter {
   readonly #parts: RouterParts
   readonly #context: FilterContext
   readonly #clusters: Clusters
@@ -56,6 +55,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   #cluster!: Cluster
   #priority: Priority = 0
   #retry: RetryState | undefined = undefined
+  #wishes!: HostWishes
   #upstream: UpstreamRequest | undefined = undefined
   #attempt = 0
   #requestEnded = false
@@ -65,6 +65,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   #kept: KeptBody | undefined = undefined
   #trailers: HeaderMap | undefined = undefined
   #responding = false
+  #held: HeldHead | undefined = undefined
   #done = false
   #timeouts: Timeouts = NO_TIMEOUTS
   #charges: ChargeTargets | undefined = undefined
@@ -100,15 +101,18 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     const route = stream.route as RouteEntry | undefined
     if (route === undefined) {
       stats.noRoute.inc()
-      return stream.sendLocalReply(NO_ROUTE)
+      return stream.sendLocalReply(replies.NO_ROUTE)
     }
     this.#route = route
-    if (route.kind !== 'cluster') return this.#answerFromRoute(stream, headers, route)
+    if (route.kind !== 'cluster') {
+      stats.rqDirectResponse.inc()
+      return stream.sendLocalReply(replies.routeReply(route, headers, stream.info))
+    }
     const cluster = this.#clusters.get(route.clusterName)
     if (cluster === undefined) {
       stats.noCluster.inc()
       this.#info.clusterName = ''
-      return stream.sendLocalReply(noClusterReply(route.clusterNotFoundResponseCode))
+      return stream.sendLocalReply(replies.noClusterReply(route.clusterNotFoundResponseCode))
     }
     this.#cluster = cluster
     this.#info.clusterName = cluster.name
@@ -157,11 +161,6 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (this.#mirrors !== undefined && !this.#requestEnded) for (const mirror of this.#mirrors) mirror.abandon()
   }
 
-  #answerFromRoute(stream: HttpStream, headers: RequestHeaders, route: RouteEntry): FilterStatus {
-    this.#parts.stats.rqDirectResponse.inc()
-    return stream.sendLocalReply(routeReply(route, headers, stream.info))
-  }
-
   #begin(
     stream: HttpStream,
     headers: RequestHeaders,
@@ -172,8 +171,6 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     const { config, charges, targets } = this.#parts
     const { info } = stream
     this.#charges = charges.targets(route, headers)
-    this.#charges?.virtualCluster?.total.inc()
-    this.#charges?.route?.total.inc()
     info.virtualClusterName = route.virtualCluster(headers)
     if (config.strictCheckHeaders.length > 0) {
       const refusal = strictCheck(headers, config.strictCheckHeaders)
@@ -184,10 +181,10 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     route.finalizeRequestHeaders(headers, info, insert)
     const timeouts = timeoutsFor(headers, route, config)
     this.#timeouts = timeouts
-    const { random } = this.#context
-    this.#retry = RetryState.create(route.retryPolicy, headers, cluster, this.#priority, random, this.#charges)
+    this.#retry = RetryState.create(route.retryPolicy, headers, cluster, this.#priority, this.#context, this.#charges)
+    this.#wishes = new HostWishes(headers, info, route, this.#retry)
     this.#spans = stream.upstreamSpans
-    const host = cluster.chooseHost(this)
+    const host = cluster.chooseHost(this.#wishes)
     const failures = stream.failures
     if (failures !== undefined) {
       this.#failures = failures
@@ -195,7 +192,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
       timeouts.response = failures.limitTimeout(timeouts.response, this.#context.clock.now())
       if (timeouts.response > 0 && timeouts.response < 1) {
         this.#finish()
-        return stream.sendLocalReply(DEADLINE_SPENT)
+        return stream.sendLocalReply(replies.DEADLINE_SPENT)
       }
     }
     announceTimeout(headers, route, timeouts, 0, insert)
@@ -218,8 +215,6 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     this.#upstream?.onRequestComplete()
   }
 
-  // Attempts.
-
   #startAttempt(host: Host | undefined): void {
     const cluster = this.#cluster
     if (host === undefined) {
@@ -231,29 +226,22 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     noteAttempt(info, host, this.#attempt)
     const headers = this.#headers
     const route = this.#route
-    if (route.autoHostRewrite && host.hostname !== '') route.rewriteHost(headers, host.hostname)
-    if (route.includeAttemptCountInRequest) headers.set('x-envoy-attempt-count', String(this.#attempt))
+    addressAttempt(headers, route, host.hostname, this.#attempt)
     if (this.#attempt > 1 && this.#completeMs > 0) {
       const elapsed = this.#context.clock.now() - this.#completeMs
       announceTimeout(headers, route, this.#timeouts, elapsed, !this.#parts.config.suppressEnvoyHeaders)
     }
     this.#retry?.onHostAttempted(host)
     if (host.serviceName !== '') this.#failures?.retarget(this.#parts.targets.ofHost(cluster, host))
-    this.#spans?.attemptStarted(headers, {
-      clusterName: cluster.name,
-      hostText: host.addressText,
-      attempt: this.#attempt,
-    })
+    const attempt = this.#attempt
+    this.#spans?.attemptStarted(headers, { clusterName: cluster.name, hostText: host.addressText, attempt })
     const upstream = new UpstreamRequest(this, host, cluster, this.#context)
     this.#upstream = upstream
     if (this.#downstreamSlow) upstream.pauseResponse()
     upstream.start(headers, this.#priority, this.#requestEnded && this.#bodyBytes === 0 && this.#trailers === undefined)
     if (this.#upstream !== upstream || this.#attempt === 1) return
     // What earlier attempts were sent is sent again.
-    const body = this.#kept?.chunks ?? []
-    for (let i = 0; i < body.length; i++) {
-      upstream.sendData(body[i]!, this.#requestEnded && this.#trailers === undefined && i === body.length - 1)
-    }
+    this.#kept?.sendTo(upstream, this.#requestEnded && this.#trailers === undefined)
     if (this.#trailers !== undefined) upstream.sendTrailers(this.#trailers)
   }
 
@@ -262,7 +250,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     this.#failures?.attemptFailed(factsOfNoHost(this.#cluster))
     this.#finish()
     this.#charge(503, undefined, undefined)
-    this.#stream.sendLocalReply(noHostReply(this.#replyHeaders(false)))
+    this.#stream.sendLocalReply(replies.noHostReply(this.#replyHeaders(false)))
   }
 
   /** Keeps a copy of the body for another attempt; gives retries up once it is larger than a connection may buffer. */
@@ -307,7 +295,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
 
   #replyHeaders(overloaded: boolean) {
     const attempt = this.#route.includeAttemptCountInResponse ? this.#attempt : 0
-    return replyHeaders(overloaded && !this.#parts.config.suppressEnvoyHeaders, attempt)
+    return replies.replyHeaders(overloaded && !this.#parts.config.suppressEnvoyHeaders, attempt)
   }
 
   onUpstreamBackpressure(upstream: UpstreamRequest, above: boolean): void {
@@ -329,15 +317,17 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
 
   onUpstreamHeaders(upstream: UpstreamRequest, headers: ResponseHeaders, endStream: boolean): void {
     const cluster = this.#cluster
-    const host = upstream.host
-    cluster.outlier.onResponse(host, headers.status)
-    if (headers.status >= 500) host.stats.rqError.inc()
-    else host.stats.rqSuccess.inc()
+    noteResponse(cluster, upstream.host, headers, isGrpcRequest(this.#headers), endStream)
     const failures = this.#failures
     failures?.attemptHead(headers, headers.status, this.#info)
     this.#spans?.attemptEnded(headers, undefined)
-    if (this.#retry !== undefined) {
-      const verdict = failures?.mayRetry() === false ? RetryVerdict.No : this.#retry.onResponse(headers)
+    const retry = this.#retry
+    if (retry !== undefined) {
+      if (this.#requestEnded && holdsHead(retry, headers, endStream) && this.#canRepeat()) {
+        this.#held = new HeldHead(upstream, headers, cluster, this.#context.timers, retry, () => this.#passHeld())
+        return
+      }
+      const verdict = failures?.mayRetry() === false ? RetryVerdict.No : retry.onResponse(headers)
       if (this.#retryOn(verdict, false)) {
         this.#parts.charges.retried(headers.status, cluster)
         this.#upstream = undefined
@@ -346,7 +336,35 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
         return
       }
     }
-    const route = this.#route
+    this.#passHead(upstream, headers, endStream)
+  }
+
+  /** The head that waited for trailers goes on. */
+  #passHeld(): void {
+    const { upstream, headers } = this.#held!
+    this.#dropHeld()
+    this.#retry?.onResponse(headers)
+    this.#passHead(upstream, headers, false)
+  }
+
+  #dropHeld(): void {
+    this.#held?.stop()
+    this.#held = undefined
+  }
+
+  /** Another attempt takes the place of a response that has failed in its trailers before any message. */
+  #retryOnTrailers(held: HeldHead, trailers: HeaderMap): boolean {
+    const verdict = this.#failures?.mayRetry() === false ? RetryVerdict.No : held.judge(this.#retry, trailers)
+    if (!this.#retryOn(verdict, false)) return false
+    this.#dropHeld()
+    held.countRetry()
+    this.#parts.charges.retried(held.headers.status, this.#cluster)
+    this.#upstream = undefined
+    held.upstream.release()
+    return true
+  }
+
+  #passHead(upstream: UpstreamRequest, headers: ResponseHeaders, endStream: boolean): void {
     if (this.#redirectInternally(upstream, headers, endStream)) return
     this.#responding = true
     const info = this.#info
@@ -357,20 +375,31 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (!this.#parts.config.suppressEnvoyHeaders && this.#completeMs > 0) {
       headers.set('x-envoy-upstream-service-time', String(Math.floor(now - this.#completeMs)))
     }
+    const route = this.#route
     if (route.includeAttemptCountInResponse) headers.set('x-envoy-attempt-count', String(this.#attempt))
-    this.#charge(headers.status, host, headers)
+    this.#charge(headers.status, upstream.host, headers)
     route.finalizeResponseHeaders(headers, this.#headers, info)
     if (endStream) this.#finishUpstream(now)
     this.#stream.respondHeaders(headers, endStream)
   }
 
   onUpstreamData(data: BodyChunk, endStream: boolean): void {
+    if (this.#held !== undefined) {
+      // No message begins with it.
+      if (data.length === 0 && !endStream) return
+      this.#passHeld()
+    }
     if (endStream) this.#finishUpstream(this.#context.clock.now())
     this.#stream.respondData(data, endStream)
   }
 
   onUpstreamTrailers(trailers: HeaderMap): void {
     this.#failures?.attemptTrailers(trailers, this.#info)
+    if (this.#held !== undefined) {
+      if (this.#retryOnTrailers(this.#held, trailers)) return
+      this.#passHeld()
+    }
+    noteTrailers(this.#upstream?.host, trailers, isGrpcRequest(this.#headers))
     this.#finishUpstream(this.#context.clock.now())
     this.#stream.respondTrailers(trailers)
   }
@@ -378,26 +407,23 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   /** The attempt ended without a whole response. */
   onUpstreamReset(upstream: UpstreamRequest, failure: StreamFailure): void {
     if (upstream !== this.#upstream) return
-    const host = upstream.host
-    const cluster = this.#cluster
+    const { host } = upstream
     noteFailure(this.#info, host, failure, this.#context.clock.wall())
     if (failure.kind !== 'overflow') {
-      cluster.outlier.onLocalOriginFailure(host, failure.kind === 'connect_timeout' ? 'timeout' : 'connect_failed')
+      const kind = failure.kind === 'connect_timeout' ? 'timeout' : 'connect_failed'
+      this.#cluster.outlier.onLocalOriginFailure(host, kind)
     }
     this.#upstream = undefined
+    this.#dropHeld()
     this.#failures?.attemptFailed(factsOf(failure, upstream))
     if (this.#responding) {
       this.#chargeCutResponse()
       this.#finish()
-      this.#stream.resetResponse({
-        ...failure,
-        flag: resetReason(failure).flag as typeof failure.flag,
-        details: resetDetails(failure, true),
-      })
+      this.#stream.resetResponse(cutAfterHead(failure))
       return
     }
     this.#spans?.attemptEnded(undefined, failure)
-    if (!this.#retryAfterReset(upstream, failure)) this.#replyReset(upstream.host, failure)
+    if (!this.#retryAfterReset(upstream, failure)) this.#replyReset(host, failure)
   }
 
   /** `idle`: nothing moved for too long, which may happen after the head as well. */
@@ -417,17 +443,17 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (upstream !== this.#upstream) return
     this.#cluster.requestStats.maxDurationReached.inc()
     if (this.#retryAfterTimeout(upstream, 'route_timeout', false)) return
-    const reply = maxDurationReply(this.#completeMs > 0 ? 504 : 408, this.#replyHeaders(false))
+    const reply = replies.maxDurationReply(this.#completeMs > 0 ? 504 : 408, this.#replyHeaders(false))
     this.#finish()
     if (this.#responding) {
-      const flag = ResponseFlag.UpstreamMaxStreamDurationReached
-      this.#stream.resetResponse({ origin: 'local', kind: 'timeout', flag, details: reply.details })
+      this.#stream.resetResponse({ origin: 'local', kind: 'timeout', flag: reply.flag, details: reply.details })
     } else this.#stream.sendLocalReply(reply)
   }
 
   /** Gives an attempt up whose time is over; true where another takes its place. */
   #retryAfterTimeout(upstream: UpstreamRequest, kind: AttemptFacts['kind'], timedOut: boolean): boolean {
     this.#upstream = undefined
+    this.#dropHeld()
     upstream.abandon()
     this.#failures?.attemptFailed({ kind, details: '', host: upstream.host.addressText })
     if (this.#responding) return false
@@ -444,8 +470,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     }
     const cluster = this.#cluster
     cluster.requestStats.timeout.inc()
-    this.#charges?.virtualCluster?.timeout.inc()
-    this.#charges?.route?.timeout.inc()
+    countTimeout(this.#charges)
     const upstream = this.#upstream
     if (upstream !== undefined) {
       upstream.host.stats.rqTimeout.inc()
@@ -466,14 +491,14 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
       this.#stream.resetResponse({ origin: 'local', kind: 'timeout', flag, details })
       return
     }
-    const reply = timeoutReply(this.#timeouts.status, details, this.#replyHeaders(false))
+    const reply = replies.timeoutReply(this.#timeouts.status, details, this.#replyHeaders(false))
     this.#finish()
     this.#charge(reply.status, host, undefined)
     this.#stream.sendLocalReply(reply)
   }
 
   #replyReset(host: Host, failure: StreamFailure): void {
-    const reply = resetReply(failure, this.#attempt > 1, this.#replyHeaders(failure.kind === 'overflow'))
+    const reply = replies.resetReply(failure, this.#attempt > 1, this.#replyHeaders(failure.kind === 'overflow'))
     this.#finish()
     this.#charge(reply.status, host, undefined)
     this.#stream.sendLocalReply(reply)
@@ -497,7 +522,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     if (race && this.#graceful() && this.#canRepeat()) {
       this.#graceUsed = true
       this.#failures?.attemptRetried(this.#info)
-      this.#startAttempt(this.#cluster.chooseHost(this))
+      this.#startAttempt(this.#cluster.chooseHost(this.#wishes))
       return true
     }
     return false
@@ -517,7 +542,7 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
     this.#failures?.attemptRetried(this.#info)
     if (this.#route.includeIsTimeoutRetryHeader) this.#headers.set('x-envoy-is-timeout-retry', String(timedOut))
     this.#backOffTimer ??= new Timer(() => {
-      if (!this.#done) this.#startAttempt(this.#cluster.chooseHost(this))
+      if (!this.#done) this.#startAttempt(this.#cluster.chooseHost(this.#wishes))
     })
     this.#context.timers.start(this.#backOffTimer, this.#retry!.backOffMs())
     return true
@@ -558,31 +583,15 @@ export class RouterFilter implements HttpFilter, LoadBalancerContext {
   #finish(): void {
     if (this.#done) return
     this.#done = true
+    this.#dropHeld()
     if (this.#responseTimer !== undefined) this.#context.timers.stop(this.#responseTimer)
     if (this.#backOffTimer !== undefined) this.#context.timers.stop(this.#backOffTimer)
     this.#retry?.release()
     this.#kept?.drop()
   }
 
-  // What load balancers may ask.
-
-  get headers(): RequestHeaders {
-    return this.#headers
-  }
   get info(): StreamInfo {
     return this.#info
-  }
-  get hash(): bigint | undefined {
-    return this.#route.hash(this.#headers, this.#info)
-  }
-  get metadataMatch(): unknown {
-    return this.#route.metadataMatch
-  }
-  get hostSelectionMaxAttempts(): number {
-    return this.#retry?.maxHostSelectionAttempts ?? 1
-  }
-  shouldSelectAnotherHost(host: Host): boolean {
-    return this.#attempt > 0 && this.#retry !== undefined && this.#retry.shouldSelectAnotherHost(host)
   }
 }
 

@@ -51,14 +51,14 @@ export function timeoutReply(status: number, details: string, headers: Headers):
   return { status, details, body, flag: ResponseFlag.UpstreamRequestTimeout, headers }
 }
 
-export function maxDurationReply(status: number, headers: Headers): LocalReply {
+export function maxDurationReply(status: number, headers: Headers) {
   return {
     status,
     details: 'upstream_max_stream_duration_reached',
     body: 'upstream max stream duration reached',
     flag: ResponseFlag.UpstreamMaxStreamDurationReached,
     headers,
-  }
+  } satisfies LocalReply
 }
 
 /** `retried`: there was more than one attempt. */

@@ -7,7 +7,7 @@ import type { AllowedDifference } from '../kit/side-by-side.ts'
 const failuresAreNamed = (suite: string): AllowedDifference => ({
   suite,
   scenario: /./,
-  field: /^response \d+ header (proxy-status|x-failure-id)$/,
+  field: /^response \d+ (header|trailer) (proxy-status|x-failure-id)$/,
   reason: 'Failed responses name the hop that failed; the suites call from loopback, which is a trusted peer.',
   source: 'failure-origin.md, "Wire"',
 })
@@ -72,6 +72,7 @@ export const allowedDifferences: readonly AllowedDifference[] = [
   failuresAreNamed('headers'),
   failuresAreNamed('tries'),
   failuresAreNamed('messages'),
+  failuresAreNamed('grpc'),
   {
     suite: 'replies',
     scenario: /./,

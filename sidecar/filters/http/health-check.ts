@@ -22,6 +22,7 @@ import {
   type HttpStream,
 } from '../../filter-chain/http-filter.ts'
 import { ResponseFlag } from '../../observability/response-flags.ts'
+import type { Counter } from '../../observability/stats.ts'
 import { allMatch, type HeaderMatcher, headerMatchers } from '../../router/header-matcher.ts'
 import { type ProxyState, proxyStateOf } from './proxy-state.ts'
 
@@ -61,10 +62,24 @@ function decodeHealthCheck(message: HttpHealthCheck): HealthCheckConfig {
   }
 }
 
+/** `http.<stat_prefix>.health_check.*`: of the checks that were answered here. */
+const COUNTERS = [
+  'request_total',
+  'ok',
+  'failed',
+  'cached_response',
+  'degraded',
+  'failed_cluster_not_found',
+  'failed_cluster_empty',
+  'failed_cluster_unhealthy',
+] as const
+type HealthCheckStats = Readonly<Record<(typeof COUNTERS)[number], Counter>>
+
 /** What is the same for all streams. */
 class HealthCheckState {
   readonly config: HealthCheckConfig
   readonly clusters: ClusterView
+  readonly stats: HealthCheckStats
   readonly proxy: ProxyState
   readonly #clock: Clock
   readonly #startMs: number
@@ -77,6 +92,8 @@ class HealthCheckState {
     this.config = config
     this.proxy = proxyStateOf(context)
     this.clusters = context.clusters
+    const stats = context.stats.scope('health_check')
+    this.stats = Object.fromEntries(COUNTERS.map(name => [name, stats.counter(name)])) as unknown as HealthCheckStats
     this.#clock = context.clock
     this.#startMs = context.clock.now()
   }
@@ -131,24 +148,35 @@ class HealthCheck implements HttpFilter {
   }
 
   #answer(stream: HttpStream): FilterStatus {
-    const { config, clusters, proxy } = this.#state
+    const { config, clusters, proxy, stats } = this.#state
+    stats.request_total.inc()
     if (proxy.health.failed) return this.#reply(stream, 503, 'health_check_failed')
     if (config.cacheTimeMs > 0) {
+      stats.cached_response.inc()
+      if (this.#state.cachedDegraded) stats.degraded.inc()
       return this.#reply(stream, this.#state.cachedStatus, 'health_check_cached', this.#state.cachedDegraded)
     }
     let details = 'health_check_ok'
     for (const [cluster, required] of config.minHealthyPercentages) {
       const healthy = clusters.healthyPercentage(cluster)
-      if (healthy === undefined) return this.#reply(stream, 503, 'health_check_failed_no_cluster_found')
+      if (healthy === undefined) return this.#fail(stream, 'failed_cluster_not_found', 'no_cluster_found')
       // The view does not tell an empty cluster from one without a healthy host.
-      if (healthy === 0 && required > 0) return this.#reply(stream, 503, 'health_check_failed_cluster_empty')
-      if (healthy < required) return this.#reply(stream, 503, 'health_check_failed_cluster_unhealthy')
+      if (healthy === 0 && required > 0) return this.#fail(stream, 'failed_cluster_empty', 'cluster_empty')
+      if (healthy < required) return this.#fail(stream, 'failed_cluster_unhealthy', 'cluster_unhealthy')
       details = 'health_check_ok_cluster_healthy'
     }
     return this.#reply(stream, 200, details)
   }
 
+  #fail(stream: HttpStream, counter: keyof HealthCheckStats, why: string): FilterStatus {
+    this.#state.stats[counter].inc()
+    return this.#reply(stream, 503, `health_check_failed_${why}`)
+  }
+
   #reply(stream: HttpStream, status: number, details: string, degraded = false): FilterStatus {
+    const { stats } = this.#state
+    if (status >= 200 && status < 300) stats.ok.inc()
+    else stats.failed.inc()
     return stream.sendLocalReply({
       status,
       details,

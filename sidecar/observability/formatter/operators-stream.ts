@@ -95,7 +95,8 @@ function compileCommonDuration({ argument }: OperatorCall): Extractor {
 
 /** The gRPC status; for an answer to gRPC that has none, what gRPC makes of its HTTP status. */
 function grpcStatusOf({ info, requestHeaders }: FormatContext): number | undefined {
-  if (info.grpcStatus >= 0) return info.grpcStatus
+  // What is no status prints as -1, as in Envoy.
+  if (info.grpcStatus !== -1) return Math.max(-1, info.grpcStatus)
   if (info.responseCode === 0 || !/^application\/grpc(?:\+|$)/.test(requestHeaders?.get('content-type') ?? '')) {
     return undefined
   }

@@ -9,10 +9,22 @@ const healthCheck = (fields: Record<string, Json>): Json => ({
   }),
 })
 
+const stats = [
+  'request_total',
+  'ok',
+  'failed',
+  'cached_response',
+  'degraded',
+  'failed_cluster_not_found',
+  'failed_cluster_empty',
+  'failed_cluster_unhealthy',
+].map(name => `http.{prefix}.health_check.${name}`)
+stats.push('http.{prefix}.tracing.health_check', 'http.{prefix}.downstream_rq_completed')
+
 const path = '/healthz'
 const CHECKED = 'x-envoy-upstream-healthchecked-cluster'
 
-export const healthCheckScenarios: readonly FilterScenario[] = [
+const scenarios: readonly FilterScenario[] = [
   {
     name: 'health_check: answers in place of the application',
     filters: [healthCheck({ pass_through_mode: false })],
@@ -83,3 +95,5 @@ export const healthCheckScenarios: readonly FilterScenario[] = [
     expectUpstream: [{ target: '/other' }],
   },
 ]
+
+export const healthCheckScenarios: readonly FilterScenario[] = scenarios.map(scenario => ({ ...scenario, stats }))
