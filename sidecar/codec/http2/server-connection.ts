@@ -122,14 +122,15 @@ export class ServerConnection extends Http2Machine<ServerStream> implements Http
     }
     this.counters.rx_messaging_error++
     const error = problem === BlockProblem.InvalidField ? Http2Errors.invalidField : Http2Errors.invalidMessage
-    if (streamErrorOnInvalidHttpMessage) this.writeResetOf(streamId, ErrorCode.ProtocolError)
     this.#events.onStreamRefused(streamId, downstreamProtocolError(error.details), headers)
-    if (!streamErrorOnInvalidHttpMessage) this.fail(error)
+    if (streamErrorOnInvalidHttpMessage) this.writeResetOf(streamId, ErrorCode.ProtocolError)
+    else this.fail(error)
   }
 
   #refuseQuietly(streamId: number, failure: StreamFailure, headers: RequestHeaders): void {
-    this.writeResetOf(streamId, ErrorCode.InternalError)
+    // First, since the reset may be one too many, and nothing is told after the end.
     this.#events.onStreamRefused(streamId, failure, headers)
+    this.writeResetOf(streamId, ErrorCode.InternalError)
   }
 
   #onTrailers(stream: ServerStream, bytes: Buffer, start: number, end: number, endStream: boolean): void {

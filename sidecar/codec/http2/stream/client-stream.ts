@@ -73,6 +73,12 @@ export class ClientStream extends Stream implements Http2ClientStream {
     return true
   }
 
+  override receiveData(data: Buffer, endStream: boolean): boolean {
+    if (this.responseStarted) return super.receiveData(data, endStream)
+    this.consume(data.length)
+    return false
+  }
+
   /** After a head that ended the response. */
   headDone(): void {
     this.localDone()

@@ -192,10 +192,19 @@ export abstract class Stream implements Http2Stream {
   receiveData(data: Buffer, endStream: boolean): boolean {
     const { length } = data
     this.wireBytesReceived += length
+    const before = this.bodyRemaining
     if (!this.fitsLength(length, endStream)) {
-      this.consume(length)
+      // What fits is handed on, so that it does not matter in which pieces the frame came.
+      if (before > 0 && length > 0) this.#receive(length > before ? data.subarray(0, before) : data, false)
+      this.consume(Math.max(length - before, 0))
       return false
     }
+    this.#receive(data, endStream)
+    return true
+  }
+
+  #receive(data: Buffer, endStream: boolean): void {
+    const { length } = data
     if (endStream) this.remoteEnded = true
     if (this.detached) this.consume(length)
     else if (this.#pauses > 0 || this.#held !== undefined) {
@@ -203,28 +212,25 @@ export abstract class Stream implements Http2Stream {
       if (length > 0) this.#held.push(Buffer.from(data))
       this.#heldBytes += length
       this.#heldEnd = endStream
-      return true
     } else if (length > 0 || endStream) {
       // First, so that the windows are right in whatever the decoder does.
       this.consume(length)
       this.deliverData(data, endStream)
     }
     if (endStream) this.#closeIfDone()
-    return true
   }
 
   receiveTrailers(trailers: HeaderMap): boolean {
     if (!this.fitsLength(0, true)) return false
     this.remoteEnded = true
-    if (this.detached) this.#closeIfDone()
-    else if (this.#pauses > 0 || this.#held !== undefined) {
-      this.#held ??= []
-      this.#heldTrailers = trailers
-      this.#heldEnd = true
-    } else {
-      this.deliverTrailers(trailers)
-      this.#closeIfDone()
+    if (!this.detached) {
+      if (this.#pauses > 0 || this.#held !== undefined) {
+        this.#held ??= []
+        this.#heldTrailers = trailers
+        this.#heldEnd = true
+      } else this.deliverTrailers(trailers)
     }
+    this.#closeIfDone()
     return true
   }
 
