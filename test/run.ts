@@ -6,6 +6,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { globSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..')
@@ -34,6 +35,8 @@ const run = spawnSync(
   process.execPath,
   [
     '--test',
+    // Node leaves a core free, which on two of them is half the machine.
+    `--test-concurrency=${availableParallelism()}`,
     '--test-reporter=./test/summary-reporter.ts',
     '--test-reporter-destination=stdout',
     '--experimental-test-coverage',

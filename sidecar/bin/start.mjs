@@ -20,7 +20,7 @@ if (process.env['MALLOC_MMAP_THRESHOLD_'] === '32768') delete process.env['MALLO
 
 // A filter of the user's own imports our sources, and must not get a second copy of what runs. Coverage is of sources.
 const wantsSources =
-  process.argv.some(argument => /^--extension(=|$)/.test(argument)) || process.env['NODE_V8_COVERAGE'] !== undefined
+  process.argv.some(argument => /^--extension(=|$)/.test(argument)) || (process.env['NODE_V8_COVERAGE'] ?? '') !== ''
 const bundle = wantsSources ? undefined : freshBundle()
 if (bundle === undefined) await import('../cli/hopwise.ts')
 else await import(pathToFileURL(bundle).href)

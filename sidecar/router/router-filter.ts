@@ -75,6 +75,8 @@ export class RouterFilter implements HttpFilter {
   #downstreamSlow = false
   /** The one retry of our own, for keep-alive races, is spent or no longer possible. */
   #graceUsed = false
+  /** An idle connection turned out to be dead; others may be too. */
+  #wantsFresh = false
   /** A 1xx has come: the first is charged, the others do not count. */
   #informed = false
   #mirrors: readonly MirrorRequest[] | undefined = undefined
@@ -238,7 +240,8 @@ export class RouterFilter implements HttpFilter {
     const upstream = new UpstreamRequest(this, host, cluster, this.#context)
     this.#upstream = upstream
     if (this.#downstreamSlow) upstream.pauseResponse()
-    upstream.start(headers, this.#priority, this.#requestEnded && this.#bodyBytes === 0 && this.#trailers === undefined)
+    const endStream = this.#requestEnded && this.#bodyBytes === 0 && this.#trailers === undefined
+    upstream.start(headers, this.#priority, endStream, this.#wantsFresh)
     if (this.#upstream !== upstream || this.#attempt === 1) return
     // What earlier attempts were sent is sent again.
     this.#kept?.sendTo(upstream, this.#requestEnded && this.#trailers === undefined)
@@ -520,7 +523,7 @@ export class RouterFilter implements HttpFilter {
     const race =
       upstream.reused && !upstream.receivedBytes && (failure.kind === 'terminated' || failure.kind === 'reset')
     if (race && this.#graceful() && this.#canRepeat()) {
-      this.#graceUsed = true
+      this.#graceUsed = this.#wantsFresh = true
       this.#failures?.attemptRetried(this.#info)
       this.#startAttempt(this.#cluster.chooseHost(this.#wishes))
       return true

@@ -44,11 +44,13 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     this.#context = context
   }
 
-  start(headers: RequestHeaders, priority: Priority, endStream: boolean): void {
+  /** `fresh`: not on a connection that has been idle. */
+  start(headers: RequestHeaders, priority: Priority, endStream: boolean, fresh: boolean): void {
     this.#headers = headers
     this.#headEndsStream = endStream
     const upgrade = headers.method === 'CONNECT' || headers.has('upgrade')
-    const pending = this.#cluster.newStream(this.host, priority, { method: headers.method, upgrade }, this, this)
+    const options = { method: headers.method, upgrade, fresh }
+    const pending = this.#cluster.newStream(this.host, priority, options, this, this)
     if (this.#encoder === undefined && !this.#over) this.#pending = pending
   }
 

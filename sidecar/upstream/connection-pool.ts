@@ -34,4 +34,6 @@ export interface StreamOptions {
   readonly method: string
   /** Upgrade or tunnel: the connection is not re-used afterwards. */
   readonly upgrade: boolean
+  /** No connection that has been idle: the one before was found dead, and others may be without our knowing it yet. */
+  readonly fresh?: boolean
 }

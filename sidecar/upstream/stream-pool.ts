@@ -132,7 +132,7 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
 
   newStream(options: StreamOptions, decoder: ResponseDecoder, callbacks: PoolCallbacks): PendingStream {
     const ready = this.#ready
-    while (ready.length > 0) {
+    while (ready.length > 0 && options.fresh !== true) {
       const connection = ready[ready.length - 1]!
       if (!connection.usable) {
         ready.pop()

@@ -99,11 +99,14 @@ export class Exchange implements PoolCallbacks, ResponseDecoder {
   }
 
   /** Sends to a host the cluster chooses. */
-  start(cluster: RunningCluster, options: { priority?: Priority; method?: string; upgrade?: boolean } = {}): this {
+  start(
+    cluster: RunningCluster,
+    options: { priority?: Priority; method?: string; upgrade?: boolean; fresh?: boolean } = {},
+  ): this {
     const host = cluster.chooseHost(ANY_HOST)
     if (host === undefined) throw new Error('no host')
-    const { priority = 0, method = 'GET', upgrade = false } = options
-    this.pending = cluster.newStream(host, priority, { method, upgrade }, this, this)
+    const { priority = 0, method = 'GET', upgrade = false, fresh = false } = options
+    this.pending = cluster.newStream(host, priority, { method, upgrade, fresh }, this, this)
     return this
   }
 

@@ -144,6 +144,16 @@ test('the connection that was idle for the shortest time is used first', async (
   assert.equal(next.connection!.id, first[1]!.connection!.id)
 })
 
+test('whoever asks for a fresh connection gets none that has been idle', async () => {
+  await using server = await slow(20)
+  using fixture = new ManagerFixture()
+  const cluster = fixture.cluster('{name: c}', [server.port])
+  const first = await new Exchange().start(cluster).finished()
+  const second = await new Exchange().start(cluster, { fresh: true }).finished()
+  assert.notEqual(second.connection!.id, first.connection!.id)
+  assert.equal(second.status, 200)
+})
+
 test('a connection refused fails everyone who waits, with the words of Envoy', async () => {
   const port = await freePort()
   using fixture = new ManagerFixture()
