@@ -75,8 +75,7 @@ export class RouterFilter implements HttpFilter {
   #downstreamSlow = false
   /** The one retry of our own, for keep-alive races, is spent or no longer possible. */
   #graceUsed = false
-  /** An idle connection turned out to be dead; others may be too. */
-  #wantsFresh = false
+  #wantsFresh = false // An idle connection was dead, so that others may be.
   /** A 1xx has come: the first is charged, the others do not count. */
   #informed = false
   #mirrors: readonly MirrorRequest[] | undefined = undefined
@@ -520,9 +519,8 @@ export class RouterFilter implements HttpFilter {
     }
     // A re-used connection that the upstream closed just when we used it: not a failure of the request (design.md). Once,
     // and only where doing the request twice cannot hurt.
-    const race =
-      upstream.reused && !upstream.receivedBytes && (failure.kind === 'terminated' || failure.kind === 'reset')
-    if (race && this.#graceful() && this.#canRepeat()) {
+    const closed = failure.kind === 'terminated' || failure.kind === 'reset'
+    if (closed && upstream.reused && !upstream.receivedBytes && this.#graceful() && this.#canRepeat()) {
       this.#graceUsed = this.#wantsFresh = true
       this.#failures?.attemptRetried(this.#info)
       this.#startAttempt(this.#cluster.chooseHost(this.#wishes))
