@@ -10,6 +10,7 @@ import type {
   ClusterHttpProtocolOptions,
   Cluster as ClusterMessage,
   DnsCluster,
+  Http2ProtocolOptions,
   HttpProtocolOptions,
   MatchPredicate,
   Metadata,
@@ -18,13 +19,12 @@ import type {
 import { ConfigError } from '../filter-chain/http-filter.ts'
 import type { HostPickerFactory, LoadBalancingPolicy } from '../load-balancer/policy.ts'
 import type { BalancerSettings } from '../load-balancer/priority-balancer.ts'
-import { Http1Pool } from '../upstream/http1-pool.ts'
-import type { Connect, ConnectionSettings, PoolFactory } from '../upstream/pool.ts'
+import { http2Settings } from '../upstream/http2-settings.ts'
+import type { Connect, ConnectionSettings } from '../upstream/pool.ts'
+import { PoolKind } from '../upstream/pool-kind.ts'
 import { type Limits, limitsOf } from './circuit-breaker.ts'
 import { type DnsSettings, dnsSettings } from './dns-settings.ts'
 import { serviceNameOf } from './service-name.ts'
-
-const http1Pools: PoolFactory = (host, environment, resources) => new Http1Pool(host, environment, resources)
 
 /** Defaults of Envoy (features.md §2.4, §2.6). */
 const CONNECT_TIMEOUT_MS = 5000
@@ -52,7 +52,9 @@ export interface ClusterSettings {
   readonly connection: ConnectionSettings
   /** `max_stream_duration` of the protocol options, 0 for none. */
   readonly maxStreamDurationMs: number
-  readonly createPool: PoolFactory
+  readonly poolKind: PoolKind
+  /** Requests are sent on in the protocol they came in; those of our own are HTTP/1.1 then. */
+  readonly followsDownstream: boolean
   /** Limits by priority. */
   readonly limits: readonly [normal: Limits, high: Limits]
   readonly policy: HostPickerFactory
@@ -99,7 +101,7 @@ export function clusterSettings(message: ClusterMessage, context: ClusterContext
     dns: discovery === 'STATIC' ? undefined : dnsSettings(message),
     connection: connectionSettings(message, http, context),
     maxStreamDurationMs: (http?.commonHttpProtocolOptions ?? message.commonHttpProtocolOptions)?.maxStreamDuration ?? 0,
-    createPool: http1Pools,
+    ...upstreamProtocol(message, http),
     limits: [limitsOf(message.circuitBreakers, 'DEFAULT'), limitsOf(message.circuitBreakers, 'HIGH')] as const,
     policy: hostPolicy(message, context.policies),
     balancer: {
@@ -155,6 +157,35 @@ function httpOptions(message: ClusterMessage): ClusterHttpProtocolOptions | unde
   return undefined
 }
 
+/** Envoy: `ClusterInfoImpl::upstreamHttpProtocol`. */
+function upstreamProtocol(
+  message: ClusterMessage,
+  http: ClusterHttpProtocolOptions | undefined,
+): Pick<ClusterSettings, 'poolKind' | 'followsDownstream'> {
+  if (http?.autoConfig !== undefined) return { poolKind: PoolKind.Alpn, followsDownstream: false }
+  const poolKind = http2Options(message, http) === undefined ? PoolKind.Http1 : PoolKind.Http2
+  const followsDownstream =
+    http === undefined
+      ? message.protocolSelection === 'USE_DOWNSTREAM_PROTOCOL'
+      : http.useDownstreamProtocolConfig !== undefined
+  return { poolKind, followsDownstream }
+}
+
+function http2Options(
+  message: ClusterMessage,
+  http: ClusterHttpProtocolOptions | undefined,
+): Http2ProtocolOptions | undefined {
+  if (http === undefined) return message.http2ProtocolOptions
+  const { explicitHttpConfig, useDownstreamProtocolConfig, autoConfig } = http
+  return (explicitHttpConfig ?? useDownstreamProtocolConfig ?? autoConfig)?.http2ProtocolOptions
+}
+
+/** What a handshake offers where the TLS context does not say. */
+function offeredProtocols(kind: PoolKind): readonly string[] {
+  if (kind === PoolKind.Alpn) return ['h2', 'http/1.1']
+  return kind === PoolKind.Http2 ? ['h2'] : ['http/1.1']
+}
+
 function connectionSettings(
   message: ClusterMessage,
   http: ClusterHttpProtocolOptions | undefined,
@@ -167,19 +198,30 @@ function connectionSettings(
     http?.useDownstreamProtocolConfig?.httpProtocolOptions ??
     message.httpProtocolOptions
   const keepalive = message.upstreamConnectionOptions?.tcpKeepalive
+  const bufferLimitBytes = message.perConnectionBufferLimitBytes ?? BUFFER_LIMIT_BYTES
+  const maxResponseHeadBytes = (common?.maxResponseHeadersKb ?? MAX_RESPONSE_HEADERS_KB) * 1024
+  const maxResponseHeaders = common?.maxHeadersCount ?? MAX_HEADERS
   return Object.freeze({
     connectTimeoutMs: message.connectTimeout ?? CONNECT_TIMEOUT_MS,
-    bufferLimitBytes: message.perConnectionBufferLimitBytes ?? BUFFER_LIMIT_BYTES,
+    bufferLimitBytes,
     // Linux: two hours before the first probe. The interval between probes and their number cannot be set from Node.
     ...(keepalive && { keepAlive: { idleMs: (keepalive.keepaliveTime ?? 7200) * 1000 } }),
     idleTimeoutMs: common?.idleTimeout ?? IDLE_TIMEOUT_MS,
     maxConnectionDurationMs: common?.maxConnectionDuration ?? 0,
     maxRequestsPerConnection: common?.maxRequestsPerConnection ?? message.maxRequestsPerConnection ?? 0,
-    maxResponseHeadBytes: (common?.maxResponseHeadersKb ?? MAX_RESPONSE_HEADERS_KB) * 1024,
-    maxResponseHeaders: common?.maxHeadersCount ?? MAX_HEADERS,
+    maxResponseHeadBytes,
+    maxResponseHeaders,
     sendTrailers: http1?.enableTrailers ?? false,
     allowChunkedLength: http1?.allowChunkedLength ?? false,
     properCaseHeaders: http1?.headerKeyFormat?.properCaseWords !== undefined,
+    http2: http2Settings(http2Options(message, http), {
+      maxHeaderBytes: maxResponseHeadBytes,
+      maxHeaders: maxResponseHeaders,
+      underscoresInHeaders: 'ALLOW',
+      bufferLimitBytes,
+      scheme: 'http',
+    }),
+    alpn: offeredProtocols(upstreamProtocol(message, http).poolKind),
     connect: context.transport(message),
   })
 }

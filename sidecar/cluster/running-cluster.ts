@@ -5,9 +5,11 @@
  * address is still there keep their identity, and with it connections, counters and ejections. The list of hosts is never
  * changed but replaced, so whoever iterates over it sees one state.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { addressText } from '../base/address.ts'
 import type { Clock } from '../base/clock.ts'
 import { invariant } from '../base/invariant.ts'
+import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
 import type { Metadata } from '../config/schema/generated/types.ts'
@@ -20,6 +22,7 @@ import type { PendingStream, PoolCallbacks, StreamOptions } from '../upstream/co
 import { ConnectionStats } from '../upstream/connection-stats.ts'
 import type { Host } from '../upstream/host.ts'
 import type { ConnectionSettings, PoolEnvironment } from '../upstream/pool.ts'
+import { createPool, PoolKind } from '../upstream/pool-kind.ts'
 import type { ResourceManager } from '../upstream/resource.ts'
 import { type Endpoint, isDegraded, isHealthy, RunningHost } from '../upstream/running-host.ts'
 import { type BreakerMemory, breakerMemory, CircuitBreaker } from './circuit-breaker.ts'
@@ -124,7 +127,7 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     this.#balancer.configure(settings.policy, settings.balancer)
     this.outlier.configure(settings)
     // Connections that were made to another order are not used for new requests.
-    if (!sameConnections(before.connection, settings.connection)) for (const host of this.hosts) host.drainPools()
+    if (!sameConnections(before, settings)) for (const host of this.hosts) host.drainPools()
     this.#updateBalancer()
     this.#discovery.close()
     this.#discovery = this.#createDiscovery()
@@ -190,8 +193,11 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     decoder: ResponseDecoder,
     callbacks: PoolCallbacks,
   ): PendingStream {
+    const { poolKind, followsDownstream } = this.settings
+    let kind = poolKind
+    if (followsDownstream) kind = options.downstreamProtocol === 'HTTP/2' ? PoolKind.Http2 : PoolKind.Http1
     const { pools } = host as RunningHost
-    const pool = (pools[priority] ??= this.#createPool(host as RunningHost, priority))
+    const pool = (pools[kind * 2 + priority] ??= this.#createPool(kind, host as RunningHost, priority))
     return pool.newStream(options, decoder, callbacks)
   }
 
@@ -293,8 +299,8 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     this.#reportDrained()
   }
 
-  #createPool(host: RunningHost, priority: Priority) {
-    const pool = this.settings.createPool(host, this.#pools, this.breakers[priority])
+  #createPool(kind: PoolKind, host: RunningHost, priority: Priority) {
+    const pool = createPool(kind, host, this.#pools, this.breakers[priority])
     // A host may leave between being chosen and being used.
     if (this.#removed || !this.hosts.includes(host)) {
       this.#leaving.add(host)
@@ -365,6 +371,7 @@ class ClusterPools implements PoolEnvironment {
   readonly stats: ConnectionStats
   readonly clock: Clock
   readonly timers: Timers
+  readonly random: Random
   lastFailure: StreamFailure | undefined = undefined
   readonly #cluster: RunningCluster
 
@@ -373,6 +380,7 @@ class ClusterPools implements PoolEnvironment {
     this.stats = stats
     this.clock = environment.clock
     this.timers = environment.timers
+    this.random = environment.random
   }
 
   get settings(): ConnectionSettings {
@@ -410,8 +418,12 @@ function statName(name: string): string {
   return name.replaceAll(':', '_')
 }
 
-function sameConnections(a: ConnectionSettings, b: ConnectionSettings): boolean {
+function sameConnections(before: ClusterSettings, after: ClusterSettings): boolean {
+  const a = before.connection
+  const b = after.connection
   return (
+    before.poolKind === after.poolKind &&
+    before.followsDownstream === after.followsDownstream &&
     a.connect === b.connect &&
     a.bufferLimitBytes === b.bufferLimitBytes &&
     a.idleTimeoutMs === b.idleTimeoutMs &&
@@ -422,6 +434,8 @@ function sameConnections(a: ConnectionSettings, b: ConnectionSettings): boolean 
     a.sendTrailers === b.sendTrailers &&
     a.allowChunkedLength === b.allowChunkedLength &&
     a.properCaseHeaders === b.properCaseHeaders &&
+    isDeepStrictEqual(a.http2, b.http2) &&
+    isDeepStrictEqual(a.alpn, b.alpn) &&
     a.keepAlive?.idleMs === b.keepAlive?.idleMs
   )
 }

@@ -54,7 +54,6 @@ export const acceptedWithoutEffect: Readonly<Record<string, string>> = {
   [`${core}.Http2ProtocolOptions.use_oghttp2_codec`]: hotPath,
   [`${core}.Http2ProtocolOptions.allow_metadata`]: 'METADATA frames are dropped, as receivers may',
   [`${core}.Http2ProtocolOptions.max_metadata_size`]: 'METADATA frames are dropped, as receivers may',
-  [`${core}.Http2ProtocolOptions.custom_settings_parameters`]: 'peers must ignore settings they do not know',
 
   [`${listener}.freebind`]: noSocketOptions,
   [`${listener}.socket_options`]: noSocketOptions,
@@ -67,6 +66,11 @@ export const acceptedWithoutEffect: Readonly<Record<string, string>> = {
   [`${listener}.bypass_overload_manager`]: 'there is no overload manager yet',
   [`${listener}.stats_matcher`]: 'all stats are kept; they cost little',
   'envoy.config.listener.v3.AdditionalAddress.socket_options': noSocketOptions,
+
+  [`${core}.Http2ProtocolOptions.enable_huffman_encoding`]: 'texts are written in whichever form is shorter',
+  [`${core}.Http2ProtocolOptions.max_header_field_size_kb`]: 'a field may be as large as all headers together',
+  [`${core}.Http2ProtocolOptions.stream_reset_burst`]: 'only nghttp2 reads it, which Envoy no longer uses by default',
+  [`${core}.Http2ProtocolOptions.stream_reset_rate`]: 'only nghttp2 reads it, which Envoy no longer uses by default',
 
   [`${manager}.add_proxy_protocol_connection_state`]: 'it is only read by the PROXY protocol upstream',
   [`${manager}.record_route_resolution_stats`]: 'routes are found in about a microsecond',

@@ -33,16 +33,12 @@ export const comesLater: Readonly<Record<string, string>> = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.scoped_routes': xds,
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter.config_discovery': xds,
 
-  'envoy.config.cluster.v3.Cluster.http2_protocol_options': http2,
   'envoy.config.core.v3.GrpcService': http2,
   'envoy.config.trace.v3.OpenTelemetryConfig.grpc_service': http2,
   'envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig': http2,
   'envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig': http2,
   'envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig': http2,
-  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type=HTTP2': http2,
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.auto_config': tls,
-  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.use_downstream_protocol_config': http2,
-  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig.http2_protocol_options': http2,
 
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type=HTTP3': http3,
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.http3_protocol_options': http3,

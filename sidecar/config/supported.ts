@@ -38,5 +38,9 @@ export const supportedValues: Readonly<Record<string, readonly string[]>> = {
     'LOAD_BALANCING_POLICY_CONFIG',
   ],
   'envoy.config.core.v3.SocketAddress.protocol': ['TCP'],
-  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type': ['AUTO', 'HTTP1'],
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type': [
+    'AUTO',
+    'HTTP1',
+    'HTTP2',
+  ],
 }

@@ -288,7 +288,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     if (this.#ended) return
     if (failure.kind === 'protocol_error' || failure.kind === 'payload_too_large') {
       this.info.responseFlags |= failure.flag
-      if (!this.#responseStarted) {
+      if (!this.#responseStarted && !this.#connection.multiplexed) {
         this.info.responseCodeDetails = failure.details
         this.sendLocalReply({ status: 400, details: failure.details, body: 'Bad Request', close: true })
         return
@@ -503,14 +503,14 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
       headers.set('x-request-id', info.requestId)
     info.responseCode = headers.status
     if (this.#chainEntered) this.#observation?.onResponseHeaders(headers)
-    if (manager.draining && !connection.closing && !connection.multiplexed) {
+    if (manager.draining && !connection.closing) {
       manager.stats.named.downstream_cx_drain_close.inc()
       connection.beginClosing()
     }
-    if (!this.requestComplete && !connection.multiplexed) {
+    if (!this.requestComplete) {
       manager.stats.named.downstream_rq_response_before_rq_complete.inc()
       // The rest of the request would have to be read just to find the next one.
-      if (!upgraded) connection.beginClosing()
+      if (!upgraded && !connection.multiplexed) connection.beginClosing()
     }
     if (connection.closing && !connection.multiplexed && !upgraded) headers.set('connection', 'close')
     this.#responseStarted = true

@@ -4,6 +4,7 @@
  * `ConnectionManagerConfig` is what a configuration update made of the message, immutable; a stream keeps the manager it
  * started with, so an update never changes a request in flight.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer-wheel.ts'
@@ -11,7 +12,9 @@ import type { RequestHeaders } from '../codec/header-map.ts'
 import type { HeaderCase } from '../codec/http1/writer.ts'
 import type { FilterChain } from '../filter-chain/filter-manager.ts'
 import type { MatchedRoute, RouteMatcher } from '../filter-chain/route.ts'
+import type { Runtime } from '../filter-chain/runtime.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
+import type { Http2Settings } from '../upstream/http2-settings.ts'
 import type { ActiveStream } from './active-stream.ts'
 import type { LocalReplyRewriter } from './local-reply.ts'
 import type { PathNormalization } from './path-normalization.ts'
@@ -46,6 +49,7 @@ export interface ConnectionManagerConfig {
   readonly allowChunkedLength: boolean
   readonly allowCustomMethods: boolean
   readonly bufferLimitBytes: number
+  readonly http2: Http2Settings
   /** Timeouts in milliseconds; 0 is off. */
   readonly streamIdleTimeoutMs: number
   readonly requestTimeoutMs: number
@@ -81,6 +85,7 @@ export class ConnectionManager {
   readonly timers: Timers
   readonly random: Random
   readonly observer: StreamObserver | undefined
+  readonly #runtime: Runtime | undefined
   readonly #condition: ServerCondition
   readonly #loggers: readonly StreamLogger[]
   /** Filters switched off unless a route switches them on, by index; undefined where there is none. */
@@ -97,6 +102,7 @@ export class ConnectionManager {
     clock: Clock
     timers: Timers
     random: Random
+    runtime?: Runtime | undefined
     observer: StreamObserver | undefined
     condition: ServerCondition
     loggers: readonly StreamLogger[]
@@ -108,6 +114,7 @@ export class ConnectionManager {
     this.timers = parts.timers
     this.random = parts.random
     this.observer = parts.observer
+    this.#runtime = parts.runtime
     this.routes = parts.routes
     this.#condition = parts.condition
     this.#loggers = parts.loggers
@@ -122,9 +129,28 @@ export class ConnectionManager {
     return this.#condition.overloaded
   }
 
-  /** Whether a connection made for this manager can go on with `next`: what its codec was told must not differ. */
-  compatible(next: ConnectionManager): boolean {
-    return CODEC_SETTINGS.every(setting => this.config[setting] === next.config[setting])
+  /**
+   * Whether a connection made for this manager can go on with `next`: what its codec was told must not differ. One whose
+   * protocol is not known yet has told nothing to any codec.
+   */
+  compatible(next: ConnectionManager, protocol: 'HTTP/1' | 'HTTP/2' | 'undecided'): boolean {
+    if (this.config.codecType !== next.config.codecType) return false
+    if (protocol === 'undecided') return true
+    if (protocol === 'HTTP/2') return isDeepStrictEqual(this.config.http2, next.config.http2)
+    return HTTP1_SETTINGS.every(setting => this.config[setting] === next.config[setting])
+  }
+
+  /** Of the guard against rapid reset: requests after which a connection is judged, and seconds that tell early ones. */
+  prematureResetLimits(): { readonly total: number; readonly minLifetimeSeconds: number } {
+    const runtime = this.#runtime
+    if (runtime === undefined) return DEFAULT_PREMATURE_RESETS
+    return {
+      total: runtime.number('overload.premature_reset_total_stream_count', DEFAULT_PREMATURE_RESETS.total),
+      minLifetimeSeconds: runtime.number(
+        'overload.premature_reset_min_stream_lifetime_seconds',
+        DEFAULT_PREMATURE_RESETS.minLifetimeSeconds,
+      ),
+    }
   }
 
   log(stream: ActiveStream): void {
@@ -146,9 +172,11 @@ export class ConnectionManager {
   }
 }
 
-/** Settings that a connection takes over when it is made. */
-const CODEC_SETTINGS = [
-  'codecType',
+/** Envoy: `ConnectionManagerImpl::PrematureResetTotalStreamCountKey`, `PrematureResetMinStreamLifetimeSecondsKey`. */
+const DEFAULT_PREMATURE_RESETS = Object.freeze({ total: 500, minLifetimeSeconds: 1 })
+
+/** Settings that an HTTP/1 connection takes over when it is made. */
+const HTTP1_SETTINGS = [
   'maxRequestHeadBytes',
   'maxRequestHeaders',
   'acceptHttp10',

@@ -30,6 +30,7 @@ import type { DownstreamConnectionInfo, Protocol, StreamInfo } from '../observab
 import type { CloseReason, Connection, ConnectionHandler } from '../transport/connection.ts'
 import { ActiveStream, type DownstreamConnection } from './active-stream.ts'
 import type { ConnectionManager } from './connection-manager.ts'
+import { DownstreamBytes } from './downstream-bytes.ts'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -40,7 +41,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   #manager: ConnectionManager
   readonly #connection: Connection
   readonly #parser: Http1RequestParser
-  readonly #onClosed: (connection: Http1Connection) => void
+  readonly #onClosed: () => void
   readonly #startMs: number
   /** Armed for the earliest of idle timeout, head timeout and end of life; looks at the clock when it fires. */
   readonly #timer: Timer
@@ -60,8 +61,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   #idleSinceMs: number
   /** When the first byte of a head came that is not complete yet; 0 when none is under way. */
   #headSinceMs = 0
-  #bytesReadBefore = 0
-  #bytesWrittenBefore = 0
+  readonly #bytes = new DownstreamBytes()
   /** A request was under way when the peer went away. */
   #endedInRequest = false
   /** Nothing is wanted from this connection any more but the request that may be on its way. */
@@ -71,13 +71,14 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     manager: ConnectionManager,
     connection: Connection,
     info: DownstreamConnectionInfo,
-    onClosed: (connection: Http1Connection) => void,
+    startMs: number,
+    onClosed: () => void,
   ) {
     this.#manager = manager
     this.#connection = connection
     this.info = info
     this.#onClosed = onClosed
-    this.#startMs = this.#idleSinceMs = manager.clock.now()
+    this.#startMs = this.#idleSinceMs = startMs
     const { config, stats } = manager
     this.#parser = new Http1RequestParser(
       this,
@@ -90,9 +91,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
       { maxHeadBytes: config.maxRequestHeadBytes, maxHeaders: config.maxRequestHeaders },
     )
     this.#timer = new Timer(() => this.#onTimer())
-    stats.named.downstream_cx_total.inc()
     stats.named.downstream_cx_http1_total.inc()
-    stats.gauges.downstream_cx_active.inc()
     stats.gauges.downstream_cx_http1_active.inc()
     this.#startTimer()
   }
@@ -104,7 +103,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
 
   /** Requests from now on are `next`'s; the one under way keeps the manager it began with. */
   adopt(next: ConnectionManager): boolean {
-    if (this.closing || !this.#manager.compatible(next)) return false
+    if (this.closing || !this.#manager.compatible(next, 'HTTP/1')) return false
     this.#manager.stats.gauges.downstream_cx_active.dec()
     this.#manager.stats.gauges.downstream_cx_http1_active.dec()
     next.stats.gauges.downstream_cx_active.inc()
@@ -177,17 +176,8 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     const stream = this.#stream
     stats.gauges.downstream_cx_active.dec()
     stats.gauges.downstream_cx_http1_active.dec()
-    stats.named.downstream_cx_destroy.inc()
-    const remote = reason.kind !== 'local'
-    if (remote) stats.named.downstream_cx_destroy_remote.inc()
-    else stats.named.downstream_cx_destroy_local.inc()
-    if (reason.details === 'delayed_close_timeout') stats.named.downstream_cx_delayed_close_timeout.inc()
-    if (stream !== undefined || this.#endedInRequest) {
-      stats.named.downstream_cx_destroy_active_rq.inc()
-      if (remote) stats.named.downstream_cx_destroy_remote_active_rq.inc()
-      else stats.named.downstream_cx_destroy_local_active_rq.inc()
-    }
-    this.#countBytes()
+    stats.chargeDestroy(reason, stream !== undefined || this.#endedInRequest)
+    this.#bytes.count(this.#connection, this.#manager.stats)
     stats.cxLengthMs.record(clock.now() - this.#startMs)
     stream?.onReset({
       origin: 'downstream',
@@ -195,7 +185,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
       flag: ResponseFlag.DownstreamConnectionTermination,
       details: 'downstream_remote_disconnect',
     })
-    this.#onClosed(this)
+    this.#onClosed()
   }
 
   // Parser events.
@@ -383,7 +373,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   onStreamEnd(stream: ActiveStream): void {
     if (stream !== this.#stream) return
     this.#stream = undefined
-    this.#countBytes()
+    this.#bytes.count(this.#connection, this.#manager.stats)
     if (this.#connection.closed) return
     this.#idleSinceMs = this.#manager.clock.now()
     for (; this.#requestPauses > 0; this.#requestPauses--) this.#connection.resumeReading()
@@ -421,15 +411,6 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
       this.#connection.resumeReading()
       this.#feed(rest)
     }
-  }
-
-  #countBytes(): void {
-    const { bytesRead, bytesWritten } = this.#connection
-    const { named } = this.#manager.stats
-    named.downstream_cx_rx_bytes_total.add(bytesRead - this.#bytesReadBefore)
-    named.downstream_cx_tx_bytes_total.add(bytesWritten - this.#bytesWrittenBefore)
-    this.#bytesReadBefore = bytesRead
-    this.#bytesWrittenBefore = bytesWritten
   }
 
   // Timers of the connection; those of a request are the stream's.

@@ -1,5 +1,7 @@
 /** Stats of one connection manager: `http.<stat_prefix>.…` and `listener.<address>.http.<stat_prefix>.…` (Envoy's names). */
 import type { Counter, Histogram, StatsScope } from '../observability/stats.ts'
+import type { CloseReason } from '../transport/connection.ts'
+import { Http2Stats } from '../upstream/http2-stats.ts'
 
 /** `downstream_rq_1xx` to `downstream_rq_5xx` and `downstream_rq_completed`. */
 export class ResponseCodeStats {
@@ -100,7 +102,16 @@ export class ConnectionManagerStats {
   readonly droppedUnderscores: Counter
   readonly rejectedUnderscores: Counter
 
-  constructor(scope: StatsScope, listenerScope: StatsScope, codecScope: StatsScope) {
+  readonly http2: Http2Stats
+
+  /** `codecScopes`: of the process. */
+  constructor(
+    scope: StatsScope,
+    listenerScope: StatsScope,
+    codecScopes: { readonly http1: StatsScope; readonly http2: StatsScope },
+  ) {
+    const codecScope = codecScopes.http1
+    this.http2 = new Http2Stats(codecScopes.http2)
     this.droppedUnderscores = codecScope.counter('dropped_headers_with_underscores')
     this.rejectedUnderscores = codecScope.counter('requests_rejected_with_underscores_in_headers')
     for (const name of ['metadata_not_supported_error', 'response_flood']) codecScope.counter(name)
@@ -111,5 +122,24 @@ export class ConnectionManagerStats {
     this.rqTime = scope.histogram('downstream_rq_time')
     this.codes = new ResponseCodeStats(scope)
     this.listenerCodes = new ResponseCodeStats(listenerScope)
+  }
+
+  chargeNewConnection(): void {
+    this.named.downstream_cx_total.inc()
+    this.gauges.downstream_cx_active.inc()
+  }
+
+  /** The end of a connection. `active`: with requests under way. */
+  chargeDestroy(reason: CloseReason, active: boolean): void {
+    const { named } = this
+    const local = reason.kind === 'local'
+    named.downstream_cx_destroy.inc()
+    if (local) named.downstream_cx_destroy_local.inc()
+    else named.downstream_cx_destroy_remote.inc()
+    if (reason.details === 'delayed_close_timeout') named.downstream_cx_delayed_close_timeout.inc()
+    if (!active) return
+    named.downstream_cx_destroy_active_rq.inc()
+    if (local) named.downstream_cx_destroy_local_active_rq.inc()
+    else named.downstream_cx_destroy_remote_active_rq.inc()
   }
 }

@@ -7,6 +7,7 @@ import type { Cluster, Priority } from '../cluster/cluster.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk, RequestEncoder, ResponseDecoder, StreamFailure } from '../codec/stream.ts'
 import type { FilterContext } from '../filter-chain/http-filter.ts'
+import { ResponseFlag } from '../observability/response-flags.ts'
 import type { PendingStream, PoolCallbacks, UpstreamConnectionInfo } from '../upstream/connection-pool.ts'
 import type { Host } from '../upstream/host.ts'
 import type { RouterFilter } from './router-filter.ts'
@@ -49,7 +50,8 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     this.#headers = headers
     this.#headEndsStream = endStream
     const upgrade = headers.method === 'CONNECT' || headers.has('upgrade')
-    const options = { method: headers.method, upgrade, fresh }
+    const downstreamProtocol = this.#router.info.protocol
+    const options = { method: headers.method, upgrade, fresh, downstreamProtocol }
     const pending = this.#cluster.newStream(this.host, priority, options, this, this)
     if (this.#encoder === undefined && !this.#over) this.#pending = pending
   }
@@ -197,6 +199,8 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
 
   onReset(failure: StreamFailure): void {
     if (this.#over) return
+    // Whoever resets one stream has seen it: that is no race with the end of an idle connection.
+    if (failure.flag === ResponseFlag.UpstreamRemoteReset) this.reused = false
     this.#end()
     this.#router.onUpstreamReset(this, failure)
   }

@@ -134,7 +134,10 @@ export function adminChain(
     filterChain: new FilterChain([{ name: 'admin', instance: () => new AdminFilter(handler) }]),
     disabledByDefault: [],
     routes: undefined,
-    stats: new ConnectionManagerStats(scope, env.stats.scope('listener.admin.http.admin'), env.stats.scope('http1')),
+    stats: new ConnectionManagerStats(scope, env.stats.scope('listener.admin.http.admin'), {
+      http1: env.stats.scope('http1'),
+      http2: env.stats.scope('http2'),
+    }),
     clock: env.clock,
     timers: env.timers,
     random: env.random,

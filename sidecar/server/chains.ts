@@ -15,8 +15,10 @@ import { FilterChain } from '../filter-chain/filter-manager.ts'
 import { ConfigError, type FilterContext, type SharedState } from '../filter-chain/http-filter.ts'
 import { ConnectionManager } from '../http/connection-manager.ts'
 import { Http1Connection } from '../http/http1-connection.ts'
+import { Http2Connection } from '../http/http2-connection.ts'
 import { ConnectionManagerStats } from '../http/stats.ts'
 import { type ObservationPolicy, StreamObserver } from '../http/stream-observation.ts'
+import { UndecidedConnection } from '../http/undecided-connection.ts'
 import type { ServedConnection, ServingChain } from '../listener/listener.ts'
 import type { StatsScope } from '../observability/stats.ts'
 import { overflowCounter } from '../observability/stats-store.ts'
@@ -76,11 +78,33 @@ export class HttpServingChain implements ServingChain {
   }
 
   serve(connection: Connection, info: DownstreamConnectionInfo, onClosed: () => void): ServedConnection {
-    return new ServedHttp1Connection(this.manager, connection, info, onClosed)
+    const { manager } = this
+    const { codecType } = manager.config
+    const startMs = manager.clock.now()
+    manager.stats.chargeNewConnection()
+    if (codecType === 'HTTP1') return new ServedHttp1Connection(manager, connection, info, startMs, onClosed)
+    if (codecType === 'HTTP2') return new ServedHttp2Connection(manager, connection, info, startMs, onClosed)
+    const make = (chosen: ConnectionManager, http2: boolean) =>
+      http2
+        ? new Http2Connection(chosen, connection, info, startMs, onClosed)
+        : new Http1Connection(chosen, connection, info, startMs, onClosed)
+    return new ServedUndecidedConnection(manager, connection, info, make, onClosed)
   }
 }
 
 class ServedHttp1Connection extends Http1Connection implements ServedConnection {
+  adoptChain(chain: ServingChain): boolean {
+    return chain instanceof HttpServingChain && this.adopt(chain.manager)
+  }
+}
+
+class ServedHttp2Connection extends Http2Connection implements ServedConnection {
+  adoptChain(chain: ServingChain): boolean {
+    return chain instanceof HttpServingChain && this.adopt(chain.manager)
+  }
+}
+
+class ServedUndecidedConnection extends UndecidedConnection implements ServedConnection {
   adoptChain(chain: ServingChain): boolean {
     return chain instanceof HttpServingChain && this.adopt(chain.manager)
   }
@@ -167,10 +191,14 @@ function buildConnectionManager(
     filterChain: new FilterChain(filters),
     disabledByDefault: message.httpFilters.map(filter => filter.disabled),
     routes,
-    stats: new ConnectionManagerStats(managerScope, scope, env.stats.scope('http1')),
+    stats: new ConnectionManagerStats(managerScope, scope, {
+      http1: env.stats.scope('http1'),
+      http2: env.stats.scope('http2'),
+    }),
     clock: env.clock,
     timers: env.timers,
     random: env.random,
+    runtime: env.runtime,
     observer: new StreamObserver(policy, env.failures, tracer),
     condition: env.condition,
     loggers: loggers ?? [],

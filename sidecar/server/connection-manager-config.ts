@@ -19,6 +19,7 @@ import type { LocalReplyRewriter } from '../http/local-reply.ts'
 import { formatView } from '../router/format-view.ts'
 import { HeaderMutationSteps } from '../router/header-mutation.ts'
 import { Mistakes } from '../router/mistakes.ts'
+import { http2Settings } from '../upstream/http2-settings.ts'
 
 /** What the message does not say and the listener or the node does. */
 export interface ConnectionManagerSurroundings {
@@ -102,6 +103,14 @@ export function connectionManagerConfig(
     allowChunkedLength: http1?.allowChunkedLength ?? false,
     allowCustomMethods: http1?.allowCustomMethods ?? false,
     bufferLimitBytes: around.bufferLimitBytes,
+    http2: http2Settings(message.http2ProtocolOptions, {
+      maxHeaderBytes: (message.maxRequestHeadersKb ?? 60) * 1024,
+      maxHeaders: common?.maxHeadersCount ?? 100,
+      underscoresInHeaders: common?.headersWithUnderscoresAction ?? 'ALLOW',
+      bufferLimitBytes: around.bufferLimitBytes,
+      scheme: 'http',
+      streamError: message.streamErrorOnInvalidHttpMessage,
+    }),
     streamIdleTimeoutMs: message.streamIdleTimeout ?? 300_000,
     requestTimeoutMs: message.requestTimeout ?? 0,
     requestHeadersTimeoutMs: message.requestHeadersTimeout ?? 0,

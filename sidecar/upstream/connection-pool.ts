@@ -36,4 +36,6 @@ export interface StreamOptions {
   readonly upgrade: boolean
   /** No connection that has been idle: the one before was found dead, and others may be without our knowing it yet. */
   readonly fresh?: boolean
+  /** Protocol of the request that this one serves, for clusters that speak what the downstream speaks. */
+  readonly downstreamProtocol?: Protocol
 }

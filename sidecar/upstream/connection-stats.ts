@@ -1,5 +1,6 @@
 /** Stats of a cluster that its connections and pools charge (features.md §2.12), looked up once. */
 import type { Counter, Gauge, Histogram, StatsScope } from '../observability/stats.ts'
+import { Http2Stats } from './http2-stats.ts'
 
 export class ConnectionStats {
   readonly cxTotal: Counter
@@ -37,8 +38,13 @@ export class ConnectionStats {
   readonly flowControlResumedReading: Counter
   readonly flowControlBackedUp: Counter
   readonly flowControlDrained: Counter
+  readonly rqRxReset: Counter
+  readonly rqTxReset: Counter
+  readonly #scope: StatsScope
+  #http2: Http2Stats | undefined = undefined
 
   constructor(scope: StatsScope) {
+    this.#scope = scope
     this.cxTotal = scope.counter('upstream_cx_total')
     this.cxActive = scope.gauge('upstream_cx_active')
     this.cxHttp1Total = scope.counter('upstream_cx_http1_total')
@@ -74,5 +80,24 @@ export class ConnectionStats {
     this.flowControlResumedReading = scope.counter('upstream_flow_control_resumed_reading_total')
     this.flowControlBackedUp = scope.counter('upstream_flow_control_backed_up_total')
     this.flowControlDrained = scope.counter('upstream_flow_control_drained_total')
+    this.rqRxReset = scope.counter('upstream_rq_rx_reset')
+    this.rqTxReset = scope.counter('upstream_rq_tx_reset')
+  }
+
+  /** `http2.…`, made with the first connection that needs it, as in Envoy. */
+  get http2(): Http2Stats {
+    this.#http2 ??= new Http2Stats(this.#scope.scope('http2'))
+    return this.#http2
+  }
+
+  /** The end of a connection. `active`: with requests under way. */
+  chargeDestroy(local: boolean, active: boolean): void {
+    this.cxDestroy.inc()
+    if (local) this.cxDestroyLocal.inc()
+    else this.cxDestroyRemote.inc()
+    if (!active) return
+    this.cxDestroyWithActiveRq.inc()
+    if (local) this.cxDestroyLocalWithActiveRq.inc()
+    else this.cxDestroyRemoteWithActiveRq.inc()
   }
 }

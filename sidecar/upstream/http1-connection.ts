@@ -406,14 +406,7 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, 
   #chargeDestroy(local: boolean, active: boolean): void {
     if (this.#destroyCharged) return
     this.#destroyCharged = true
-    const { stats } = this.#environment
-    stats.cxDestroy.inc()
-    if (local) stats.cxDestroyLocal.inc()
-    else stats.cxDestroyRemote.inc()
-    if (!active) return
-    stats.cxDestroyWithActiveRq.inc()
-    if (local) stats.cxDestroyLocalWithActiveRq.inc()
-    else stats.cxDestroyRemoteWithActiveRq.inc()
+    this.#environment.stats.chargeDestroy(local, active)
   }
 }
 

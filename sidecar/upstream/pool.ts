@@ -4,13 +4,14 @@
  */
 import type { Address } from '../base/address.ts'
 import type { Clock } from '../base/clock.ts'
+import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
 import type { Connection, ConnectionHandler } from '../transport/connection.ts'
 import type { PendingStream, PoolCallbacks, StreamOptions } from './connection-pool.ts'
 import type { ConnectionStats } from './connection-stats.ts'
 import type { Host } from './host.ts'
-import type { ResourceManager } from './resource.ts'
+import type { Http2Settings } from './http2-settings.ts'
 
 export interface ConnectionPool {
   newStream(options: StreamOptions, decoder: ResponseDecoder, callbacks: PoolCallbacks): PendingStream
@@ -26,13 +27,13 @@ export interface ConnectionPool {
   close(): void
 }
 
-export type PoolFactory = (host: Host, environment: PoolEnvironment, resources: ResourceManager) => ConnectionPool
-
 export interface ConnectOptions {
   readonly connectTimeoutMs: number
   readonly bufferLimitBytes: number
   readonly bindAddress?: Address | undefined
   readonly keepAlive?: { readonly idleMs: number } | undefined
+  /** What a TLS handshake offers where its context names no protocols (RFC 7301). */
+  readonly alpn: readonly string[]
 }
 
 /** Begins to connect. Each transport socket has one; `connectPlaintext` is the plainest. */
@@ -59,6 +60,7 @@ export interface ConnectionSettings extends ConnectOptions {
   readonly allowChunkedLength: boolean
   /** HTTP/1: write header names as `Content-Type` rather than `content-type`. */
   readonly properCaseHeaders: boolean
+  readonly http2: Http2Settings
   readonly connect: Connect
 }
 
@@ -68,6 +70,7 @@ export interface PoolEnvironment {
   readonly stats: ConnectionStats
   readonly clock: Clock
   readonly timers: Timers
+  readonly random: Random
   /** Told of every exchange and connect that failed, for messages. */
   onFailure(failure: StreamFailure): void
   /** A retired pool has become empty. */

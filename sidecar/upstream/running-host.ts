@@ -51,9 +51,9 @@ export class RunningHost implements Host {
   health: number
   lastFailure = ''
   lastFailureAtMs = 0
-  /** One pool for each priority of routes, made on first use. */
   monitor: HostMonitor | undefined = undefined
-  readonly pools: (ConnectionPool | undefined)[] = [undefined, undefined]
+  /** A pool for each kind and priority of routes (`kind * 2 + priority`), made on first use. */
+  readonly pools: (ConnectionPool | undefined)[] = [undefined, undefined, undefined, undefined, undefined, undefined]
   readonly #scope: StatsScope | undefined
   readonly #healthyGauge: Gauge | undefined
 

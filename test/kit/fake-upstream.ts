@@ -1,5 +1,5 @@
 /**
- * A scripted HTTP/1.1 upstream on a port of its own. It records what it was sent byte for byte, and answers as the
+ * A scripted upstream on a port of its own; it speaks HTTP/1.1, and HTTP/2 with whoever begins with its preface. It records what it was sent byte for byte, and answers as the
  * script says: a list of answers (one per request, the last one repeats) or a function of the request.
  *
  *   await using upstream = await FakeUpstream.start([{ status: 503 }, { status: 200, body: 'ok' }])
@@ -8,6 +8,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { setTimeout as delay } from 'node:timers/promises'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import { headerValue, MessageReader, type RawMessage, requestBodyRule } from './http1-message.ts'
+import { Http2Half, type Http2Settings } from './http2-upstream.ts'
 import { waitFor } from './wait-for.ts'
 
 export interface Answer {
@@ -26,6 +27,8 @@ export interface Answer {
   delayMs?: number
   /** Answers as soon as the request's head is here; by default its body is awaited. */
   early?: boolean
+  /** HTTP/2: the stream is reset with this code, at once or where `end` says. */
+  http2Reset?: number
   /** Bytes sent instead of all the above. */
   raw?: string | Buffer
   /**
@@ -64,21 +67,37 @@ export class FakeUpstream {
   connections = 0
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
+  readonly #http2: Http2Half
 
-  private constructor(server: Server, script: Script) {
+  private constructor(server: Server, script: Script, http2: Http2Settings) {
     this.#server = server
     this.script = script
+    this.#http2 = new Http2Half(
+      {
+        early: () => (Array.isArray(this.script) ? this.#answerAt(this.requests.length) : undefined),
+        onRequest: async (message, connection) => {
+          const request = recorded(message, connection)
+          const index = this.requests.push(request) - 1
+          return typeof this.script === 'function' ? await this.script(request, index) : (this.#answerAt(index) ?? {})
+        },
+        onBody: (early, whole, connection) => {
+          const index = this.requests.findIndex(request => request.headers === early.headers)
+          if (index >= 0) this.requests[index] = recorded(whole, connection)
+        },
+      },
+      http2,
+    )
   }
 
   static async start(
     script: Script = [{ status: 200, body: 'ok' }],
-    options: { port?: number; host?: string; tls?: TlsOptions } = {},
+    options: { port?: number; host?: string; tls?: TlsOptions; http2?: Http2Settings } = {},
   ): Promise<FakeUpstream> {
     const server =
       options.tls === undefined
         ? createServer({ allowHalfOpen: true, noDelay: true })
         : createTlsServer({ ...options.tls, allowHalfOpen: true, noDelay: true })
-    const upstream = new FakeUpstream(server, script)
+    const upstream = new FakeUpstream(server, script, options.http2 ?? {})
     server.on(options.tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
       upstream.#serve(socket).catch(() => socket.destroy())
     })
@@ -140,6 +159,13 @@ export class FakeUpstream {
       over()
     })
     const more = () => new Promise<void>(resolve => (wake = resolve))
+
+    while (!ended && reader.rest.length === 0) await more()
+    if (reader.rest.toString('latin1', 0, 3) === 'PRI') {
+      for (const event of ['data', 'end', 'error']) socket.removeAllListeners(event)
+      this.#http2.take(socket, reader.takeRest(), connection)
+      return
+    }
 
     while (!ended || reader.rest.length > 0) {
       const head = reader.peekHead()

@@ -16,7 +16,7 @@ export interface RawMessage {
   readonly chunkSizes: readonly number[] | undefined
   readonly trailers: readonly (readonly [name: string, value: string])[]
   /** How the body ended; `cut` means that the connection ended first. */
-  readonly framing: 'none' | 'length' | 'chunked' | 'close' | 'cut'
+  readonly framing: 'none' | 'length' | 'chunked' | 'close' | 'cut' | 'http2' | `cut by ${number}`
 }
 
 /** How long the body of a message is; a response needs to know its request's method. */

@@ -21,6 +21,7 @@ import { FakeUpstream, type Script } from './fake-upstream.ts'
 import { freePorts } from './free-port.ts'
 import { startHopwise } from './hopwise.ts'
 import { type RequestOptions, TestClient, type TestResponse } from './http-client.ts'
+import { Http2TestClient } from './http2-client.ts'
 import { type ProxyProcess, temporaryFolder } from './proxy-process.ts'
 
 export interface Step extends RequestOptions {
@@ -33,12 +34,16 @@ export interface Step extends RequestOptions {
   /** The client goes away this long after it has sent the request. */
   leaveAfterMs?: number
   deadlineMs?: number
+  /** HTTP/2: the client resets the stream this long after it has sent the request. */
+  resetStreamAfterMs?: number
   /** Goes on with the next step at once; the response is awaited after the last step. Has a connection of its own. */
   background?: boolean
   /** Bytes sent later, each after a pause, whether or not a response has come. */
   later?: readonly { waitMs: number; write: string }[]
   /** Responses to read; 1 by default. */
   responses?: number
+  /** HTTP/2: the request is an extended CONNECT (RFC 8441) for this protocol. */
+  protocol?: string
   /** Sent once the response's head is here: the first bytes of another protocol. */
   tunnel?: string
   /** Reads that many bytes behind the response (of a tunnel), or what there is when the connection ends. */
@@ -69,6 +74,8 @@ export interface Scenario {
   name: string
   /** Listener the requests go to; `main` by default. */
   listen?: string
+  /** The client speaks HTTP/2; steps that are made of bytes are none for it. */
+  http2?: boolean
   /** Scripts of upstreams for this scenario; those not named keep answering 200 `ok`. */
   upstreams?: Readonly<Record<string, Script>>
   steps: readonly Step[]
@@ -282,20 +289,21 @@ class RunningSide {
     const responses: (TestResponse | undefined)[] = []
     const elapsedMs: number[] = []
     const extra: Record<string, string> = {}
-    let client: TestClient | undefined
+    let client: TestClient | Http2TestClient | undefined
+    const connect = () => (scenario.http2 === true ? Http2TestClient.connect(port) : TestClient.connect(port))
     const background: Promise<void>[] = []
     for (const [i, step] of scenario.steps.entries()) {
       if (step.waitMs !== undefined) await delay(step.waitMs)
       if (step.dropUpstream !== undefined) this.#upstreams.get(step.dropUpstream)!.dropConnections()
       if (step.background === true) {
-        const own = await TestClient.connect(port)
+        const own = step.sameConnection === true && client instanceof Http2TestClient ? client : await connect()
         const run = this.#runStep(own, step, i, responses, elapsedMs, extra)
-        background.push(run.finally(() => own.close()))
+        background.push(own === client ? run : run.finally(() => own.close()))
         continue
       }
       if (step.sameConnection !== true || client === undefined) {
         client?.close()
-        client = await TestClient.connect(port)
+        client = await connect()
       }
       await this.#runStep(client, step, i, responses, elapsedMs, extra)
     }
@@ -305,7 +313,7 @@ class RunningSide {
   }
 
   async #runStep(
-    client: TestClient,
+    client: TestClient | Http2TestClient,
     step: Step,
     index: number,
     responses: (TestResponse | undefined)[],
@@ -316,31 +324,44 @@ class RunningSide {
     responses[index] = undefined
     try {
       if (step.leaveAfterMs === undefined) {
-        for (const { waitMs, write } of step.later ?? []) setTimeout(() => client.write(write), waitMs)
-        responses[index] = await client.request(step.raw ?? step, step.deadlineMs ?? 10_000)
-        for (let i = 1; i < (step.responses ?? 1); i++) {
-          const response = await client.readResponse(step.deadlineMs ?? 10_000)
-          extra[`response ${index + 1} next ${i}`] =
-            `${response.status} ${response.framing} ${this.#normal(response.body.toString('latin1'))}`
+        if (client instanceof Http2TestClient) {
+          responses[index] = await client.request(step, step.deadlineMs ?? 10_000, step.resetStreamAfterMs)
+        } else {
+          for (const { waitMs, write } of step.later ?? []) setTimeout(() => client.write(write), waitMs)
+          responses[index] = await client.request(step.raw ?? step, step.deadlineMs ?? 10_000)
+          for (let i = 1; i < (step.responses ?? 1); i++) {
+            const response = await client.readResponse(step.deadlineMs ?? 10_000)
+            extra[`response ${index + 1} next ${i}`] =
+              `${response.status} ${response.framing} ${this.#normal(response.body.toString('latin1'))}`
+          }
         }
       } else {
         setTimeout(() => client.close(), step.leaveAfterMs)
-        await client.request(step.raw ?? step, step.leaveAfterMs + 1000).catch(() => undefined)
+        const sent =
+          client instanceof Http2TestClient
+            ? client.request(step, step.leaveAfterMs + 1000)
+            : client.request(step.raw ?? step, step.leaveAfterMs + 1000)
+        await sent.catch(() => undefined)
       }
     } catch (error) {
       // How the connection ended is part of the answer; that it did not end is one too.
       const { message } = error as Error
-      extra[`response ${index + 1} instead`] = /^connection (ended|reset)/.exec(message)?.[0] ?? 'nothing in time'
-    }
-    elapsedMs[index] = performance.now() - started
-    if (step.tunnel !== undefined) client.write(step.tunnel)
-    if (step.rawBytes !== undefined) {
-      const raw = await client.readRaw(step.rawBytes, 3000).catch(() => Buffer.from('(not in time)'))
-      extra[`response ${index + 1} raw`] = this.#normal(raw.toString('latin1'))
+      extra[`response ${index + 1} instead`] =
+        /^connection (ended|reset)( before a response; code \d+)?/
+          .exec(message)?.[0]
+          .replace(' before a response', '') ?? 'nothing in time'
+    } finally {
+      elapsedMs[index] = performance.now() - started
     }
     if (step.connectionAfterMs !== undefined) {
       const open = delay(step.connectionAfterMs).then(() => 'open')
       extra[`response ${index + 1} connection`] = await Promise.race([client.closed, open])
+    }
+    if (client instanceof Http2TestClient) return
+    if (step.tunnel !== undefined) client.write(step.tunnel)
+    if (step.rawBytes !== undefined) {
+      const raw = await client.readRaw(step.rawBytes, 3000).catch(() => Buffer.from('(not in time)'))
+      extra[`response ${index + 1} raw`] = this.#normal(raw.toString('latin1'))
     }
   }
 

@@ -141,7 +141,6 @@ export class ClientConnection extends Http2Machine<ClientStream> implements Http
       this.onStreamError(stream, ErrorCode.StreamClosed, Http2Errors.halfClosedStream.details)
       return
     }
-    this.counters.trailers++
     const headers = trailers.finish()
     if (headers === undefined) this.#onProblem(stream, trailers.problem)
     else if (!endStream || !stream.receiveTrailers(headers)) this.#onProblem(stream, BlockProblem.InvalidMessage)
@@ -175,6 +174,8 @@ export class ClientConnection extends Http2Machine<ClientStream> implements Http
 
   protected override onReset(stream: ClientStream, code: number): void {
     if (stream.isHeldWhole) stream.outlive()
+    // Envoy takes a reset with PROTOCOL_ERROR for an error of the upstream's protocol: 502 UPE, not 503 UR (measured).
+    else if (code === ErrorCode.ProtocolError) stream.fail(upstreamProtocolError('http2.remote_reset'))
     else stream.fail(code === ErrorCode.RefusedStream ? UPSTREAM_REFUSED : UPSTREAM_RESET)
   }
 

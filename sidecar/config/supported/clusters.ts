@@ -16,6 +16,7 @@ export const clusters: Supported = {
     'upstream_http_protocol_options',
     'common_http_protocol_options',
     'http_protocol_options',
+    'http2_protocol_options',
     'typed_extension_protocol_options',
     'dns_refresh_rate',
     'dns_jitter',
@@ -123,9 +124,17 @@ export const clusters: Supported = {
     'common_http_protocol_options',
     'upstream_http_protocol_options',
     'explicit_http_config',
+    'use_downstream_protocol_config',
     'outlier_detection',
   ],
-  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig': ['http_protocol_options'],
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig': [
+    'http_protocol_options',
+    'http2_protocol_options',
+  ],
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig': [
+    'http_protocol_options',
+    'http2_protocol_options',
+  ],
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.OutlierDetection': '*',
   // An outlier detection's `error_matcher`.
   'envoy.config.common.matcher.v3.MatchPredicate': [

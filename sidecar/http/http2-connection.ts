@@ -1,0 +1,320 @@
+/**
+ * One downstream HTTP/2 connection: joins the byte stream, the codec and as many requests as the peer has open.
+ *
+ *   OPEN ── drain, last request allowed, end of life ──▶ DRAINING ── drain_timeout ──▶ CLOSING ── last stream over ──▶ closed
+ *            GOAWAY, highest id: nothing is refused yet            GOAWAY, last id taken
+ *
+ * Two steps, because requests may be on their way when the first GOAWAY is written (RFC 9113 §6.8).
+ */
+import { Timer } from '../base/timer-wheel.ts'
+import type { RequestHeaders } from '../codec/header-map.ts'
+import { http2ServerConnection } from '../codec/http2/connection.ts'
+import type {
+  Http2ConnectionError,
+  Http2ServerConnection,
+  Http2ServerEvents,
+  Http2ServerStream,
+  Http2Sink,
+} from '../codec/http2/contract.ts'
+import type { StreamFailure } from '../codec/stream.ts'
+import { ResponseFlag } from '../observability/response-flags.ts'
+import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
+import { type CloseReason, type Connection, type ConnectionHandler, heldWrites } from '../transport/connection.ts'
+import { type Flushable, flushLater } from '../transport/write-batch.ts'
+import { Http2KeepAlive, type KeepAliveOwner } from '../upstream/http2-keepalive.ts'
+import type { ActiveStream } from './active-stream.ts'
+import type { ConnectionManager } from './connection-manager.ts'
+import { DownstreamBytes } from './downstream-bytes.ts'
+import { Http2Exchange } from './http2-exchange.ts'
+
+const GONE: StreamFailure = Object.freeze({
+  origin: 'downstream',
+  kind: 'terminated',
+  flag: ResponseFlag.DownstreamConnectionTermination,
+  details: 'downstream_remote_disconnect',
+})
+const CLOSED_HERE: StreamFailure = Object.freeze({ ...GONE, details: 'downstream_local_disconnect' })
+
+export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Http2Sink, Flushable, KeepAliveOwner {
+  readonly info: DownstreamConnectionInfo
+  #manager: ConnectionManager
+  readonly #connection: Connection
+  readonly #codec: Http2ServerConnection
+  readonly #keepAlive: Http2KeepAlive | undefined
+  readonly #onClosed: () => void
+  readonly #startMs: number
+  /** Armed for the earliest of idle timeout and end of life; looks at the clock when it fires. */
+  readonly #timer = new Timer(() => this.#onTimer())
+  readonly #drainTimer = new Timer(() => this.#onDrainTimeout())
+  readonly #bytes = new DownstreamBytes()
+  /** Exchanges whose response is not complete. */
+  #active = 0
+  #requests = 0
+  #ended = 0
+  #prematureResets = 0
+  #state: 'open' | 'draining' | 'closing' | 'closed' = 'open'
+  #idleSinceMs: number
+  #activeAtEnd = false
+
+  constructor(
+    manager: ConnectionManager,
+    connection: Connection,
+    info: DownstreamConnectionInfo,
+    startMs: number,
+    onClosed: () => void,
+  ) {
+    this.#manager = manager
+    this.#connection = connection
+    this.info = info
+    this.#startMs = startMs
+    this.#idleSinceMs = manager.clock.now()
+    this.#onClosed = onClosed
+    const { config, stats, clock, timers, random } = manager
+    const { options, keepAlive } = config.http2
+    const scheme = info.tls === undefined ? 'http' : 'https'
+    this.#codec = http2ServerConnection({ ...options, scheme }, this, this, stats.http2)
+    this.#keepAlive = keepAlive === undefined ? undefined : new Http2KeepAlive(keepAlive, this, clock, timers, random)
+    stats.named.downstream_cx_http2_total.inc()
+    stats.gauges.downstream_cx_http2_active.inc()
+    this.#startTimer()
+  }
+
+  get manager(): ConnectionManager {
+    return this.#manager
+  }
+
+  /** It has been told that it will end. */
+  get draining(): boolean {
+    return this.#state !== 'open'
+  }
+
+  adopt(next: ConnectionManager): boolean {
+    if (this.draining || !this.#manager.compatible(next, 'HTTP/2')) return false
+    const before = this.#manager.stats.gauges
+    const after = next.stats.gauges
+    before.downstream_cx_active.dec()
+    before.downstream_cx_http2_active.dec()
+    after.downstream_cx_active.inc()
+    after.downstream_cx_http2_active.inc()
+    this.#manager = next
+    return true
+  }
+
+  drain(closeIdle: boolean): void {
+    if (closeIdle && this.#codec.activeStreams === 0) {
+      this.#timersStop()
+      this.#goAway()
+    } else this.startDraining()
+  }
+
+  /** First step of a graceful end. */
+  startDraining(): void {
+    if (this.#state !== 'open') return
+    this.#state = 'draining'
+    this.#codec.shutdownNotice()
+    this.#manager.timers.start(this.#drainTimer, this.#manager.config.drainTimeoutMs)
+  }
+
+  destroy(): void {
+    this.#connection.close()
+  }
+
+  // Transport.
+
+  onConnected(): void {}
+
+  onData(chunk: Buffer): void {
+    this.#keepAlive?.onReceived()
+    if (this.#state === 'closed') return
+    this.#codec.receive(chunk)
+  }
+
+  onEnd(): void {
+    this.#activeAtEnd = this.#active > 0
+    this.#codec.destroy(GONE)
+    this.#connection.closeAfterFlush(0)
+  }
+
+  onBackpressure(above: boolean): void {
+    this.#codec.onTransportBackpressure(above)
+  }
+
+  onClose(reason: CloseReason): void {
+    const { stats, clock } = this.#manager
+    this.#timersStop()
+    this.#keepAlive?.stop()
+    const remote = reason.kind !== 'local'
+    const active = this.#active > 0 || this.#activeAtEnd
+    this.#state = 'closed'
+    stats.gauges.downstream_cx_active.dec()
+    stats.gauges.downstream_cx_http2_active.dec()
+    stats.chargeDestroy(reason, active)
+    this.#bytes.count(this.#connection, stats)
+    stats.cxLengthMs.record(clock.now() - this.#startMs)
+    this.#codec.destroy(remote ? GONE : CLOSED_HERE)
+    this.#onClosed()
+  }
+
+  // Sink.
+
+  write(bytes: Buffer): boolean {
+    const held = heldWrites.count
+    this.#connection.write(bytes)
+    return heldWrites.count === held
+  }
+
+  get bufferedBytes(): number {
+    return this.#connection.bufferedBytes
+  }
+
+  flush(): void {
+    this.#codec.flush()
+  }
+
+  // Codec.
+
+  onWantsFlush(): void {
+    flushLater(this)
+  }
+
+  onSettings(): void {}
+
+  onGoAway(): void {}
+
+  onPingAck(): void {
+    this.#keepAlive?.onPingAck()
+  }
+
+  onStream(stream: Http2ServerStream, headers: RequestHeaders, endStream: boolean): void {
+    const exchange = this.#begin(stream)
+    const { config, stats } = this.#manager
+    const { maxRequestsPerConnection } = config
+    if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection) {
+      stats.named.downstream_cx_max_requests_reached.inc()
+      this.startDraining()
+    }
+    exchange.onHead(headers, endStream)
+  }
+
+  onStreamRefused(_streamId: number, failure: StreamFailure): void {
+    this.#begin(undefined).active.onReset(failure)
+  }
+
+  #begin(stream: Http2ServerStream | undefined): Http2Exchange {
+    this.#requests++
+    this.#active++
+    return new Http2Exchange(this, stream)
+  }
+
+  onStreamClosed(): void {
+    this.#closeIfDone()
+  }
+
+  onConnectionError(_error: Http2ConnectionError): void {
+    this.#manager.stats.named.downstream_cx_protocol_error.inc()
+    this.#close()
+  }
+
+  // Keep-alive.
+
+  sendPing(opaque: bigint): void {
+    this.#codec.ping(opaque)
+  }
+
+  onKeepAliveTimeout(): void {
+    this.#manager.stats.http2.keepalive_timeout++
+    this.#connection.close()
+  }
+
+  // Exchanges.
+
+  /** The response is complete, or never will be. */
+  onExchangeEnd(active: ActiveStream): void {
+    this.#active--
+    this.#ended++
+    this.#idleSinceMs = this.#manager.clock.now()
+    this.#bytes.count(this.#connection, this.#manager.stats)
+    if (isPremature(active, this.#manager)) this.#prematureResets++
+    if (this.#state !== 'closed' && this.#tooManyPrematureResets()) {
+      this.#manager.stats.named.downstream_rq_too_many_premature_resets.inc()
+      this.#state = 'closed'
+      this.#connection.close('reset')
+      return
+    }
+    this.#closeIfDone()
+  }
+
+  /**
+   * Envoy: `maybeDrainDueToPrematureResets` (the guard against rapid reset, CVE-2023-44487). Before `limit` requests have
+   * ended, so many bad ones that no good ones could outweigh them; from then on every second one.
+   */
+  #tooManyPrematureResets(): boolean {
+    if (this.#prematureResets === 0) return false
+    const { total } = this.#manager.prematureResetLimits()
+    return this.#prematureResets * 2 >= Math.max(total, this.#ended)
+  }
+
+  // Ends.
+
+  #onDrainTimeout(): void {
+    if (this.#state === 'draining') this.#goAway()
+  }
+
+  /** Second step: what comes from now on is not taken. */
+  #goAway(): void {
+    this.#state = 'closing'
+    this.#codec.goAway()
+    this.#closeIfDone()
+  }
+
+  #closeIfDone(): void {
+    if (this.#state === 'closing' && this.#active === 0 && this.#codec.activeStreams === 0) this.#close()
+  }
+
+  #close(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#codec.flush()
+    this.#connection.closeAfterFlush(this.#manager.config.delayedCloseTimeoutMs)
+  }
+
+  #timersStop(): void {
+    const { timers } = this.#manager
+    timers.stop(this.#timer)
+    timers.stop(this.#drainTimer)
+  }
+
+  #startTimer(): void {
+    const { config, clock, timers } = this.#manager
+    const now = clock.now()
+    let next = Number.POSITIVE_INFINITY
+    if (config.maxConnectionDurationMs > 0) next = this.#startMs + config.maxConnectionDurationMs
+    if (config.connectionIdleTimeoutMs > 0) {
+      next = Math.min(next, (this.#active === 0 ? this.#idleSinceMs : now) + config.connectionIdleTimeoutMs)
+    }
+    if (next !== Number.POSITIVE_INFINITY) timers.start(this.#timer, Math.max(next - now, 1))
+  }
+
+  #onTimer(): void {
+    if (this.#state !== 'open') return
+    const { config, clock, stats } = this.#manager
+    const now = clock.now()
+    if (config.maxConnectionDurationMs > 0 && now >= this.#startMs + config.maxConnectionDurationMs) {
+      stats.named.downstream_cx_max_duration_reached.inc()
+      this.startDraining()
+    } else if (
+      config.connectionIdleTimeoutMs > 0 &&
+      this.#active === 0 &&
+      now >= this.#idleSinceMs + config.connectionIdleTimeoutMs
+    ) {
+      stats.named.downstream_cx_idle_timeout.inc()
+      this.startDraining()
+    } else this.#startTimer()
+  }
+}
+
+/** The request came to nothing soon after its head (Envoy: `isPrematureRstStream`). */
+function isPremature({ info }: ActiveStream, manager: ConnectionManager): boolean {
+  if (info.responseCode !== 0) return false
+  return Math.floor((manager.clock.now() - info.startMs) / 1000) <= manager.prematureResetLimits().minLifetimeSeconds
+}

@@ -1,0 +1,401 @@
+/**
+ * One HTTP/2 connection to an upstream and the streams on it.
+ *
+ *   CONNECTING ─ onConnected ─▶ OPEN ─ GOAWAY, last request, drain() ─▶ DRAINING ─ last stream over ─▶ CLOSED
+ *        │                       │                                         │
+ *        └── refused, timeout ───┴──── end of transport, connection error, PING unanswered ──▶ CLOSED
+ *
+ * The codec knows the protocol; here are the socket, the timers, the counters, and the words that routers read. Upgrades are
+ * HTTP/1 on this side of the connection and extended CONNECT (RFC 8441) on the other.
+ */
+import { Timer } from '../base/timer-wheel.ts'
+import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
+import { http2ClientConnection } from '../codec/http2/connection.ts'
+import type {
+  Http2ClientConnection,
+  Http2ClientEvents,
+  Http2ClientStream,
+  Http2ConnectionError,
+  Http2Sink,
+  Http2Stream,
+} from '../codec/http2/contract.ts'
+import type { BodyChunk, ResponseDecoder, StreamFailure } from '../codec/stream.ts'
+import { ResponseFlag } from '../observability/response-flags.ts'
+import type { Protocol, TlsInfo } from '../observability/stream-info.ts'
+import { type CloseReason, type Connection, type ConnectionHandler, heldWrites } from '../transport/connection.ts'
+import { type Flushable, flushLater } from '../transport/write-batch.ts'
+import type { StreamOptions } from './connection-pool.ts'
+import { connectionFailure, TERMINATED } from './failures.ts'
+import { Http2KeepAlive, type KeepAliveOwner } from './http2-keepalive.ts'
+import type { PoolEnvironment } from './pool.ts'
+import type { ConnectionOwner, LentStream, PooledConnection } from './stream-pool.ts'
+import { requestAsConnect, responseAsUpgrade } from './upgrade-mapping.ts'
+
+export class Http2Connection
+  implements ConnectionHandler, Http2ClientEvents, Http2Sink, Flushable, KeepAliveOwner, PooledConnection
+{
+  readonly expectedStreams: number
+  readonly transport: Connection
+  ready = false
+  readonly #owner: ConnectionOwner
+  readonly #environment: PoolEnvironment
+  readonly #idleTimeoutMs: number
+  readonly #idleTimer = new Timer(() => this.#onIdleTimeout())
+  readonly #durationTimer: Timer | undefined
+  readonly #maxDurationMs: number
+  readonly #startedMs: number
+  #codec: Http2ClientConnection | undefined = undefined
+  #keepAlive: Http2KeepAlive | undefined = undefined
+  #active = 0
+  #unusable = false
+  #destroyCharged = false
+  #sentBytesCharged = 0
+  /** Streams under way when the bytes that are being read came. */
+  #activeBefore = 0
+  requests = 0
+  remainingRequests: number
+
+  constructor(owner: ConnectionOwner, connect: (handler: ConnectionHandler) => Connection) {
+    const { environment } = owner
+    const { settings, clock, stats } = environment
+    this.#owner = owner
+    this.#environment = environment
+    this.#startedMs = clock.now()
+    this.#idleTimeoutMs = settings.idleTimeoutMs
+    this.remainingRequests =
+      settings.maxRequestsPerConnection > 0 ? settings.maxRequestsPerConnection : Number.POSITIVE_INFINITY
+    this.expectedStreams = Math.min(settings.http2.options.maxConcurrentStreams, this.remainingRequests)
+    this.#maxDurationMs = settings.maxConnectionDurationMs
+    this.#durationTimer = this.#maxDurationMs > 0 ? new Timer(() => this.#onMaxDuration()) : undefined
+    stats.cxHttp2Total.inc()
+    this.transport = connect(this)
+  }
+
+  get usable(): boolean {
+    const codec = this.#codec
+    return codec !== undefined && !this.#unusable && this.remainingRequests > 0 && codec.canOpenStream
+  }
+
+  get busy(): boolean {
+    return this.#active > 0
+  }
+
+  begin(options: StreamOptions, decoder: ResponseDecoder): Http2Exchange {
+    this.#keepAlive?.beforeStream()
+    const exchange = new Http2Exchange(this, decoder, options.upgrade, this.requests > 0 && this.#active === 0)
+    exchange.stream = this.#codec!.openStream(exchange)
+    this.#active++
+    this.requests++
+    if (--this.remainingRequests === 0) this.#becomeUnusable()
+    return exchange
+  }
+
+  /** The codec tells a stream itself that it has to wait. */
+  announceBackpressure(_stream: LentStream): void {}
+
+  startIdleTimeout(): void {
+    if (this.#idleTimeoutMs > 0) this.#environment.timers.start(this.#idleTimer, this.#idleTimeoutMs)
+  }
+
+  drain(): void {
+    this.#becomeUnusable()
+    if (this.#active === 0) this.close()
+  }
+
+  close(): void {
+    this.#becomeUnusable()
+    this.transport.close('fin')
+  }
+
+  // What exchanges report.
+
+  get environment(): PoolEnvironment {
+    return this.#environment
+  }
+
+  /** The exchange is over and holds no stream any longer. */
+  onExchangeOver(): void {
+    this.#active--
+    this.#owner.onExchangeEnd()
+    this.#chargeSentBytes()
+    if (!this.#unusable) this.#owner.onUsable(this)
+    else if (this.#active === 0 && !this.transport.closed) this.close()
+  }
+
+  // Transport.
+
+  onConnected(): void {
+    const { stats, clock, timers, random, settings } = this.#environment
+    const { options, keepAlive } = settings.http2
+    const scheme = this.transport.tls === undefined ? 'http' : 'https'
+    this.#codec = http2ClientConnection({ ...options, scheme }, this, this, stats.http2)
+    if (keepAlive !== undefined) this.#keepAlive = new Http2KeepAlive(keepAlive, this, clock, timers, random)
+    stats.cxConnectMs.record(Math.round(clock.now() - this.#startedMs))
+    if (this.#durationTimer !== undefined) timers.start(this.#durationTimer, this.#maxDurationMs)
+    this.#owner.onConnected(this)
+  }
+
+  onData(chunk: Buffer): void {
+    this.#environment.stats.cxRxBytesTotal.add(chunk.length)
+    this.#keepAlive?.onReceived()
+    this.#activeBefore = this.#active
+    this.#codec?.receive(chunk)
+  }
+
+  onEnd(): void {
+    this.#chargeDestroy(false, this.#active > 0)
+    this.#codec?.destroy(TERMINATED)
+    this.close()
+  }
+
+  onBackpressure(above: boolean): void {
+    this.#codec?.onTransportBackpressure(above)
+  }
+
+  onClose(reason: CloseReason): void {
+    const { stats, clock, timers } = this.#environment
+    const codec = this.#codec
+    timers.stop(this.#idleTimer)
+    if (this.#durationTimer !== undefined) timers.stop(this.#durationTimer)
+    this.#keepAlive?.stop()
+    this.#chargeSentBytes()
+    this.#chargeDestroy(reason.kind === 'local' || reason.kind === 'connect_timeout', this.#active > 0)
+    if (codec !== undefined) {
+      stats.cxLengthMs.record(Math.round(clock.now() - this.#startedMs))
+      stats.rqPerCx.record(this.requests)
+    }
+    this.#becomeUnusable()
+    codec?.destroy(this.#failureOf(reason))
+    this.#owner.onClosed(this, reason, codec !== undefined)
+  }
+
+  // Sink.
+
+  write(bytes: Buffer): boolean {
+    const held = heldWrites.count
+    this.transport.write(bytes)
+    return heldWrites.count === held
+  }
+
+  get bufferedBytes(): number {
+    return this.transport.bufferedBytes
+  }
+
+  flush(): void {
+    this.#codec?.flush()
+  }
+
+  // Codec.
+
+  onWantsFlush(): void {
+    flushLater(this)
+  }
+
+  onSettings(): void {
+    if (this.#unusable) return
+    if (this.usable) this.#owner.onUsable(this)
+  }
+
+  onGoAway(): void {
+    this.#environment.stats.cxCloseNotify.inc()
+    this.drain()
+  }
+
+  onPingAck(): void {
+    this.#keepAlive?.onPingAck()
+  }
+
+  onConnectionError(_error: Http2ConnectionError): void {
+    this.#environment.stats.cxProtocolError.inc()
+    this.#chargeDestroy(true, this.#activeBefore > 0)
+    this.#becomeUnusable()
+    this.#codec?.flush()
+    this.transport.closeAfterFlush(0)
+  }
+
+  onStreamClosed(stream: Http2Stream): void {
+    ;((stream as Http2ClientStream).decoder as Http2Exchange).onClosed()
+  }
+
+  // Keep-alive.
+
+  sendPing(opaque: bigint): void {
+    this.#codec?.ping(opaque)
+  }
+
+  onKeepAliveTimeout(): void {
+    this.#environment.stats.http2.keepalive_timeout++
+    this.close()
+  }
+
+  // Ends.
+
+  #onIdleTimeout(): void {
+    if (this.#active > 0 || this.#unusable) return
+    this.#environment.stats.cxIdleTimeout.inc()
+    this.close()
+  }
+
+  #onMaxDuration(): void {
+    if (this.#unusable) return
+    this.#environment.stats.cxMaxDurationReached.inc()
+    this.drain()
+  }
+
+  #becomeUnusable(): void {
+    if (this.#unusable) return
+    this.#unusable = true
+    this.#owner.onUnusable(this)
+  }
+
+  /** What a stream is told of the end of its connection: to Envoy, FIN, RST and our own closing are one (measured). */
+  #failureOf(reason: CloseReason): StreamFailure {
+    if (this.#codec === undefined) return connectionFailure(reason)
+    if (reason.kind !== 'local') return TERMINATED
+    return { origin: 'local', kind: 'terminated', flag: ResponseFlag.UpstreamConnectionTermination, details: '' }
+  }
+
+  #chargeSentBytes(): void {
+    const sent = this.transport.bytesWritten
+    this.#environment.stats.cxTxBytesTotal.add(sent - this.#sentBytesCharged)
+    this.#sentBytesCharged = sent
+  }
+
+  #chargeDestroy(local: boolean, active: boolean): void {
+    if (this.#destroyCharged) return
+    this.#destroyCharged = true
+    this.#environment.stats.chargeDestroy(local, active)
+  }
+}
+
+/** One request and its response: the writing half for the router, the reading half for the codec. */
+export class Http2Exchange implements LentStream, ResponseDecoder {
+  readonly reused: boolean
+  readonly protocol: Protocol = 'HTTP/2'
+  stream!: Http2ClientStream
+  readonly #connection: Http2Connection
+  readonly #decoder: ResponseDecoder
+  #upgrade: boolean
+  #upgradeType = ''
+  #pauses = 0
+  #responseEnded = false
+  #over = false
+
+  constructor(connection: Http2Connection, decoder: ResponseDecoder, upgrade: boolean, reused: boolean) {
+    this.#connection = connection
+    this.#decoder = decoder
+    this.#upgrade = upgrade
+    this.reused = reused
+  }
+
+  get id(): number {
+    return this.#connection.transport.id
+  }
+  get local() {
+    return this.#connection.transport.local
+  }
+  get tls(): TlsInfo | undefined {
+    return this.#connection.transport.tls
+  }
+  bytesRead(): number {
+    return this.stream.wireBytesReceived
+  }
+  bytesWritten(): number {
+    return this.stream.wireBytesSent
+  }
+
+  // Request.
+
+  encodeHeaders(headers: RequestHeaders, endStream: boolean): void {
+    if (this.#over) return
+    if (this.#upgrade && headers.method !== 'CONNECT') {
+      this.#upgradeType = headers.get('upgrade') ?? ''
+      this.stream.encodeHeaders(requestAsConnect(headers), false)
+    } else this.stream.encodeHeaders(headers, endStream && !this.#upgrade)
+  }
+
+  encodeData(data: BodyChunk, endStream: boolean): void {
+    if (!this.#over) this.stream.encodeData(data, endStream)
+  }
+
+  encodeTrailers(trailers: HeaderMap): void {
+    if (!this.#over) this.stream.encodeTrailers(trailers)
+  }
+
+  reset(): void {
+    if (this.#over || this.#responseEnded) return
+    this.#connection.environment.stats.rqTxReset.inc()
+    this.#end(true)
+  }
+
+  pauseResponse(): void {
+    if (this.#over) return
+    if (this.#pauses++ === 0) this.#connection.environment.stats.flowControlPausedReading.inc()
+    this.stream.pauseResponse()
+  }
+
+  resumeResponse(): void {
+    if (this.#over || this.#pauses === 0) return
+    if (--this.#pauses === 0) this.#connection.environment.stats.flowControlResumedReading.inc()
+    this.stream.resumeResponse()
+  }
+
+  // Response.
+
+  onInformational(headers: ResponseHeaders): void {
+    this.#decoder.onInformational(headers)
+  }
+
+  onResponseHeaders(headers: ResponseHeaders, endStream: boolean): void {
+    if (this.#upgradeType !== '') responseAsUpgrade(headers, this.#upgradeType)
+    if (endStream) this.#responseEnded = true
+    this.#decoder.onResponseHeaders(headers, endStream)
+    if (endStream) this.#onResponseEnd()
+  }
+
+  onResponseData(data: BodyChunk, endStream: boolean): void {
+    if (endStream) this.#responseEnded = true
+    this.#decoder.onResponseData(data, endStream)
+    if (endStream) this.#onResponseEnd()
+  }
+
+  onResponseTrailers(trailers: HeaderMap): void {
+    this.#responseEnded = true
+    this.#decoder.onResponseTrailers(trailers)
+    this.#onResponseEnd()
+  }
+
+  onReset(failure: StreamFailure): void {
+    const { environment } = this.#connection
+    const { stats } = environment
+    if (failure.kind === 'reset') stats.rqRxReset.inc()
+    else if (failure.kind === 'protocol_error') stats.rqTxReset.inc()
+    else if (failure.kind === 'terminated') stats.rqPendingFailureEject.inc()
+    environment.onFailure(failure)
+    this.#decoder.onReset(failure)
+  }
+
+  onRequestBackpressure(above: boolean): void {
+    const { stats } = this.#connection.environment
+    if (above) stats.flowControlBackedUp.inc()
+    else stats.flowControlDrained.inc()
+    this.#decoder.onRequestBackpressure(above)
+  }
+
+  /** The answer is complete; what the request still had to say is of no use (RFC 9113 §8.1). */
+  #onResponseEnd(): void {
+    if (!this.#over && !this.stream.localEnded) this.#end(true)
+  }
+
+  /** The stream is closed, for whatever reason. */
+  onClosed(): void {
+    this.#end(false)
+  }
+
+  #end(reset: boolean): void {
+    if (this.#over) return
+    this.#over = true
+    if (reset) this.stream.reset()
+    this.#connection.onExchangeOver()
+  }
+}

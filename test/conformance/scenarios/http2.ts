@@ -1,0 +1,323 @@
+/**
+ * The same exchanges over every pair of protocols that has HTTP/2 at one end or both: what the upstream sees, what the
+ * caller gets, which counters move and what the access log says.
+ */
+import type { Suite } from '../../kit/side-by-side.ts'
+import type { Json } from './bootstrap.ts'
+import { type ExchangeScenario, exchangeSuite, GRPC, httpOptions } from './exchange.ts'
+
+type Options = { readonly [key: string]: Json }
+
+const big = 'x'.repeat(200_000)
+const SWITCHED = 'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nx-a: 1\r\n\r\npong'
+const UPGRADE =
+  'GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: k\r\n\r\n'
+const websocket = { upgrade_configs: [{ upgrade_type: 'websocket' }] }
+
+const common: readonly ExchangeScenario[] = [
+  {
+    name: 'methods and bodies',
+    steps: [
+      { method: 'GET' },
+      { method: 'HEAD' },
+      { method: 'POST', body: 'abc' },
+      { method: 'PUT', chunks: ['a', 'bc'] },
+      { method: 'DELETE' },
+      { method: 'OPTIONS' },
+    ],
+  },
+  {
+    name: 'responses without a body',
+    upstreams: { app: [{ status: 204 }, { status: 304, headers: { etag: '"a"' } }, { status: 200, body: '' }] },
+    steps: [{}, {}, {}],
+  },
+  {
+    name: 'bodies in parts both ways',
+    upstreams: { app: [{ chunks: ['a', 'b'.repeat(5000), 'c'], chunkDelayMs: 5 }] },
+    steps: [{ method: 'POST', chunks: ['1', '2'.repeat(5000), '3'] }],
+  },
+  {
+    name: 'large bodies both ways',
+    upstreams: { app: [{ body: big }] },
+    steps: [{ method: 'POST', body: big }],
+  },
+  {
+    name: 'trailers both ways',
+    upstreams: { app: [{ chunks: ['a'], trailers: [['x-sum', '1']] }] },
+    steps: [{ method: 'POST', chunks: ['a'], trailers: [['x-in', '1']], headers: { te: 'trailers' } }],
+  },
+  {
+    name: 'headers of one connection',
+    upstreams: {
+      app: [
+        {
+          headers: [
+            ['set-cookie', 'a=1'],
+            ['set-cookie', 'b=2'],
+            ['x-two', '1'],
+            ['x-two', '2'],
+            ['vary', 'te'],
+          ],
+        },
+      ],
+    },
+    steps: [
+      {
+        headers: [
+          ['te', 'trailers'],
+          ['cookie', 'a=1; b=2'],
+          ['cookie', 'c=3'],
+          ['x-two', '1'],
+          ['x-two', '2'],
+          ['accept', ''],
+        ],
+      },
+    ],
+  },
+  {
+    name: '100-continue is answered here',
+    steps: [{ method: 'POST', body: 'abc', headers: { expect: '100-continue' } }],
+  },
+  {
+    name: '100-continue is passed on',
+    manager: { proxy_100_continue: true },
+    upstreams: { app: [{ informational: [{ status: 100 }], body: 'ok' }] },
+    steps: [{ method: 'POST', body: 'abc', headers: { expect: '100-continue' } }],
+  },
+  {
+    name: 'other 1xx are dropped',
+    upstreams: { app: [{ informational: [{ status: 103, headers: { link: '</a>' } }], body: 'ok' }] },
+    steps: [{}],
+  },
+  {
+    name: 'no route, no host',
+    routes: [
+      { match: { prefix: '/direct' }, direct_response: { status: 418, body: { inline_string: 'tea' } } },
+      { match: { prefix: '/dead' }, route: { cluster: '{c}-dead' } },
+    ],
+    clusters: [
+      {
+        name: '{c}-dead',
+        load_assignment: {
+          cluster_name: '{c}-dead',
+          endpoints: [
+            {
+              lb_endpoints: [
+                { endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: '{{dead:a}}' } } } },
+              ],
+            },
+          ],
+        },
+      },
+    ],
+    steps: [
+      { path: '/x' },
+      { path: '/direct' },
+      { path: '/direct', method: 'HEAD' },
+      { path: '/dead' },
+      { path: '/dead', method: 'POST', headers: GRPC },
+    ],
+  },
+  {
+    name: 'the route’s time is over',
+    route: { timeout: '0.1s' },
+    upstreams: { app: [{ end: 'hang' }] },
+    steps: [{}, { method: 'POST', body: 'abc', headers: GRPC }],
+  },
+  {
+    name: 'time is over in the middle of the body',
+    route: { timeout: '1s' },
+    upstreams: { app: [{ chunks: ['a', 'b', 'c'], chunkDelayMs: 700 }] },
+    steps: [{}],
+  },
+  {
+    name: 'the upstream ends the connection before it answers',
+    upstreams: { app: [{ end: 'close' }] },
+    steps: [{ method: 'POST', body: 'abc' }],
+  },
+  {
+    name: 'the upstream ends the connection in the body',
+    upstreams: { app: [{ chunks: ['a', 'b'], end: 'close-mid-body' }] },
+    steps: [{}],
+  },
+  {
+    name: 'the upstream cuts its body',
+    upstreams: { app: [{ chunks: ['a', 'b'], end: 'reset-mid-body' }] },
+    steps: [{}],
+  },
+  {
+    name: 'an early answer',
+    upstreams: { app: [{ status: 403, body: 'no', early: true }] },
+    steps: [{ method: 'POST', chunks: ['a', 'b'] }],
+    withoutStats: 'how much of the request was there before the answer depends on the moment',
+  },
+  {
+    name: 'the caller leaves',
+    upstreams: { app: [{ end: 'hang' }] },
+    steps: [{ leaveAfterMs: 80 }],
+  },
+  {
+    name: 'retries',
+    route: { retry_policy: { retry_on: '5xx', num_retries: 2 } },
+    upstreams: { app: [{ status: 503 }, { status: 500 }, { body: 'ok' }] },
+    steps: [{ method: 'POST', body: 'abc' }],
+  },
+  {
+    name: 'gRPC',
+    upstreams: {
+      app: [
+        {
+          headers: GRPC,
+          chunks: ['\0\0\0\0\x01a'],
+          trailers: [
+            ['grpc-status', '5'],
+            ['grpc-message', 'gone'],
+          ],
+        },
+      ],
+    },
+    steps: [{ method: 'POST', body: '\0\0\0\0\x01a', headers: { ...GRPC, te: 'trailers' } }],
+  },
+]
+
+/** What only an HTTP/2 upstream can do. */
+const http2Upstream: readonly ExchangeScenario[] = [
+  {
+    name: 'a stream is reset before the answer',
+    upstreams: { app: [{ http2Reset: 2 }, { http2Reset: 8 }, { http2Reset: 0 }, { http2Reset: 1 }] },
+    steps: [{}, {}, {}, {}],
+  },
+  {
+    name: 'a stream is refused',
+    upstreams: { app: [{ http2Reset: 7 }] },
+    steps: [{}],
+  },
+  {
+    name: 'a refused stream is tried again',
+    route: { retry_policy: { retry_on: 'refused-stream' } },
+    upstreams: { app: [{ http2Reset: 7 }, { body: 'ok' }] },
+    steps: [{ method: 'POST', body: 'abc' }],
+  },
+  {
+    name: 'a reset is tried again',
+    route: { retry_policy: { retry_on: 'reset' } },
+    upstreams: { app: [{ http2Reset: 2 }, { body: 'ok' }] },
+    steps: [{ method: 'POST', body: 'abc' }],
+  },
+  {
+    name: 'several requests at once share a connection',
+    upstreams: { app: [{ delayMs: 50, body: 'ok' }] },
+    steps: [{}, { background: true, waitMs: 5 }, { background: true }, { background: true }],
+  },
+  {
+    name: 'max_requests',
+    cluster: { circuit_breakers: { thresholds: [{ max_requests: 1 }] } },
+    upstreams: { app: [{ body: 'first' }, { delayMs: 1200, body: 'ok' }] },
+    steps: [{}, { background: true }, { waitMs: 400 }],
+    withoutStats: 'a counter that Envoy has twice',
+  },
+  {
+    name: 'max_requests_per_connection',
+    cluster: {
+      typed_extension_protocol_options: httpOptions({
+        explicit_http_config: { http2_protocol_options: {} },
+        common_http_protocol_options: { max_requests_per_connection: 2 },
+      }),
+    },
+    steps: [{}, {}, {}],
+  },
+]
+
+/** Upgrades of HTTP/1.1 callers. */
+const http1Downstream: readonly ExchangeScenario[] = [
+  {
+    name: 'an upgrade',
+    steps: [{ raw: UPGRADE, tunnel: 'ping', rawBytes: 4 }],
+    withoutStats: 'how the tunnel ends is a race',
+  },
+]
+
+/** What only an HTTP/2 caller can do. */
+const http2Downstream: readonly ExchangeScenario[] = [
+  {
+    name: 'extended CONNECT',
+    manager: { http2_protocol_options: { allow_connect: true } },
+    upstreams: { app: [{ raw: SWITCHED, end: 'hang' }] },
+    steps: [{ protocol: 'websocket', path: '/ws', tunnel: 'ping', rawBytes: 4 }],
+    withoutStats: 'how the tunnel ends is a race',
+  },
+  {
+    name: 'extended CONNECT that nobody allows',
+    manager: { http2_protocol_options: { allow_connect: true }, upgrade_configs: [] },
+    steps: [{ protocol: 'websocket', path: '/ws' }],
+  },
+  {
+    name: 'a refused upgrade',
+    manager: { http2_protocol_options: { allow_connect: true } },
+    upstreams: { app: [{ status: 403, body: 'no' }] },
+    steps: [{ protocol: 'websocket', path: '/ws' }],
+    withoutStats: 'how the tunnel ends is a race',
+  },
+  {
+    name: 'the caller resets its stream',
+    upstreams: { app: [{ end: 'hang' }, { body: 'ok' }] },
+    steps: [{ resetStreamAfterMs: 80 }, { sameConnection: true }],
+  },
+  {
+    name: 'a connection that has carried all it may',
+    manager: { common_http_protocol_options: { max_requests_per_connection: 2 }, drain_timeout: '0.1s' },
+    steps: [{}, { sameConnection: true }, { waitMs: 300 }],
+  },
+  {
+    name: 'an idle connection is ended',
+    manager: { common_http_protocol_options: { idle_timeout: '0.2s' }, drain_timeout: '0.1s' },
+    steps: [{ connectionAfterMs: 1500 }],
+  },
+  {
+    name: 'a request that is too large',
+    filters: [
+      {
+        name: 'envoy.filters.http.buffer',
+        typed_config: {
+          '@type': 'type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer',
+          max_request_bytes: 10,
+        },
+      },
+    ],
+    steps: [
+      { method: 'POST', body: 'short' },
+      { method: 'POST', body: 'longer than ten bytes' },
+    ],
+  },
+  {
+    name: 'draining',
+    adminBefore: ['/healthcheck/fail'],
+    adminAfter: ['/healthcheck/ok'],
+    manager: { drain_timeout: '0.1s' },
+    steps: [{ connectionAfterMs: 1500 }],
+  },
+]
+
+const trailers: Options = { enable_trailers: true }
+
+function pair(name: string, downstream: 1 | 2, upstream: 1 | 2): Suite {
+  const options: Json =
+    upstream === 2
+      ? httpOptions({ explicit_http_config: { http2_protocol_options: { allow_connect: true } } })
+      : httpOptions({ explicit_http_config: { http_protocol_options: trailers } })
+  const scenarios = [
+    ...common,
+    ...(upstream === 2 ? http2Upstream : []),
+    ...(downstream === 2 ? http2Downstream : http1Downstream),
+  ].map(
+    (scenario): ExchangeScenario => ({
+      ...scenario,
+      http2: downstream === 2,
+      manager: { http_protocol_options: trailers, ...websocket, ...scenario.manager },
+      cluster: { typed_extension_protocol_options: options, ...scenario.cluster },
+    }),
+  )
+  return exchangeSuite(name, scenarios)
+}
+
+export const http2Suites: readonly Suite[] = [pair('h1-to-h2', 1, 2), pair('h2-to-h1', 2, 1), pair('h2-to-h2', 2, 2)]
