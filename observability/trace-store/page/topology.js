@@ -72,7 +72,8 @@ function edge({ from, to, rate: perSecond, errors }, places) {
   const x2 = b.x - 3
   const y2 = b.y + HEIGHT / 2
   const middle = (x1 + x2) / 2
-  const failing = errors > 0
+  // One among hundreds is no colour for the whole edge; it stands among the recent failures.
+  const failing = errors >= 0.005
   const text = failing ? `${Math.round(errors * 100)} % ✗` : `${rate(perSecond)}/s`
   return svg(
     'g',
