@@ -96,11 +96,11 @@ function notInSchema([, typeUrl]: readonly [name: string, typeUrl: string]): boo
 }
 
 function load(options: ServerOptions, ownExtensions: ReadonlyMap<string, string>) {
-  const { strict } = options
-  if (options.configYaml !== undefined && options.configPath === undefined) {
-    return loadBootstrap({ text: options.configYaml, file: '--config-yaml', strict, ownExtensions })
-  }
-  return loadBootstrap({ file: options.configPath, strict, ownExtensions })
+  const { strict, configPath, configYaml } = options
+  const name = '--config-yaml'
+  if (configPath === undefined) return loadBootstrap({ text: configYaml, file: name, strict, ownExtensions })
+  const overlay = configYaml === undefined ? undefined : { name, text: configYaml }
+  return loadBootstrap({ file: configPath, overlay, strict, ownExtensions })
 }
 
 function handleSignals(server: Server): void {

@@ -101,6 +101,8 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
   /** Clusters that are waited for, each with the promise of its latest discovery. */
   readonly #warming = new Map<RunningCluster, Promise<void>>()
   #awaitingWarm: (() => void)[] = []
+  /** Clusters that have had their first hosts: only what changes after that counts as an update. */
+  readonly #initialized = new WeakSet<RunningCluster>()
   readonly #resolvers = new Map<string, DnsResolver>()
 
   constructor(options: ClusterManagerOptions) {
@@ -244,7 +246,7 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
   }
 
   onMembershipChange(cluster: RunningCluster): void {
-    this.#stats.updated.inc()
+    if (this.#initialized.has(cluster)) this.#stats.updated.inc()
     this.#options.onMembershipChange?.(cluster.name)
   }
 
@@ -268,10 +270,14 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
   }
 
   #warm(cluster: RunningCluster, warm: Promise<void>, settings: ClusterSettings): void {
-    if (settings.discovery === 'STATIC') return
+    if (settings.discovery === 'STATIC') {
+      this.#initialized.add(cluster)
+      return
+    }
     const { warmingState } = cluster.clusterStats
     warmingState.set(1)
     const done = warm.then(() => {
+      this.#initialized.add(cluster)
       if (this.#warming.get(cluster) !== done) return
       this.#warming.delete(cluster)
       warmingState.set(0)

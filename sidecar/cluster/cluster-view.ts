@@ -9,6 +9,7 @@ export interface ClusterView {
   readonly addedViaApi: boolean
   /** Limits of the two priorities of routes. */
   readonly circuitBreakers: readonly [normal: Limits, high: Limits]
+  readonly hasOutlierDetection: boolean
   /** -1 where the algorithm is off or has had too few requests. */
   readonly successRate: SuccessRateView
   readonly localOriginSuccessRate: SuccessRateView
@@ -24,12 +25,17 @@ export interface SuccessRateView {
 
 export interface HostView {
   readonly address: string
+  readonly ip: string
+  /** 0 for a pipe. */
+  readonly port: number
   readonly hostname: string
   readonly weight: number
   readonly priority: number
   readonly region: string
   readonly zone: string
   readonly subZone: string
+  /** 0 where localities have no weights. */
+  readonly localityWeight: number
   readonly canary: boolean
   /** `HostHealth` bits. */
   readonly health: number
@@ -48,6 +54,7 @@ export function viewOf(cluster: RunningCluster): ClusterView {
     observabilityName: cluster.statName,
     addedViaApi: false,
     circuitBreakers: settings.limits,
+    hasOutlierDetection: settings.message.outlierDetection !== undefined,
     successRate: outlier.successRate,
     localOriginSuccessRate: outlier.localOriginSuccessRate,
     discoveryFailure: cluster.discoveryFailure,
@@ -59,12 +66,15 @@ function hostView(host: RunningHost, { outlier }: RunningCluster): HostView {
   const { stats, locality } = host
   return {
     address: host.addressText,
+    ip: host.address.ip,
+    port: host.address.port,
     hostname: host.hostname,
     weight: host.weight,
     priority: host.priority,
     region: locality.region,
     zone: locality.zone,
     subZone: locality.subZone,
+    localityWeight: host.localityWeight,
     canary: host.canary,
     health: host.health,
     successRate: outlier.successRateOf(host),

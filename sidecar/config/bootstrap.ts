@@ -7,6 +7,7 @@ import { TreeDecoder } from './decode.ts'
 import { type ExtensionNames, knownExtensionNames } from './extension-points.ts'
 import { checkFragment } from './fragments.ts'
 import { isIstioResource, reportIstioResource } from './istio-hints.ts'
+import { mergeMessages } from './merge.ts'
 import { type ConfigProblem, Problems } from './problems.ts'
 import { checkFragmentReferences, checkReferences } from './references/bootstrap.ts'
 import type { Bootstrap } from './schema/generated/types.ts'
@@ -20,6 +21,8 @@ export interface LoadOptions {
   /** Read when `text` is not given; named in every message. */
   readonly file?: string | undefined
   readonly text?: string | undefined
+  /** A second bootstrap, in YAML or JSON, that is merged over the first (Envoy: `--config-yaml` beside `-c`). */
+  readonly overlay?: { readonly name: string; readonly text: string } | undefined
   /** Default: by the file's ending, else YAML, of which JSON is nearly a part. */
   readonly format?: 'yaml' | 'json' | undefined
   /** What Envoy refuses for its form only is an error too. */
@@ -51,15 +54,39 @@ export function loadBootstrap(options: LoadOptions): LoadedBootstrap {
       return resultOf(undefined, problems)
     }
   }
+  const isJson = options.format === 'json' || (options.format === undefined && file.endsWith('.json'))
+  let read = readBootstrap(file, text, isJson, options, problems)
+  const { overlay } = options
+  if (overlay !== undefined) {
+    const over = readBootstrap(overlay.name, overlay.text, false, options, problems)
+    const under = read.bootstrap
+    read = {
+      bootstrap: under && over.bootstrap && mergeMessages(schema().message(bootstrapType)!, under, over.bootstrap),
+      isWhole: read.isWhole && over.isWhole,
+    }
+  }
+  if (read.bootstrap && read.isWhole) checkReferences(read.bootstrap, problems)
+  return resultOf(read.bootstrap, problems)
+}
+
+/** One text as a bootstrap, with what is wrong with it alone. */
+function readBootstrap(
+  file: string,
+  text: string,
+  isJson: boolean,
+  options: LoadOptions,
+  problems: Problems,
+): { readonly bootstrap: Bootstrap | undefined; readonly isWhole: boolean } {
+  const nothing = { bootstrap: undefined, isWhole: false }
   const { document, root } = parseText(file, text, problems)
-  if (!root) return resultOf(undefined, problems)
+  if (!root) return nothing
   if (isNull(root)) {
     problems.error({ document, offset: 0, path: '' }, 'syntax', 'the file is empty; a bootstrap has static_resources')
-    return resultOf(undefined, problems)
+    return nothing
   }
   if (isIstioResource(root)) {
     reportIstioResource(root, document, problems)
-    return resultOf(undefined, problems)
+    return nothing
   }
   const decoder = new TreeDecoder({
     schema: schema(),
@@ -69,15 +96,14 @@ export function loadBootstrap(options: LoadOptions): LoadedBootstrap {
     extensionNames: (name, category) =>
       options.ownExtensions?.get(name) ?? (options.extensionNames ?? knownExtensionNames)(name, category),
     ownTypes: options.ownExtensions && new Set(options.ownExtensions.values()),
-    isJson: options.format === 'json' || (options.format === undefined && file.endsWith('.json')),
+    isJson,
   })
   const { root: whole, fragments } = checkFragment(root, document, problems)
   const bootstrap = decoder.message(schema().message(bootstrapType)!, whole, '') as Bootstrap | undefined
   for (const { owner, entry } of fragments) {
     checkFragmentReferences(decoder.loneField(schema().message(owner)!, entry), entry.key, problems)
   }
-  if (bootstrap && fragments.length === 0) checkReferences(bootstrap, problems)
-  return resultOf(bootstrap, problems)
+  return { bootstrap, isWhole: fragments.length === 0 }
 }
 
 const bootstrapType = 'envoy.config.bootstrap.v3.Bootstrap'

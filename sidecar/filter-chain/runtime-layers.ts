@@ -36,6 +36,7 @@ export class RuntimeLayers implements Runtime {
   readonly #admin: Layer | undefined
   /** The layers flattened; made anew when the admin layer changes. */
   #values = new Map<string, RuntimeValue>()
+  #modified = (): void => {}
 
   private constructor(layers: readonly Layer[], admin: Layer | undefined) {
     this.#layers = layers
@@ -44,12 +45,14 @@ export class RuntimeLayers implements Runtime {
   }
 
   /**
-   * The runtime of a bootstrap. Without `layered_runtime` there is one empty admin layer, as in Envoy. Throws
-   * {@link ConfigError} for what Envoy refuses.
+   * The runtime of a bootstrap. As in Envoy, a `layered_runtime` that names no layer has one admin layer without a name,
+   * and without `layered_runtime` there is no layer, so that nothing can be modified. Throws {@link ConfigError} for what
+   * Envoy refuses.
    */
   static from(message: LayeredRuntime | undefined): RuntimeLayers {
-    if (message === undefined || message.layers.length === 0) {
-      const admin: Layer = { name: 'admin', values: new Map() }
+    if (message === undefined) return new RuntimeLayers([], undefined)
+    if (message.layers.length === 0) {
+      const admin: Layer = { name: '', values: new Map() }
       return new RuntimeLayers([admin], admin)
     }
     const layers: Layer[] = []
@@ -109,7 +112,13 @@ export class RuntimeLayers implements Runtime {
       else this.#admin.values.set(key, fromText(text))
     }
     this.#flatten()
+    this.#modified()
     return true
+  }
+
+  /** Calls `callback` after each change of the admin layer; one callback, a later one replaces it. */
+  onModified(callback: () => void): void {
+    this.#modified = callback
   }
 
   snapshot(): RuntimeSnapshot {
@@ -128,6 +137,10 @@ export class RuntimeLayers implements Runtime {
 
   get layerCount(): number {
     return this.#layers.length
+  }
+
+  get adminKeyCount(): number {
+    return this.#admin?.values.size ?? 0
   }
 
   #flatten(): void {

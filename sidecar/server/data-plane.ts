@@ -33,6 +33,7 @@ import { BuildErrors } from './chains.ts'
 import { Condition, type Environment, type WorkerPlace } from './environment.ts'
 import { type BoundAddresses, ListenerManager, type Running } from './listeners.ts'
 import { matchResponse } from './match-response.ts'
+import { nodeIdentity } from './node-identity.ts'
 import type { ServerOptions } from './options.ts'
 import { Tracers } from './tracers.ts'
 
@@ -101,7 +102,7 @@ export class DataPlane {
       controlStats,
       ...(onMembershipChange !== undefined && { onMembershipChange }),
     })
-    const node = bootstrap.node
+    const node = nodeIdentity(bootstrap.node, options)
     const settings = nodeHopwiseSettings(node?.metadata)
     const failures = new FailureLocator(
       failureOriginSettings({

@@ -12,13 +12,13 @@ import type {
   ServerControl,
   ServerState,
 } from '../admin/server-control.ts'
-import { ENVOY_VERSION, VERSION } from '../base/version.ts'
 import { type HostView as RunningHostView, withCountersOf } from '../cluster/cluster-view.ts'
-import { encodeJson } from '../config/encode-json.ts'
-import type { Cluster, Listener } from '../config/schema/generated/types.ts'
 import { type LogLevels, processLog } from '../observability/logging.ts'
 import type { StatsStore } from '../observability/stats-store.ts'
 import { HostHealth } from '../upstream/host.ts'
+import { commandLineOptions } from './command-line-options.ts'
+import { configDumpSections } from './config-dump-sections.ts'
+import { nodeMessage } from './node-identity.ts'
 import type { Server } from './server.ts'
 
 export class Control implements ServerControl {
@@ -33,13 +33,7 @@ export class Control implements ServerControl {
     const { runtime, failures } = server.env
     this.runtime = {
       layers: () => runtime.snapshot().layers,
-      entries: () =>
-        new Map(
-          [...runtime.snapshot().entries].map(([key, { finalValue, layerValues }]) => [
-            key,
-            [...layerValues, finalValue],
-          ]),
-        ),
+      entries: () => new Map([...runtime.snapshot().entries].map(([key, { layerValues }]) => [key, layerValues])),
       modify: values => {
         if (!runtime.modify(values)) return 'No admin layer specified'
         server.workers?.modifyRuntime(values)
@@ -80,26 +74,11 @@ export class Control implements ServerControl {
   }
 
   commandLineOptions(): JsonRecord {
-    const { options } = this.#server
-    return {
-      config_path: options.configPath ?? '',
-      config_yaml: options.configYaml ?? '',
-      concurrency: options.concurrency,
-      log_level: options.logLevel,
-      component_log_level: options.componentLogLevel,
-      service_cluster: options.serviceCluster,
-      service_node: options.serviceNode,
-      service_zone: options.serviceZone,
-      mode: options.mode === 'serve' ? 'Serve' : 'Validate',
-      drain_time: `${options.drainTimeS ?? 30}s`,
-      hopwise_version: VERSION,
-      envoy_version: ENVOY_VERSION,
-    }
+    return commandLineOptions(this.#server.options)
   }
 
   node(): JsonRecord {
-    const { node } = this.#server.env
-    return node === undefined ? {} : (encodeJson('envoy.config.core.v3.Node', node) as JsonRecord)
+    return nodeMessage(this.#server.env.node, this.#server.env.filters)
   }
 
   stats(): StatsStore | Promise<StatsStore> {
@@ -132,12 +111,14 @@ export class Control implements ServerControl {
       edsServiceName: '',
       defaultPriority: thresholds(cluster.circuitBreakers[0]),
       highPriority: thresholds(cluster.circuitBreakers[1]),
-      outlier: {
-        successRateAverage: cluster.successRate.average,
-        successRateEjectionThreshold: cluster.successRate.ejectionThreshold,
-        localOriginSuccessRateAverage: cluster.localOriginSuccessRate.average,
-        localOriginSuccessRateEjectionThreshold: cluster.localOriginSuccessRate.ejectionThreshold,
-      },
+      outlier: cluster.hasOutlierDetection
+        ? {
+            successRateAverage: cluster.successRate.average,
+            successRateEjectionThreshold: cluster.successRate.ejectionThreshold,
+            localOriginSuccessRateAverage: cluster.localOriginSuccessRate.average,
+            localOriginSuccessRateEjectionThreshold: cluster.localOriginSuccessRate.ejectionThreshold,
+          }
+        : undefined,
       hosts: cluster.hosts.map(hostView),
     }))
   }
@@ -147,51 +128,15 @@ export class Control implements ServerControl {
   }
 
   configDump(includeEndpoints: boolean): readonly ConfigDumpSection[] {
-    const { bootstrap, startedMs, listeners } = this.#server
-    const lastUpdated = new Date(startedMs).toISOString()
-    const clusters: readonly Cluster[] = bootstrap.staticResources?.clusters ?? []
-    const sections: ConfigDumpSection[] = [
-      {
-        type: 'BootstrapConfigDump',
-        message: {
-          bootstrap: encodeJson('envoy.config.bootstrap.v3.Bootstrap', bootstrap) as JsonRecord,
-          last_updated: lastUpdated,
-        },
-      },
-      {
-        type: 'ClustersConfigDump',
-        message: {
-          static_clusters: clusters.map(cluster => ({
-            cluster: encodeJson('envoy.config.cluster.v3.Cluster', cluster) as JsonRecord,
-            last_updated: lastUpdated,
-          })),
-        },
-      },
-      {
-        type: 'ListenersConfigDump',
-        message: {
-          static_listeners: listeners.messages.map((listener: Listener) => ({
-            listener: encodeJson('envoy.config.listener.v3.Listener', listener) as JsonRecord,
-            last_updated: lastUpdated,
-          })),
-        },
-      },
-      { type: 'ScopedRoutesConfigDump', message: {} },
-      { type: 'RoutesConfigDump', message: {} },
-      { type: 'SecretsConfigDump', message: {} },
-    ]
-    if (includeEndpoints) {
-      const endpoints = clusters
-        .filter(cluster => cluster.loadAssignment !== undefined)
-        .map(cluster => ({
-          endpoint_config: encodeJson(
-            'envoy.config.endpoint.v3.ClusterLoadAssignment',
-            cluster.loadAssignment!,
-          ) as JsonRecord,
-        }))
-      sections.push({ type: 'EndpointsConfigDump', message: { static_endpoint_configs: endpoints } })
-    }
-    return sections
+    const { bootstrap, startedMs, configuredMs, listeners, env } = this.#server
+    return configDumpSections({
+      bootstrap,
+      node: this.node(),
+      startedMs,
+      configuredMs,
+      listeners: listeners.messages,
+      clusters: includeEndpoints ? env.clusters.view() : undefined,
+    })
   }
 
   initDump(): JsonRecord {
@@ -225,14 +170,15 @@ function thresholds(limits: {
   return { maxConnections, maxPendingRequests, maxRequests, maxRetries }
 }
 
+function edsStatus(health: number): 'UNHEALTHY' | 'DEGRADED' | 'HEALTHY' {
+  if ((health & HostHealth.FailedEds) !== 0) return 'UNHEALTHY'
+  return (health & HostHealth.Degraded) === 0 ? 'HEALTHY' : 'DEGRADED'
+}
+
 function hostView(host: RunningHostView): HostView {
   const counter = (name: string) => host.counters.find(([known]) => known === name)?.[1] ?? 0
-  const colon = host.address.lastIndexOf(':')
-  const isPipe = host.address.startsWith('/')
   return {
-    address: isPipe
-      ? { ip: host.address, port: 0 }
-      : { ip: host.address.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(host.address.slice(colon + 1)) },
+    address: { ip: host.ip, port: host.port },
     hostname: host.hostname,
     counters: {
       cxConnectFail: counter('cx_connect_fail'),
@@ -249,7 +195,8 @@ function hostView(host: RunningHostView): HostView {
       failedActiveHealthCheck: (host.health & HostHealth.FailedActiveHealthCheck) !== 0,
       failedOutlierCheck: (host.health & HostHealth.FailedOutlierCheck) !== 0,
       failedEds: (host.health & HostHealth.FailedEds) !== 0,
-      edsStatus: (host.health & HostHealth.FailedEds) !== 0 ? 'UNHEALTHY' : 'HEALTHY',
+      degradedEds: (host.health & HostHealth.Degraded) !== 0,
+      edsStatus: edsStatus(host.health),
     },
     weight: host.weight,
     region: host.region,

@@ -6,10 +6,10 @@
  * This is the control side. It has a data plane (data-plane.ts) in its own thread; with `--concurrency N`, N from 2 on, that
  * one serves nothing: it checks configurations, asks the DNS and judges hosts, and N workers (worker-pool.ts) serve.
  */
-
+import { writeFileSync } from 'node:fs'
 import { AdminHandler } from '../admin/admin-handler.ts'
 import type { DrainOptions, ServerState } from '../admin/server-control.ts'
-import type { Address } from '../base/address.ts'
+import { type Address, addressText } from '../base/address.ts'
 import { type Clock, sharedClock, systemClock } from '../base/clock.ts'
 import { type Random, systemRandom } from '../base/random.ts'
 import { nodeHopwiseSettings } from '../config/hopwise-metadata.ts'
@@ -28,6 +28,7 @@ import type { Condition, Environment } from './environment.ts'
 import { addressOf, type ListenerManager } from './listeners.ts'
 import type { ServerOptions } from './options.ts'
 import { Control } from './server-control.ts'
+import { ServerStats, watchRuntime } from './server-stats.ts'
 import { WorkerPool } from './worker-pool.ts'
 
 const log = logger('main')
@@ -59,7 +60,9 @@ export class Server {
   readonly startedMs: number
   /** The workers, where there are any. */
   readonly workers: WorkerPool | undefined
-  state: ServerState = 'PRE_INITIALIZING'
+  /** When the configuration that runs was put into service. */
+  configuredMs: number
+  #state: ServerState = 'PRE_INITIALIZING'
   readonly #parts: ServerParts
   readonly #plane: DataPlane
   readonly #adminSockets: ListenerSockets
@@ -68,7 +71,8 @@ export class Server {
   #stopped = Promise.withResolvers<void>()
   #reloads: Promise<unknown> = Promise.resolve()
   #drainStarted = false
-  readonly #stats
+  readonly #stats: ServerStats
+  readonly #control: Control
 
   constructor(parts: ServerParts) {
     const { bootstrap, options } = parts
@@ -89,6 +93,7 @@ export class Server {
     })
     const { env } = this.#plane
     this.startedMs = env.clock.wall()
+    this.configuredMs = this.startedMs
     this.workers =
       concurrency > 1 && options.mode === 'serve'
         ? new WorkerPool({
@@ -105,19 +110,18 @@ export class Server {
           })
         : undefined
     this.#adminSockets = new ListenerSockets(env.timers)
-    const server = env.stats.scope('server')
-    this.#stats = {
-      reloadSuccess: server.counter('config_reload_success'),
-      reloadFailure: server.counter('config_reload_failure'),
-      live: server.gauge('live'),
-      state: server.gauge('state'),
-      uptime: server.gauge('uptime'),
-      concurrency: server.gauge('concurrency'),
-      totalConnections: server.gauge('total_connections'),
-      memoryAllocated: server.gauge('memory_allocated'),
-      memoryHeapSize: server.gauge('memory_heap_size'),
-      initialization: server.histogram('initialization_time_ms'),
-    }
+    this.#stats = new ServerStats(env.stats, concurrency)
+    watchRuntime(env.stats, env.runtime)
+    this.#control = new Control(this)
+  }
+
+  get state(): ServerState {
+    return this.#state
+  }
+
+  #setState(state: ServerState): void {
+    this.#state = state
+    this.#stats.setState(state)
   }
 
   get env(): Environment {
@@ -162,7 +166,7 @@ export class Server {
     await this.#startAdmin()
     const problems = await this.#plane.stage(bootstrap)
     if (problems.length > 0) throw new StartError(problems.join('\n'))
-    this.state = 'INITIALIZING'
+    this.#setState('INITIALIZING')
     if (this.workers === undefined) {
       const problem = await this.#plane.bind()
       if (problem !== '') throw new StartError(problem)
@@ -171,10 +175,9 @@ export class Server {
       if (wrong.length > 0) throw new StartError(wrong.join('\n'))
     }
     this.#plane.commit()
-    this.state = 'LIVE'
-    this.#stats.live.set(1)
-    this.#stats.concurrency.set(this.options.concurrency)
-    this.#stats.initialization.record(env.clock.wall() - this.startedMs)
+    this.#setState('LIVE')
+    this.#stats.initialized(env.clock.wall() - this.startedMs)
+    this.#keepHouse()
     this.#housekeeping = setInterval(() => this.#keepHouse(), HOUSEKEEPING_MS)
     this.#housekeeping.unref()
     const listeners = this.listeners.listeners.length
@@ -207,6 +210,7 @@ export class Server {
     const fixed = this.#needRestart(bootstrap)
     this.#plane.commit()
     await this.workers?.commit()
+    this.configuredMs = this.env.clock.wall()
     this.#stats.reloadSuccess.inc()
     const clusters = bootstrap.staticResources?.clusters.length ?? 0
     log.info({ listeners: this.listeners.listeners.length, clusters }, 'configuration reloaded')
@@ -243,9 +247,8 @@ export class Server {
   async drain(): Promise<void> {
     if (this.#drainStarted) return
     this.#drainStarted = true
-    this.state = 'DRAINING'
+    this.#setState('DRAINING')
     this.#leave()
-    this.#stats.live.set(0)
     const limit = (this.options.drainTimeS ?? SHUTDOWN_DRAIN_MS / 1000) * 1000
     const end = this.env.clock.now() + limit
     log.info({ seconds: limit / 1000 }, 'draining')
@@ -310,7 +313,7 @@ export class Server {
     if (admin?.address === undefined) return
     const address = addressOf(admin.address)
     const { processMetrics } = nodeHopwiseSettings(this.env.node?.metadata)
-    const handler = new AdminHandler(new Control(this), {
+    const handler = new AdminHandler(this.#control, {
       allowPaths: admin.allowPaths as never,
       processMetrics: processMetrics !== false,
     })
@@ -336,18 +339,26 @@ export class Server {
       throw new StartError(`admin: ${bindErrorText(error as NodeJS.ErrnoException)}`)
     }
     this.#admin = listener
+    const { adminAddressPath } = this.options
+    if (adminAddressPath !== undefined) writeAddress(adminAddressPath, this.adminAddress ?? address)
   }
 
   #keepHouse(): void {
     const { env } = this
     env.failures.sweep()
     env.stats.rotateHistograms()
-    const gauges = this.#stats
-    gauges.uptime.set(Math.floor((env.clock.wall() - this.startedMs) / 1000))
-    gauges.totalConnections.set((this.workers ?? this.listeners).connectionCount)
-    const memory = process.memoryUsage()
-    gauges.memoryAllocated.set(memory.heapUsed + memory.external + (this.workers?.heapBytes ?? 0))
-    gauges.memoryHeapSize.set(memory.rss)
+    const nowMs = env.clock.wall()
+    const certificates = this.#control
+      .certificates()
+      .flatMap(({ caCertificates, chain }) => [...caCertificates, ...chain])
+    this.#stats.update({
+      nowMs,
+      uptimeMs: nowMs - this.startedMs,
+      connections: (this.workers ?? this.listeners).connectionCount,
+      workerHeapBytes: this.workers?.heapBytes ?? 0,
+      firstCertificateExpiryMs:
+        certificates.length === 0 ? undefined : Math.min(...certificates.map(({ expiresMs }) => expiresMs)),
+    })
   }
 }
 
@@ -359,4 +370,13 @@ function serviceOfFile(path: string | undefined): string {
     'no service name: neither node.cluster nor --service-cluster is given, so failures are named after the file',
   )
   return name
+}
+
+/** `--admin-address-path`: whoever started us with port 0 finds the port here. Envoy only warns when it cannot write. */
+function writeAddress(path: string, address: Address): void {
+  try {
+    writeFileSync(path, addressText(address))
+  } catch (error) {
+    log.error({ path, error: (error as Error).message }, 'the admin address was not written')
+  }
 }

@@ -69,8 +69,9 @@ test('the admin layer is changed while the proxy runs', () => {
   assert.equal(runtime.number('a', 0), 1)
 })
 
-test('without layers there is an admin layer; without an admin layer nothing can be changed', () => {
-  assert.equal(RuntimeLayers.from(undefined).modifiable, true)
+test('a runtime that names no layer has an admin layer; without an admin layer nothing can be changed', () => {
+  assert.equal(RuntimeLayers.from(undefined).modifiable, false)
+  assert.equal(RuntimeLayers.from(layered()).modifiable, true)
   const runtime = RuntimeLayers.from(layered(fixed('base', {})))
   assert.equal(runtime.modify(new Map([['a', '1']])), false)
 })

@@ -1,0 +1,235 @@
+/**
+ * The admin pages of two running processes with one configuration: what Envoy says of its configuration, clusters, hosts,
+ * listeners and runtime, Hopwise says in the same shape with the same values.
+ */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { after, before, test } from 'node:test'
+import { startEnvoy } from '../kit/envoy.ts'
+import { FakeUpstream } from '../kit/fake-upstream.ts'
+import { freePorts } from '../kit/free-port.ts'
+import { startHopwise } from '../kit/hopwise.ts'
+import { fetchRaw } from '../kit/http-client.ts'
+import { type ProxyProcess, temporaryFile } from '../kit/proxy-process.ts'
+import { typed } from './scenarios/bootstrap.ts'
+
+let upstream: FakeUpstream
+let envoy: ProxyProcess
+let hopwise: ProxyProcess
+
+before(async () => {
+  upstream = await FakeUpstream.start()
+  const start = async (run: typeof startEnvoy) => {
+    const [main, other, admin] = await freePorts(3)
+    const proxy = await run(configuration(main!, other!), { adminPort: admin!, args: ['--service-zone', 'z9'] })
+    for (let i = 0; i < 3; i++) await fetchRaw(main!, { path: '/to-app' })
+    await fetchRaw(main!, { path: '/gone' })
+    return { proxy, ports: { main: main!, other: other!, admin: admin! } }
+  }
+  const [theirs, ours] = [await start(startEnvoy), await start(startHopwise)]
+  envoy = theirs.proxy
+  hopwise = ours.proxy
+  portsOf.set(envoy, theirs.ports).set(hopwise, ours.ports)
+})
+after(async () => {
+  await envoy?.stop('SIGKILL')
+  await hopwise?.stop('SIGKILL')
+  await upstream?.close()
+})
+
+const portsOf = new Map<ProxyProcess, Readonly<Record<string, number>>>()
+
+/** The page with ports by their names. */
+async function page(proxy: ProxyProcess, path: string, method: 'GET' | 'POST' = 'GET'): Promise<string> {
+  let text = (await fetchRaw(proxy.adminPort, { path, method })).text
+  for (const [name, port] of Object.entries(portsOf.get(proxy)!)) text = text.replaceAll(String(port), `"<${name}>"`)
+  return text.replaceAll(/""(<\w+>)""/g, '"$1"')
+}
+
+async function jsonOf(proxy: ProxyProcess, path: string): Promise<unknown> {
+  return JSON.parse(await page(proxy, path))
+}
+
+/** Without the moments, and without the node, of which Envoy lists hundreds of extensions; routes in one order. */
+function timeless(value: unknown): unknown {
+  return JSON.parse(
+    JSON.stringify(value, (key, inner) => {
+      if (key === 'last_updated') return '<time>'
+      if (key === 'node') return undefined
+      // Envoy has them in a hash table.
+      const unordered =
+        key === 'static_route_configs' ||
+        key === 'cluster_statuses' ||
+        JSON.stringify(inner).startsWith('[{"@type":"type.googleapis.com/envoy.admin.v3.RoutesConfigDump.')
+      return unordered ? inner.toSorted(byText) : inner
+    }),
+  )
+}
+
+const byText = (one: unknown, other: unknown) => (JSON.stringify(one) < JSON.stringify(other) ? -1 : 1)
+
+for (const path of ['/config_dump', '/config_dump?include_eds', '/config_dump?resource=static_route_configs']) {
+  test(`${path} says the same`, async () => {
+    assert.deepEqual(timeless(await jsonOf(hopwise, path)), timeless(await jsonOf(envoy, path)))
+  })
+}
+
+for (const path of ['/clusters?format=json', '/listeners?format=json', '/runtime', '/certs', '/init_dump']) {
+  test(`${path} says the same`, async () => {
+    assert.deepEqual(timeless(await jsonOf(hopwise, path)), timeless(await jsonOf(envoy, path)))
+  })
+}
+
+for (const path of ['/clusters', '/listeners', '/ready']) {
+  test(`${path} prints the same lines`, async () => {
+    const lines = (text: string) => text.trim().split('\n').sort()
+    assert.deepEqual(lines(await page(hopwise, path)), lines(await page(envoy, path)))
+  })
+}
+
+test('/server_info has every field of Envoy, and the node with what the command line says', async () => {
+  const [theirs, ours] = (await Promise.all(
+    [envoy, hopwise].map(proxy => jsonOf(proxy, '/server_info')),
+  )) as ServerInfo[]
+  assert.deepEqual(Object.keys(ours!), Object.keys(theirs!))
+  assert.deepEqual(Object.keys(ours!.command_line_options), Object.keys(theirs!.command_line_options))
+  for (const field of ['concurrency', 'service_zone', 'mode', 'config_yaml', 'file_flush_interval'])
+    assert.equal(ours!.command_line_options[field], theirs!.command_line_options[field], field)
+  for (const field of ['id', 'cluster', 'metadata']) assert.deepEqual(ours!.node[field], theirs!.node[field], field)
+  // Envoy prints empty texts there too.
+  assert.deepEqual({ sub_zone: '', ...(ours!.node['locality'] as object) }, theirs!.node['locality'])
+  assert.equal(ours!.node['user_agent_name'], 'hopwise')
+})
+
+interface ServerInfo {
+  readonly command_line_options: Readonly<Record<string, unknown>>
+  readonly node: Readonly<Record<string, unknown>>
+}
+
+test('the runtime is modified, and counted, in the same way', async () => {
+  const modify = (query: string) =>
+    Promise.all([envoy, hopwise].map(proxy => page(proxy, `/runtime_modify?${query}`, 'POST')))
+  for (const query of ['a=2&b=%7B%22numerator%22%3A1%7D', 'a=', 'c=x']) {
+    const [theirs, ours] = await modify(query)
+    assert.equal(ours!.trim(), theirs!.trim(), query)
+    assert.deepEqual(await jsonOf(hopwise, '/runtime'), await jsonOf(envoy, '/runtime'), query)
+    const stats = ['/stats?filter=^runtime\\.']
+    for (const path of stats) assert.equal((await page(hopwise, path)).trim(), (await page(envoy, path)).trim(), query)
+  }
+})
+
+test('the state of the server is counted as Envoy counts it', async () => {
+  const ours = await hopwise.stats('^server\\.')
+  const theirs = await envoy.stats('^server\\.')
+  const same = ['live', 'state', 'concurrency', 'hot_restart_epoch', 'hot_restart_generation', 'parent_connections']
+  same.push('days_until_first_cert_expiring', 'static_unknown_fields', 'dynamic_unknown_fields')
+  for (const name of same) assert.equal(ours.get(`server.${name}`), theirs.get(`server.${name}`), name)
+  for (const name of ['memory_allocated', 'memory_heap_size', 'memory_physical_size', 'version'])
+    assert.ok(ours.get(`server.${name}`)! > 0, name)
+})
+
+test('--config-yaml is merged over the file, and the admin address is written where it is asked for', async () => {
+  const file =
+    'node: {id: a, cluster: c, metadata: {x: {p: 1}}}\n' +
+    'static_resources: {clusters: [{name: one}]}\n' +
+    'layered_runtime: {layers: [{name: base, static_layer: {k: 1}}]}\n'
+  const over = {
+    node: { id: 'b', locality: { zone: 'z' }, metadata: { x: { q: 2 }, y: 2 } },
+    static_resources: { clusters: [{ name: 'two' }] },
+    layered_runtime: { layers: [{ name: 'admin', admin_layer: {} }] },
+  }
+  const answers = await Promise.all(
+    [startEnvoy, startHopwise].map(async start => {
+      const addressFile = temporaryFile('admin-address', '')
+      const args = ['--config-yaml', JSON.stringify(over), '--admin-address-path', addressFile]
+      await using proxy = await start(file, { args })
+      assert.equal(readFileSync(addressFile, 'utf8'), `127.0.0.1:${proxy.adminPort}`)
+      const dump = JSON.parse(await proxy.admin('/config_dump'))
+      const { id, cluster, locality, metadata } = dump.configs[0].bootstrap.node
+      const clusters = dump.configs[1].static_clusters.map((one: { cluster: { name: string } }) => one.cluster.name)
+      const runtime = JSON.parse(await proxy.admin('/runtime'))
+      return { id, cluster, locality, metadata, clusters: clusters.sort(), runtime }
+    }),
+  )
+  assert.deepEqual(answers[1], answers[0])
+})
+
+test('without layered_runtime there is nothing to modify', async () => {
+  const answers = await Promise.all(
+    [startEnvoy, startHopwise].map(async start => {
+      await using proxy = await start('static_resources: {}\n')
+      const { status, text } = await fetchRaw(proxy.adminPort, { path: '/runtime_modify?a=b', method: 'POST' })
+      return [status, text.trim(), JSON.parse(await proxy.admin('/runtime'))]
+    }),
+  )
+  assert.deepEqual(answers[1], answers[0])
+})
+
+function configuration(main: number, other: number): string {
+  const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } })
+  const manager = (name: string) => ({
+    name: 'envoy.filters.network.http_connection_manager',
+    typed_config: typed('network.http_connection_manager.v3.HttpConnectionManager', {
+      stat_prefix: name,
+      route_config: {
+        name: `${name}-routes`,
+        virtual_hosts: [
+          {
+            name: 'all',
+            domains: ['*'],
+            routes: [
+              { match: { prefix: '/gone' }, direct_response: { status: 410, body: { inline_string: 'gone' } } },
+              { match: { prefix: '/' }, route: { cluster: 'app', timeout: '1.5s' } },
+            ],
+          },
+        ],
+      },
+      http_filters: [{ name: 'envoy.filters.http.router', typed_config: typed('http.router.v3.Router', {}) }],
+    }),
+  })
+  const endpoint = (weight: number, hostname?: string) => ({
+    endpoint: { address: address(upstream.port), hostname },
+    load_balancing_weight: weight,
+  })
+  const sections = {
+    node: { id: 'n1', cluster: 'orders', locality: { region: 'r', zone: 'z' }, metadata: { team: 'x' } },
+    layered_runtime: {
+      layers: [
+        { name: 'base', static_layer: { a: 1, health_check: { min_interval: 5 } } },
+        { name: 'admin', admin_layer: {} },
+      ],
+    },
+    static_resources: {
+      listeners: [
+        {
+          name: 'main',
+          traffic_direction: 'INBOUND',
+          address: address(main),
+          filter_chains: [{ filters: [manager('main')] }],
+        },
+        { name: 'other', address: address(other), default_filter_chain: { filters: [manager('other')] } },
+      ],
+      clusters: [
+        {
+          name: 'app',
+          outlier_detection: { consecutive_5xx: 7 },
+          circuit_breakers: { thresholds: [{ max_connections: 100 }, { priority: 'HIGH', max_requests: 7 }] },
+          load_assignment: {
+            cluster_name: 'app',
+            endpoints: [
+              {
+                locality: { region: 'r1', zone: 'z1' },
+                lb_endpoints: [endpoint(3, 'h1')],
+              },
+              { locality: { zone: 'z2' }, priority: 1, lb_endpoints: [{ ...endpoint(2), health_status: 'DEGRADED' }] },
+            ],
+          },
+        },
+        { name: 'empty', alt_stat_name: 'none', load_assignment: { cluster_name: 'empty' } },
+      ],
+    },
+  }
+  return Object.entries(sections)
+    .map(([name, section]) => `${name}: ${JSON.stringify(section)}\n`)
+    .join('')
+}
