@@ -59,7 +59,8 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     super(request.startMs)
     this.#context = context
     this.#edge = request.edge
-    const { ledger, metrics } = context
+    const { ledger, metrics, sharing } = context
+    sharing?.drain()
     ledger.egressStart(this, request.traceId, request.parentSpanId, request.requestId)
     this.inferred = undefined
     if (request.traceId !== '' || ledger.inFlight === 0) return
@@ -76,6 +77,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     this.#path = path
     this.#wireSpanId = wireSpanId
     this.#context.claims.callSent(this)
+    this.#context.sharing?.callSent(this, requestId, wireSpanId, path)
   }
 
   retarget(target: CallTarget): void {
@@ -164,13 +166,14 @@ export class EgressFailures extends EgressCall implements StreamFailures {
   end(info: StreamInfo): FailureView | undefined {
     if (this.#ended) return info.failure
     this.#ended = true
-    const { ledger, claims } = this.#context
+    const { ledger, claims, sharing } = this.#context
     if (!this.#failed) {
       if (isCallerGone(info)) this.#cancel(info)
       else if (this.#facts !== undefined || isCut(info)) this.#fail(info, true)
       else claims.callSucceeded(this)
     }
     ledger.egressEnd(this, info.endMs)
+    sharing?.callEnded(this, info.endMs)
     return info.failure
   }
 
@@ -192,6 +195,8 @@ export class EgressFailures extends EgressCall implements StreamFailures {
 
   #fail(info: StreamInfo, cut: boolean): void {
     this.#failed = true
+    const { sharing } = this.#context
+    sharing?.drain()
     const { role, record, aliases } = this.#judge(info, cut)
     const now = this.#context.clock.now()
     this.record = record
@@ -201,9 +206,12 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     info.failure = this.#context.write('outbound', this.claimed ? 'propagated' : role, record, known, info)
     this.endMs = now
     this.#context.claims.callFailed(this, now)
+    sharing?.callFailed(this)
   }
 
   #cancel(info: StreamInfo): void {
+    const { sharing } = this.#context
+    sharing?.drain()
     const answeredAs = this.#context.claims.callGivenUp(this)
     const verdict: Verdict = { cause: 'timeout', subCause: 'waiting_on', blame: 'callee' }
     const record = this.#make(verdict, info, 'link', this.linkId())
@@ -213,6 +221,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     this.isAbandoned = true
     this.endMs = now
     this.#context.claims.callFailed(this, now)
+    sharing?.callFailed(this)
   }
 
   #judge(

@@ -6,6 +6,7 @@ import type { FailureView, StreamInfo } from '../observability/stream-info.ts'
 import type { Claims } from './claim.ts'
 import type { FailureLog } from './failure-log.ts'
 import type { Ledger } from './ledger.ts'
+import type { LedgerSharing } from './ledger-sharing.ts'
 import type { FailureMetrics } from './metrics.ts'
 import type { Confidence, FailureRecord, Role } from './record.ts'
 import type { FailureOriginSettings } from './settings.ts'
@@ -20,6 +21,8 @@ export class FailureContext {
   readonly claims: Claims
   readonly log: FailureLog
   readonly metrics: FailureMetrics
+  /** Where other worker threads have parts of the same ledger. */
+  sharing: LedgerSharing | undefined = undefined
 
   constructor(
     settings: FailureOriginSettings,

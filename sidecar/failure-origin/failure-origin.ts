@@ -5,7 +5,6 @@ import { CalleeState } from './call-target.ts'
 import { Claims } from './claim.ts'
 import type {
   Callee,
-  CallTarget,
   EgressRequest,
   FailureOrigin,
   InboundRequest,
@@ -18,6 +17,7 @@ import { FailureContext } from './failure-context.ts'
 import { FailureLog } from './failure-log.ts'
 import { InboundFailures } from './inbound-failures.ts'
 import { Ledger } from './ledger.ts'
+import { firstNumber, type LedgerShare, LedgerSharing } from './ledger-sharing.ts'
 import { FailureMetrics, type LabelledStats } from './metrics.ts'
 import { safeServiceName } from './names.ts'
 import { FAILURE_ID, mentionsFailures, PROXY_STATUS } from './proxy-status.ts'
@@ -30,6 +30,8 @@ export interface FailureOriginParts {
   readonly stats: LabelledStats
   /** From SPIFFE id to service name, where the mesh does not name as Istio does. */
   readonly identity?: ((spiffeId: string) => string) | undefined
+  /** With worker threads: how this one and the others tell each other of their requests and calls. */
+  readonly share?: LedgerShare | undefined
 }
 
 export class FailureLocator implements FailureOrigin {
@@ -40,13 +42,13 @@ export class FailureLocator implements FailureOrigin {
   #overflowed = 0
   #unclaimedOverflowed = 0
 
-  constructor(settings: FailureOriginSettings, { clock, random, stats, identity }: FailureOriginParts) {
+  constructor(settings: FailureOriginSettings, { clock, random, stats, identity, share }: FailureOriginParts) {
     this.settings = settings
     this.log = new FailureLog(settings.maxLogEntries)
     const metrics = new FailureMetrics(stats, settings.service, settings.maxLabelNames)
     const ledger = new Ledger(settings.maxInFlight)
     const claims = new Claims(ledger, settings.maxUnclaimed, settings.maxUnclaimedAgeMs, (call, role, confidence) => {
-      if (call.record === undefined) return
+      if (call.record === undefined || call.isRemote) return
       const waited = call.waitedBy
       // Nobody else claims it, so it was the call of the request that had given up before it failed.
       if (waited !== undefined) this.#context.write('outbound', 'propagated', call.record, [waited.recordId], undefined)
@@ -54,9 +56,12 @@ export class FailureLocator implements FailureOrigin {
     })
     const trust = new Trust(settings, identity)
     this.#context = new FailureContext(settings, clock, random, trust, ledger, claims, this.log, metrics)
+    if (share === undefined) return
+    const target = (callee: Callee) => this.target(callee)
+    this.#context.sharing = new LedgerSharing(share, ledger, claims, target, clock.now())
   }
 
-  target(callee: Callee): CallTarget {
+  target(callee: Callee): CalleeState {
     const key = `${callee.clusterName}\n${callee.serviceName}\n${callee.external}`
     let target = this.#targets.get(key)
     if (target === undefined) {
@@ -90,8 +95,22 @@ export class FailureLocator implements FailureOrigin {
     return { inFlight: this.#context.ledger.inFlight, unclaimed: this.#context.claims.unclaimed }
   }
 
+  /** Takes in what other workers have told: asked by one of them. */
+  readShared(): void {
+    this.#context.sharing?.drain()
+  }
+
+  /** A worker has died before `atMs`: its requests and calls are no more. */
+  forgetWorker(worker: number, atMs: number): void {
+    this.readShared()
+    this.#context.sharing?.forget(worker, firstNumber(atMs), atMs)
+  }
+
   sweep(): void {
-    const { ledger, claims, clock, metrics } = this.#context
+    const { ledger, claims, clock, metrics, sharing } = this.#context
+    sharing?.drain()
+    const lost = sharing?.takeLost() ?? 0
+    if (lost > 0) metrics.overflow('worker_ring').add(lost)
     claims.sweep(clock.now())
     ledger.sweep()
     if (ledger.overflowed > this.#overflowed) {

@@ -53,7 +53,9 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
         ? request.budgetMs
         : 0
     if (this.#budgetMs > 0) this.deadlineMs = request.startMs + this.#budgetMs
+    context.sharing?.drain()
     context.ledger.inboundStart(this)
+    context.sharing?.inboundStarted(this)
   }
 
   get record(): FailureRecord | undefined {
@@ -67,7 +69,10 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   limitTimeout(routeTimeoutMs: number, nowMs: number): number {
     const { settings } = this.#context
     if (!settings.deadlines) return routeTimeoutMs
-    if (routeTimeoutMs > 0) this.deadlineMs = Math.min(this.deadlineMs, nowMs + routeTimeoutMs)
+    if (routeTimeoutMs > 0 && nowMs + routeTimeoutMs < this.deadlineMs) {
+      this.deadlineMs = nowMs + routeTimeoutMs
+      this.#context.sharing?.deadlineKnown(this)
+    }
     if (this.#budgetMs === 0) return routeTimeoutMs
     const left = this.startMs + this.#budgetMs - nowMs
     if (left <= 1) return 0.5
@@ -81,6 +86,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     const patience = this.#patienceMs
     this.#patienceMs = 0
     if (patience < 1) return 0
+    this.#context.sharing?.drain()
     const { call, confidence } = this.#context.claims.waitingFor(this, nowMs)
     if (call === undefined) return 0
     // A call that is only likely ours has its budget from elsewhere, and ends later: the caller's timer may have the word.
@@ -147,15 +153,18 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
         this.#cancel(info)
       } else if (this.#facts !== undefined || isCut(info)) this.#decideCut(info)
     }
-    const { ledger, claims, metrics } = this.#context
+    const { ledger, claims, metrics, sharing } = this.#context
+    const over = cancelled || this.#record !== undefined
+    sharing?.inboundEnded(this, this.#request.path, this.#failedByApplication, over, info.endMs)
     ledger.inboundEnd(this, info.endMs)
     const own = info.endMs - this.startMs - this.blockedMs
     if (own > 0) metrics.ownSeconds.add(own / 1000)
-    claims.inboundEnded(this, this.#request.path, this.#failedByApplication, cancelled || this.#record !== undefined)
+    claims.inboundEnded(this, this.#request.path, this.#failedByApplication, over)
     return info.failure
   }
 
   #decide(info: StreamInfo): void {
+    this.#context.sharing?.drain()
     const now = this.#context.clock.now()
     if (!info.localReply) {
       this.#decideApplication(info, { cause: 'app_error', subCause: '', blame: 'application' }, now, [])
@@ -175,9 +184,11 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
 
   /** An application's own 4xx is no failure; one that repeats the refusal of a sidecar further on (429, 413) is. */
   #decideEcho(info: StreamInfo): void {
-    const { claims, settings } = this.#context
+    const { claims, settings, sharing } = this.#context
+    sharing?.drain()
     const claim = claims.claimEcho(this, info.responseCode)
     if (claim?.call?.record === undefined) return
+    sharing?.took(claim.call)
     this.#failedByApplication = true
     const record = passedOn(claim.call.record, settings.service, claim.confidence, claim.likelihood)
     this.#settle(info, 'propagated', record, [])
@@ -186,13 +197,15 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   #decideCut(info: StreamInfo): void {
     // The caller sees a cut and nothing else; both of us derive the same id for it.
     const verdict: Verdict = { cause: 'partial_body', subCause: '', blame: 'application' }
+    this.#context.sharing?.drain()
     this.#decideApplication(info, verdict, this.#context.clock.now(), [this.#linkId()])
   }
 
   #decideApplication(info: StreamInfo, verdict: Verdict, nowMs: number, aliases: string[]): void {
     this.#failedByApplication = true
-    const { claims, settings } = this.#context
+    const { claims, settings, sharing } = this.#context
     const { call, confidence, likelihood } = claims.claim(this, this.#request.path, nowMs)
+    if (call !== undefined) sharing?.took(call)
     if (call?.record === undefined) {
       const record = this.#make(verdict, info, '')
       this.#settle(info, 'origin', { ...record, confidence, likelihood }, aliases)
@@ -212,6 +225,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     const open = spent && claims.waitingFor(this, nowMs).call
     if (spent?.record !== undefined && (open === undefined || spent.startMs <= open.startMs)) {
       spent.claimed = true
+      this.#context.sharing?.took(spent)
       const known = passedOn(spent.record, settings.service, spent.confidence, 1 / Math.max(1, spent.candidates))
       this.#settle(info, 'propagated', known, [this.#linkId()])
       return
@@ -223,6 +237,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   /** Not a failure of anybody's here; but what was waited for may be what the caller's timer is about. */
   #cancel(info: StreamInfo): void {
     const verdict: Verdict = { cause: 'app_timeout', subCause: '', blame: 'application' }
+    this.#context.sharing?.drain()
     const { record, call } = this.#whoWasWaitedFor(info, verdict, this.#context.clock.now())
     const linkId = this.#linkId()
     const aliases = call === undefined ? [] : [record.id]
@@ -246,6 +261,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     const waiting = this.#waitingOn(call, info)
     const id = confidence === 'likely' && linkId !== '' ? linkId : waiting.id
     claims.waits(call, this, id, nowMs)
+    this.#context.sharing?.waits(call, this, id, nowMs)
     return { record: { ...waiting, id, confidence, likelihood }, call }
   }
 

@@ -14,8 +14,8 @@
  * that all others pay for one Map set and delete per request. Calls that are not surely matched stand in a list of
  * their own while open (`loose`), for requests that time out.
  *
- * Everything here is plain objects of one thread. The messages by which ledgers of several threads could know of each
- * other's requests are in `ledger-messages.ts`.
+ * Everything here is plain objects of one thread. With several worker threads each has a ledger with all requests and
+ * calls of the process; those of other workers come from `ledger-sharing.ts`.
  */
 import type { CalleeState } from './call-target.ts'
 import type { Confidence, FailureRecord } from './record.ts'
@@ -56,6 +56,8 @@ export class InboundEntry {
   failedCalls: EgressCall[] | undefined = undefined
   /** The last matched call that the application gave up. */
   abandoned: EgressCall | undefined = undefined
+  /** What other worker threads know it by; 0 where there are none. */
+  shareId = 0
 
   constructor(startMs: number, traceId: string, spanId: string, requestId: string, sampled: boolean) {
     this.startMs = startMs
@@ -63,6 +65,11 @@ export class InboundEntry {
     this.spanId = spanId
     this.requestId = requestId
     this.sampled = sampled
+  }
+
+  /** Served by another worker thread, which counts its time. */
+  get isRemote(): boolean {
+    return false
   }
 }
 
@@ -94,9 +101,16 @@ export class EgressCall {
   ambiguousKey = ''
   /** Given up by the application rather than failed. */
   isAbandoned = false
+  /** What other worker threads know it by; 0 while they do not. */
+  shareId = 0
 
   constructor(startMs: number) {
     this.startMs = startMs
+  }
+
+  /** Made by another worker thread, which counts and logs what comes of it. */
+  get isRemote(): boolean {
+    return false
   }
 
   /** The id both ends of the call derive for a failure of which no record came; '' when there is no request id. */
@@ -216,9 +230,14 @@ export class Ledger {
 
   /** Matches a call that is being sent. */
   egressStart(call: EgressCall, traceId: string, parentSpanId: string, requestId: string): void {
-    call.startSeq = this.starts
     call.candidates = this.inFlight
     if (this.inFlight > 0) this.#match(call, traceId, parentSpanId, requestId)
+    this.open(call)
+  }
+
+  /** Takes in a call that is matched already. */
+  open(call: EgressCall): void {
+    call.startSeq = this.starts
     call.open = true
     const entry = call.entry
     if (entry !== undefined) {
@@ -366,7 +385,7 @@ export class Ledger {
     entry.segmentMs = nowMs
     if (ms <= 0 || !entry.inFlight) return
     entry.blockedMs += ms
-    head.target?.blockedSeconds.add(ms / 1000)
+    if (!entry.isRemote) head.target?.blockedSeconds.add(ms / 1000)
   }
 
   #buildRequestIdIndex(): void {

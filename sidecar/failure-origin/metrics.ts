@@ -70,7 +70,7 @@ export class FailureMetrics {
     return this.#blocked.counter(this.#service, this.label(service))
   }
 
-  overflow(limit: 'max_in_flight' | 'max_unclaimed'): LabelledCounter {
+  overflow(limit: 'max_in_flight' | 'max_unclaimed' | 'worker_ring'): LabelledCounter {
     return this.#overflow.counter(this.#service, limit)
   }
 

@@ -112,7 +112,7 @@ export class DataPlane {
         ...(settings.budgetMarginMs !== undefined && { marginMinMs: settings.budgetMarginMs }),
         ...(settings.budgetMarginPercent !== undefined && { marginFraction: settings.budgetMarginPercent / 100 }),
       }),
-      { clock, random, stats },
+      { clock, random, stats, share: worker?.ledger },
     )
     this.#tracers = new Tracers(new AsyncClient(clusters, timers), parts.spanReporter)
     const filters = new Map<string, AnyHttpFilterFactory>()

@@ -6,6 +6,7 @@ import type { TimerWheel } from '../base/timer-wheel.ts'
 import type { ClusterManager } from '../cluster/cluster-manager.ts'
 import type { Node } from '../config/schema/generated/types.ts'
 import type { FailureLocator } from '../failure-origin/failure-origin.ts'
+import type { LedgerShare } from '../failure-origin/ledger-sharing.ts'
 import type { AnyHttpFilterFactory } from '../filter-chain/http-filter.ts'
 import type { RuntimeLayers } from '../filter-chain/runtime-layers.ts'
 import type { ServerCondition } from '../http/connection-manager.ts'
@@ -33,6 +34,7 @@ export class Condition implements ServerCondition {
 export interface WorkerPlace {
   readonly index: number
   readonly buckets: SharedBuckets
+  readonly ledger: LedgerShare
 }
 
 export interface Environment {

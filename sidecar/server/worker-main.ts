@@ -48,7 +48,11 @@ export class DataPlaneWorker {
       spanReporter,
       clock: sharedClock,
       random: systemRandom,
-      worker: { index, buckets: new SharedBuckets(start.buckets, index) },
+      worker: {
+        index,
+        buckets: new SharedBuckets(start.buckets, index),
+        ledger: { worker: index, rings: start.rings, onLag: worker => this.#send({ type: 'lagging', worker }) },
+      },
       sharing: {
         side: 'worker',
         worker: index,
@@ -95,6 +99,12 @@ export class DataPlaneWorker {
         break
       case 'reset-counters':
         env.stats.resetCounters()
+        break
+      case 'read-ledger':
+        env.failures.readShared()
+        break
+      case 'worker-gone':
+        env.failures.forgetWorker(message.worker, message.atMs)
         break
       case 'reopen-logs':
         processLog.reopen()

@@ -28,6 +28,8 @@ export interface WorkerStart {
   /** Where the other workers listen. */
   readonly bound: BoundAddresses
   readonly buckets: SharedArrayBuffer
+  /** Where each worker tells the others of its requests and calls (failure location). */
+  readonly rings: readonly SharedArrayBuffer[]
   /** What operators have set since the start (`/runtime_modify`, `/logging`). */
   readonly runtime: ReadonlyMap<string, string>
   readonly logLevels: readonly (readonly [component: string, level: LogLevel])[]
@@ -76,6 +78,9 @@ export type ToWorker =
   | { readonly type: 'log-level'; readonly component: string; readonly level: LogLevel }
   | { readonly type: 'reset-counters' }
   | { readonly type: 'reopen-logs' }
+  /** Other workers have told much of their requests. */
+  | { readonly type: 'read-ledger' }
+  | { readonly type: 'worker-gone'; readonly worker: number; readonly atMs: number }
 
 export type FromWorker =
   | { readonly type: 'answer'; readonly id: number; readonly value: unknown; readonly error?: string }
@@ -84,3 +89,5 @@ export type FromWorker =
   | { readonly type: 'stats'; readonly stats: WorkerStats }
   | { readonly type: 'row'; readonly cluster: string; readonly host: string; readonly ejection: EjectionType }
   | { readonly type: 'failure'; readonly entry: FailureEntry }
+  /** Another worker should read what this one has told it. */
+  | { readonly type: 'lagging'; readonly worker: number }

@@ -9,6 +9,7 @@
 import { join } from 'node:path'
 import v8 from 'node:v8'
 import { Worker } from 'node:worker_threads'
+import { sharedClock } from '../base/clock.ts'
 import { packageRoot } from '../base/package-root.ts'
 import { SharedBuckets, sharedBucketMemory } from '../base/shared-buckets.ts'
 import { giveBackShare } from '../base/shared-count.ts'
@@ -17,6 +18,7 @@ import type { ClusterManager } from '../cluster/cluster-manager.ts'
 import type { ClusterView } from '../cluster/cluster-view.ts'
 import type { Bootstrap } from '../config/schema/generated/types.ts'
 import type { FailureLog } from '../failure-origin/failure-log.ts'
+import { ledgerRing } from '../failure-origin/ledger-ring.ts'
 import { logger, processLog } from '../observability/logging.ts'
 import type { StatsStore } from '../observability/stats-store.ts'
 import type { ListenerChoice } from './data-plane.ts'
@@ -63,6 +65,7 @@ export class WorkerPool {
   readonly #parts: WorkerPoolParts
   readonly #slots: Slot[]
   readonly #buckets = sharedBucketMemory()
+  readonly #rings: readonly SharedArrayBuffer[]
   readonly #sum: WorkerStatsSum
   readonly #deaths
   #bound: BoundAddresses = new Map()
@@ -79,6 +82,7 @@ export class WorkerPool {
       worker: undefined,
       earlyDeaths: 0,
     }))
+    this.#rings = this.#slots.map(() => ledgerRing(parts.options.concurrency))
     this.#sum = new WorkerStatsSum(parts.options.concurrency)
     this.#deaths = parts.stats.labelled(
       'hopwise_worker_deaths_total',
@@ -257,6 +261,7 @@ export class WorkerPool {
       published: clusters.publish(),
       bound: this.#bound,
       buckets: this.#buckets,
+      rings: this.#rings,
       runtime: this.#runtime,
       logLevels: [...processLog.levels()],
       condition: condition(),
@@ -281,6 +286,9 @@ export class WorkerPool {
         if (host !== undefined) cluster!.outlier.onReportedRow(host, message.ejection)
         break
       }
+      case 'lagging':
+        this.#slots[message.worker]?.worker?.post({ type: 'read-ledger' })
+        break
       case 'failure':
         failures.add({ ...message.entry, seq: failures.nextSeq() })
         break
@@ -293,6 +301,7 @@ export class WorkerPool {
     for (const { breakers } of this.#parts.clusters.publish().values()) giveBackShare(breakers, slot.index)
     SharedBuckets.giveBack(this.#buckets, slot.index)
     if (this.#closing || worker.asked) return
+    this.#broadcast({ type: 'worker-gone', worker: slot.index, atMs: sharedClock.now() })
     const reason =
       (error as NodeJS.ErrnoException | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'memory' : 'error'
     this.#deaths.counter(String(slot.index), reason).inc()
