@@ -77,6 +77,8 @@ export class Claims {
   /** Callees with a failure that no known request held; as many as there are clusters at most. */
   readonly #suspects = new Set<CalleeState>()
   overflowed = 0
+  /** Tells other worker threads, which {@link countUnexplained} as well. */
+  onUnexplained: ((own: boolean, nowMs: number) => void) | undefined = undefined
 
   constructor(ledger: Ledger, maxUnclaimed: number, maxAgeMs: number, absorbed: Absorbed) {
     this.#ledger = ledger
@@ -344,9 +346,9 @@ export class Claims {
       best = odds
       claimed = call
     }
-    this.#countUnexplained(nowMs)
+    this.countUnexplained(claimed === undefined, nowMs)
+    this.onUnexplained?.(claimed === undefined, nowMs)
     if (claimed === undefined) {
-      this.#baseRate.add(true)
       return contested ? { call: undefined, confidence: 'likely', likelihood: 0.5 } : OWN
     }
     claimed.claimed = true
@@ -368,8 +370,12 @@ export class Claims {
     return this.#lags < 4 ? Number.POSITIVE_INFINITY : 6 * this.#meanLag + 5
   }
 
-  /** Every callee with failures not long ago hears of it: more of these than by chance make it a cause. */
-  #countUnexplained(nowMs: number): void {
+  /**
+   * A request of this worker, or of another one, has failed that no matched call explains, `own`: nor any other call. Every
+   * callee with failures not long ago hears of it: more of these than by chance make it a cause.
+   */
+  countUnexplained(own: boolean, nowMs: number): void {
+    if (own) this.#baseRate.add(true)
     this.#unexplained.add(nowMs)
     this.#reaction.inboundFailed(nowMs)
     for (const target of this.#suspects) target.aftermath.inboundFailed(nowMs)

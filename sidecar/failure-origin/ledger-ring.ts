@@ -4,9 +4,12 @@
  * there for the others before whatever the writer does next, be it the answer that the application waits for.
  *
  *   [ written ][ read by worker 0 ] … [ read by worker n ]   positions in units of 8 bytes, a cache line each, wrapping round
- *   [ units, type ][ numbers … ][ texts: length, bytes … ]   records, contiguous; type 0 fills up the end of the ring
+ *   [ units, type, ticket ][ numbers … ][ texts: length, bytes … ]     records, contiguous; type 0 fills up the end
  *
- * Nobody waits: a reader that has fallen behind by a whole ring has lost records, and hears of it ({@link RingReader.lost}).
+ * Tickets are drawn from one counter that all rings share, and records are read in their order: what a worker wrote because
+ * of something it had read comes after that, whichever ring is looked at first.
+ *
+ * Nobody waits: a reader that has fallen behind by a whole ring has lost records, and hears of it ({@link RingsReader.drain}).
  * It is told before, when it is half a ring behind.
  */
 
@@ -16,6 +19,11 @@ const MASK = UNITS - 1
 /** Longest record; longer ones are not written. */
 const MAX_RECORD_BYTES = 16_384
 const LINE = 16
+/** In the first line of the first ring, beside how far that one is written. */
+const TICKET = 1
+/** The first word of a record is its length in units, and above that its type. */
+const TYPE_SHIFT = 24
+const LENGTH_MASK = (1 << TYPE_SHIFT) - 1
 /** How often the writer looks whether readers keep up. */
 const CHECK_UNITS = UNITS / 8
 
@@ -46,13 +54,15 @@ export class RingWriter {
   readonly #views: Views
   readonly #readers: readonly number[]
   readonly #onLag: (worker: number) => void
+  readonly #tickets: Int32Array
   #position: number
   #checked: number
 
-  /** `readers`: the workers that read; `onLag` is told of one that is half a ring behind. */
-  constructor(memory: SharedArrayBuffer, readers: readonly number[], onLag: (worker: number) => void) {
-    this.#views = viewsOf(memory)
-    this.#readers = readers
+  /** Of `worker`. `onLag` is told of a reader that is half a ring behind. */
+  constructor(rings: readonly SharedArrayBuffer[], worker: number, onLag: (worker: number) => void) {
+    this.#views = viewsOf(rings[worker]!)
+    this.#tickets = viewsOf(rings[0]!).heads
+    this.#readers = rings.map((_, i) => i).filter(i => i !== worker)
     this.#onLag = onLag
     // A worker that takes the place of a dead one goes on where that one stopped.
     this.#position = this.#checked = Atomics.load(this.#views.heads, 0)
@@ -72,7 +82,6 @@ export class RingWriter {
     let index = this.#position & MASK
     if (index + most > UNITS) {
       words[2 * index] = UNITS - index
-      words[2 * index + 1] = 0
       this.#position = (this.#position + UNITS - index) | 0
       index = 0
     }
@@ -88,8 +97,9 @@ export class RingWriter {
       byte += 2 + length
     }
     const units = ((byte + 7) >> 3) - index
-    words[2 * index] = units
-    words[2 * index + 1] = type
+    words[2 * index] = units | (type << TYPE_SHIFT)
+    // Drawn last: all that this worker has read has lower ones.
+    words[2 * index + 1] = Atomics.add(this.#tickets, TICKET, 1)
     this.#position = (this.#position + units) | 0
     Atomics.store(heads, 0, this.#position)
     if (((this.#position - this.#checked) | 0) >= CHECK_UNITS) this.#check()
@@ -104,67 +114,86 @@ export class RingWriter {
   }
 }
 
+/** Reads one ring, for {@link RingsReader}. The numbers and texts of a record are read in order. */
 export class RingReader {
+  readonly worker: number
+  ticket = 0
+  type = 0
   /** Times that records were lost. */
   lost = 0
   readonly #views: Views
   readonly #mine: number
   #position: number
-  #end = 0
+  #units = 0
   #byte = 0
-  #unit = 0
+  #number = 0
 
-  /** Reads what is written from now on, for worker `reader`. */
-  constructor(memory: SharedArrayBuffer, reader: number) {
+  /** Reads what `worker` writes from now on, for worker `reader`. */
+  constructor(memory: SharedArrayBuffer, worker: number, reader: number) {
+    this.worker = worker
     this.#views = viewsOf(memory)
     this.#mine = LINE * (1 + reader)
-    this.#position = Atomics.load(this.#views.heads, 0)
-    Atomics.store(this.#views.heads, this.#mine, this.#position)
+    this.#position = this.written
+    this.told()
   }
 
-  /** True when there is something to read. */
-  get waiting(): boolean {
-    return Atomics.load(this.#views.heads, 0) !== this.#position
+  get written(): number {
+    return Atomics.load(this.#views.heads, 0)
   }
 
-  /** Goes to the next record: its type, or 0 when there is none. Its numbers and texts are then read in order. */
-  next(numbers: (type: number) => number): number {
-    const { heads, words } = this.#views
-    this.#position = (this.#position + this.#end) | 0
-    this.#end = 0
+  /** True where everything up to `limit` has been read. */
+  hasRead(limit: number): boolean {
+    return ((limit - this.#position) | 0) <= 0
+  }
+
+  /** Looks at the next record before `limit`; false when there is none. */
+  peek(limit: number): boolean {
+    const { words } = this.#views
     for (;;) {
-      const written = Atomics.load(heads, 0)
-      if (written === this.#position) {
-        Atomics.store(heads, this.#mine, this.#position)
-        return 0
+      if (this.hasRead(limit)) return false
+      if (!this.intact) {
+        this.#skip()
+        return false
       }
-      if (this.#overtaken(written)) continue
       const index = this.#position & MASK
-      const units = words[2 * index]!
-      const type = words[2 * index + 1]!
-      if (units <= 0 || index + units > UNITS) {
-        // Overwritten while it was read.
-        this.#skipAll(Atomics.load(heads, 0))
-        continue
+      const head = words[2 * index]!
+      const units = head & LENGTH_MASK
+      this.type = head >>> TYPE_SHIFT
+      this.ticket = words[2 * index + 1]!
+      if (units === 0 || index + units > UNITS || !this.intact) {
+        this.#skip()
+        return false
       }
-      if (type === 0) {
-        this.#position = (this.#position + units) | 0
-        continue
-      }
-      this.#end = units
-      this.#unit = index + 1
-      this.#byte = (index + 1 + numbers(type)) * 8
-      return type
+      this.#units = units
+      if (this.type !== 0) return true
+      this.#position = (this.#position + units) | 0
     }
   }
 
-  /** False when the record was overwritten while it was read: what was read of it is nothing. */
+  /** Goes to the numbers of the record, of which there are `numbers`, and its texts. */
+  enter(numbers: number): void {
+    const index = this.#position & MASK
+    this.#number = index + 1
+    this.#byte = (index + 1 + numbers) * 8
+  }
+
+  leave(): void {
+    this.#position = (this.#position + this.#units) | 0
+  }
+
+  /** Tells the writer how far this reader is. */
+  told(): void {
+    Atomics.store(this.#views.heads, this.#mine, this.#position)
+  }
+
+  /** False when the record may have been overwritten while it was read: what was read of it is nothing. */
   get intact(): boolean {
-    return ((Atomics.load(this.#views.heads, 0) - this.#position) | 0) <= UNITS - MAX_RECORD_BYTES / 8
+    // What the writer may be writing just now lies beyond what it says it has written.
+    return ((this.written - this.#position) | 0) <= UNITS - MAX_RECORD_BYTES / 8
   }
 
   number(): number {
-    return this.#views.numbers[this.#unit++]!
+    return this.#views.numbers[this.#number++]!
   }
 
   text(): string {
@@ -179,15 +208,65 @@ export class RingReader {
     return Buffer.from(this.text(), 'latin1').toString('utf8')
   }
 
-  #overtaken(written: number): boolean {
-    // What the writer may be writing just now lies beyond what it says it has written.
-    if (((written - this.#position) | 0) <= UNITS - MAX_RECORD_BYTES / 8) return false
-    this.#skipAll(written)
-    return true
+  #skip(): void {
+    this.lost++
+    this.#position = this.written
+  }
+}
+
+/** Reads the rings of all other workers as one. */
+export class RingsReader {
+  readonly #rings: readonly RingReader[]
+  readonly #limits: Int32Array
+  readonly #ends: Int32Array
+
+  constructor(rings: readonly SharedArrayBuffer[], reader: number) {
+    this.#rings = rings.flatMap((ring, worker) => (worker === reader ? [] : [new RingReader(ring, worker, reader)]))
+    this.#limits = new Int32Array(this.#rings.length)
+    this.#ends = new Int32Array(this.#rings.length)
   }
 
-  #skipAll(written: number): void {
-    this.lost++
-    this.#position = written
+  /** Times that records of some ring were lost. */
+  get lost(): number {
+    return this.#rings.reduce((sum, { lost }) => sum + lost, 0)
+  }
+
+  /**
+   * Visits all records written until now, in the order of their tickets. `numbers` tells how many a type of record has;
+   * `onLost` is told of a worker of which records are missing.
+   */
+  drain(
+    numbers: (type: number) => number,
+    visit: (ring: RingReader) => void,
+    onLost: (worker: number) => void,
+  ): void {
+    const rings = this.#rings
+    let any = false
+    for (let i = 0; i < rings.length; i++) {
+      this.#limits[i] = rings[i]!.written
+      if (!rings[i]!.hasRead(this.#limits[i]!)) any = true
+    }
+    if (!any) return
+    // What these records were written after is in the rings by now, if not by the first look.
+    for (let i = 0; i < rings.length; i++) this.#ends[i] = rings[i]!.written
+    const before = rings.map(({ lost }) => lost)
+    for (;;) {
+      let first: RingReader | undefined
+      let wanted = false
+      for (let i = 0; i < rings.length; i++) {
+        const ring = rings[i]!
+        if (!ring.hasRead(this.#limits[i]!)) wanted = true
+        if (!ring.peek(this.#ends[i]!)) continue
+        if (first === undefined || ((ring.ticket - first.ticket) | 0) < 0) first = ring
+      }
+      if (first === undefined || !wanted) break
+      first.enter(numbers(first.type))
+      visit(first)
+      first.leave()
+    }
+    for (let i = 0; i < rings.length; i++) {
+      rings[i]!.told()
+      if (rings[i]!.lost !== before[i]) onLost(rings[i]!.worker)
+    }
   }
 }

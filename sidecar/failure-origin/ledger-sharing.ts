@@ -18,7 +18,7 @@ import type { Claims } from './claim.ts'
 import type { Callee } from './contract.ts'
 import { derivedId } from './deadline.ts'
 import { EgressCall, InboundEntry, type Ledger } from './ledger.ts'
-import { RingReader, RingWriter } from './ledger-ring.ts'
+import { type RingReader, RingsReader, RingWriter } from './ledger-ring.ts'
 import type { Confidence, FailureRecord } from './record.ts'
 
 export interface LedgerShare {
@@ -37,8 +37,9 @@ const CALL_FAILED = 5
 const CALL_END = 6
 const TOOK = 7
 const WAITS = 8
+const UNEXPLAINED = 9
 /** Numbers of each type of record. */
-const NUMBERS = [0, 4, 2, 4, 7, 4, 3, 2, 4] as const
+const NUMBERS = [0, 4, 2, 4, 7, 4, 3, 2, 4, 2] as const
 const numbersOf = (type: number): number => NUMBERS[type] ?? 0
 
 const CONFIDENCES: readonly Confidence[] = ['exact', 'trace', 'unique', 'likely', 'none']
@@ -96,7 +97,7 @@ export class LedgerSharing {
   readonly #claims: Claims
   readonly #target: (callee: Callee) => CalleeState
   readonly #writer: RingWriter
-  readonly #readers: readonly { readonly worker: number; readonly ring: RingReader }[]
+  readonly #rings: RingsReader
   readonly #own = new Numbered<InboundEntry, EgressCall>()
   readonly #others: readonly Numbered<RemoteEntry, RemoteCall>[]
   #number: number
@@ -114,16 +115,16 @@ export class LedgerSharing {
     this.#ledger = ledger
     this.#claims = claims
     this.#target = target
-    const others = rings.map((_, i) => i).filter(i => i !== worker)
-    this.#writer = new RingWriter(rings[worker]!, others, onLag)
-    this.#readers = others.map(other => ({ worker: other, ring: new RingReader(rings[other]!, worker) }))
+    this.#writer = new RingWriter(rings, worker, onLag)
+    this.#rings = new RingsReader(rings, worker)
     this.#others = rings.map(() => new Numbered<RemoteEntry, RemoteCall>())
     this.#number = firstNumber(nowMs)
+    claims.onUnexplained = (own, atMs) => this.#writer.write(UNEXPLAINED, [own ? 1 : 0, atMs], [])
   }
 
   /** Records of other workers that came too fast to be read, and own ones that were too long, since last asked. */
   takeLost(): number {
-    const lost = this.#readers.reduce((sum, { ring }) => sum + ring.lost, this.#writer.dropped)
+    const lost = this.#rings.lost + this.#writer.dropped
     const fresh = lost - this.#lost
     this.#lost = lost
     return fresh
@@ -210,13 +211,7 @@ export class LedgerSharing {
 
   /** Takes in all that other workers have told until now. */
   drain(): void {
-    for (const { worker, ring } of this.#readers) {
-      if (!ring.waiting) continue
-      const { lost } = ring
-      for (let type = ring.next(numbersOf); type !== 0; type = ring.next(numbersOf)) this.#replay(worker, type, ring)
-      // What ended meanwhile is not known: nothing of that worker is believed to be in flight.
-      if (ring.lost !== lost) this.forget(worker, Number.POSITIVE_INFINITY)
-    }
+    this.#rings.drain(numbersOf, this.#replay, this.#onLost)
   }
 
   /** The worker has died, or what it told was lost: forgets what of its ledger has numbers up to `last`. */
@@ -237,9 +232,13 @@ export class LedgerSharing {
     }
   }
 
-  #replay(worker: number, type: number, ring: RingReader): void {
+  /** What ended meanwhile is not known: nothing of that worker is believed to be in flight. */
+  readonly #onLost = (worker: number): void => this.forget(worker, Number.POSITIVE_INFINITY)
+
+  readonly #replay = (ring: RingReader): void => {
+    const { worker } = ring
     const from = this.#others[worker]!
-    switch (type) {
+    switch (ring.type) {
       case INBOUND:
         this.#replayInbound(worker, from, ring)
         return
@@ -291,6 +290,12 @@ export class LedgerSharing {
         if (call !== undefined && ring.intact) call.claimed = true
         return
       }
+      case UNEXPLAINED: {
+        const own = ring.number() === 1
+        const atMs = ring.number()
+        if (ring.intact) this.#claims.countUnexplained(own, atMs)
+        return
+      }
       case WAITS: {
         const call = this.#callOf(ring.number(), ring.number())
         const entry = from.entries.get(ring.number())
@@ -334,6 +339,7 @@ export class LedgerSharing {
       call.entry = (owner === this.#worker ? this.#own : this.#others[owner])?.entries.get(entryNumber)
       // Of a request that has ended, or that this worker has not heard of.
       if (call.entry === undefined) return
+      if (call.confidence === 'exact' || call.confidence === 'trace') call.entry.copiesIds = true
     }
     from.calls.set(number, call)
     this.#ledger.open(call)

@@ -34,6 +34,8 @@ export interface ChainOptions {
   readonly longPoll?: boolean
   /** An application that gives its calls this long. */
   readonly appTimeoutMs?: number
+  /** Worker threads of every sidecar. */
+  readonly workers?: number
 }
 
 export interface Fault {
@@ -68,6 +70,7 @@ export function runChain(options: ChainOptions): ChainRun {
     sim.add(name, {
       application: applicationOf(sim, name, options, isAt),
       copies,
+      ...(options.workers === undefined ? {} : { workers: options.workers }),
       edge: name === 'a',
       ...(options.routeTimeoutMs === undefined ? {} : { routeTimeoutMs: options.routeTimeoutMs }),
       ...(options.retries === undefined ? {} : { retries: options.retries }),
@@ -128,7 +131,7 @@ export function runChain(options: ChainOptions): ChainRun {
   sim.run()
   for (const service of sim.services.values()) {
     sim.clock.advance(60_000)
-    service.locator.sweep()
+    for (const { locator } of service.workers) locator.sweep()
   }
   return { sim, seen, verdicts: check(sim, 'a', seen) }
 }

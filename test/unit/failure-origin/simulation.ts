@@ -16,6 +16,7 @@ import type {
 } from '../../../sidecar/failure-origin/contract.ts'
 import type { FailureEntry } from '../../../sidecar/failure-origin/failure-log.ts'
 import { FailureLocator } from '../../../sidecar/failure-origin/failure-origin.ts'
+import { ledgerRing } from '../../../sidecar/failure-origin/ledger-ring.ts'
 import { PlainLabelledStats } from '../../../sidecar/failure-origin/metrics.ts'
 import { type FailureOriginSettings, failureOriginSettings } from '../../../sidecar/failure-origin/settings.ts'
 import { ResponseFlag } from '../../../sidecar/observability/response-flags.ts'
@@ -95,6 +96,8 @@ export interface ServiceSpec {
     random: SeededRandom,
   ) => { status: number; details: string; truth: Truth } | undefined
   readonly appDown?: (plan: string) => boolean
+  /** Worker threads of its sidecar: each request and each call goes through any of them. */
+  readonly workers?: number
 }
 
 /** One request inside a service: what the application can see, and what it is told to do. */
@@ -107,28 +110,53 @@ export interface Inbound {
   gone: boolean
 }
 
+/** One worker of a sidecar; most sidecars have one. */
+export class SidecarWorker {
+  readonly locator: FailureLocator
+  readonly #targets = new Map<string, CallTarget>()
+
+  constructor(locator: FailureLocator) {
+    this.locator = locator
+  }
+
+  target(callee: string): CallTarget {
+    let target = this.#targets.get(callee)
+    if (target === undefined) {
+      target = this.locator.target({ clusterName: callee, serviceName: callee, external: false })
+      this.#targets.set(callee, target)
+    }
+    return target
+  }
+}
+
 export class Service {
   readonly name: string
   readonly spec: ServiceSpec
-  readonly locator: FailureLocator
+  readonly workers: readonly SidecarWorker[]
   readonly stats = new PlainLabelledStats()
-  readonly targets = new Map<string, CallTarget>()
   /** Where in a tick of its timer wheel this process stands. */
   readonly phase: number
+  readonly #random: SeededRandom
+
   constructor(name: string, spec: ServiceSpec, clock: ManualClock, random: SeededRandom) {
     this.name = name
     this.spec = spec
     this.phase = random.next() * 5
+    this.#random = random
     const settings = failureOriginSettings({ service: name, maxLogEntries: 1_000_000, ...spec.settings })
-    this.locator = new FailureLocator(settings, { clock, random, stats: this.stats })
+    const count = spec.workers ?? 1
+    const rings = Array.from({ length: count }, () => ledgerRing(count))
+    const onLag = (worker: number) => this.workers[worker]!.locator.readShared()
+    this.workers = rings.map((_, worker) => {
+      const share = count === 1 ? undefined : { worker, rings, onLag }
+      return new SidecarWorker(new FailureLocator(settings, { clock, random, stats: this.stats, share }))
+    })
   }
-  target(callee: string): CallTarget {
-    let target = this.targets.get(callee)
-    if (target === undefined) {
-      target = this.locator.target({ clusterName: callee, serviceName: callee, external: false })
-      this.targets.set(callee, target)
-    }
-    return target
+
+  /** The one that happens to have the connection. */
+  anyWorker(): SidecarWorker {
+    const { workers } = this
+    return workers.length === 1 ? workers[0]! : workers[this.#random.uint32() % workers.length]!
   }
 }
 
@@ -162,7 +190,9 @@ export class Simulation {
   }
 
   get entries(): FailureEntry[] {
-    return [...this.services.values()].flatMap(service => service.locator.log.entries({ limit: 1_000_000 }))
+    return [...this.services.values()].flatMap(({ workers }) =>
+      workers.flatMap(({ locator }) => locator.log.entries({ limit: 1_000_000 })),
+    )
   }
 
   /** Exponentially distributed around `meanMs`, as work and networks are. */
@@ -256,7 +286,8 @@ export class Simulation {
     info.spanId = hex64(random)
     info.requestId = wire.requestId || uuid4(random)
     const edge = service.spec.edge === true
-    const failures = service.locator.inboundStart({
+    const worker = service.anyWorker()
+    const failures = worker.locator.inboundStart({
       startMs: info.startMs,
       traceId: info.traceId,
       spanId: info.spanId,
@@ -299,7 +330,7 @@ export class Simulation {
     }
     let timer: Event | undefined
     const refusal = service.spec.refuses?.(plan, random)
-    failures.routed(service.target('application'), info.requestId, '/work', '')
+    failures.routed(worker.target('application'), info.requestId, '/work', '')
     if (refusal !== undefined) respond(refusal.status, refusal.details, true, refusal.truth, false)
     else if (service.spec.appDown?.(plan) === true) {
       failures.attemptFailed({ kind: 'connect_refused', details: 'ECONNREFUSED', host: '127.0.0.1:8080' })
@@ -421,7 +452,8 @@ class EgressStream {
     const info = new StreamInfo(CONNECTION, 'HTTP/1.1', clock.now(), clock.wall())
     this.#info = info
     const sentRequestId = copies === 'headers' || copies === 'request-id' ? inbound!.requestId : ''
-    this.#failures = from.locator.egressStart({
+    const worker = from.anyWorker()
+    this.#failures = worker.locator.egressStart({
       startMs: info.startMs,
       traceId: traced ? inbound!.traceId : '',
       parentSpanId: copies === 'headers' ? inbound!.spanId : copies === 'otel' ? hex64(random) : '',
@@ -432,7 +464,7 @@ class EgressStream {
     info.spanId = hex64(random)
     info.requestId = sentRequestId || uuid4(random)
     info.upstreamHost = { ip: '10.0.0.7', port: 80 }
-    this.#failures.routed(from.target(to), info.requestId, '/work', info.spanId)
+    this.#failures.routed(worker.target(to), info.requestId, '/work', info.spanId)
     const budgetMs = this.#failures.limitTimeout(from.spec.routeTimeoutMs ?? 15_000, clock.now())
     this.#wire = {
       traceId: info.traceId,
