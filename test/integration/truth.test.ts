@@ -19,3 +19,21 @@ test('in a chain of four services whoever was broken is named, once, though appl
   assertRight(verdict.visible)
   assertShare(verdict.visible, ['unique'], 0.99)
 })
+
+for (const copies of ['headers', 'nothing'] as const) {
+  test(`sidecars with two workers each, ${copies} copied: requests and calls meet across workers`, async () => {
+    await using mesh = await Mesh.start({ copies, workers: 2 })
+    await runPlans(mesh, Array<Plan>(5).fill(INNOCENT), 1)
+    const concurrency = copies === 'headers' ? 8 : 1
+    const faults = ['d:app_error', 'd:connect_refused', 'c:reset', 'b:app_down'].map(fault)
+    const { verdict } = await runCell(mesh, {
+      name: 'two workers',
+      plans: [...faults.map((one): Plan => ({ fault: one, manner: 'pass' })), INNOCENT],
+      requests: 100,
+      concurrency,
+    })
+    assertConserved(verdict)
+    assertRight(verdict.visible)
+    assertShare(verdict.visible, copies === 'headers' ? ['exact', 'trace'] : ['unique'], 0.99)
+  })
+}

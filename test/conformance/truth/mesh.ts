@@ -28,6 +28,8 @@ export interface MeshOptions {
   readonly copies: Copies
   /** Starts the sidecar of a hop where it is not to be Hopwise. */
   readonly sidecars?: Partial<Record<Hop, (yaml: string, adminPort: number) => Promise<ProxyProcess>>>
+  /** Worker threads of each sidecar. */
+  readonly workers?: number
 }
 
 export class Mesh {
@@ -57,7 +59,7 @@ export class Mesh {
     this.#hopwise = hopwise
   }
 
-  static async start({ copies, sidecars = {} }: MeshOptions): Promise<Mesh> {
+  static async start({ copies, sidecars = {}, workers = 1 }: MeshOptions): Promise<Mesh> {
     const ports = await choosePorts()
     const options: ApplicationsOptions = { ports, copies }
     const path = join(import.meta.dirname, 'applications.ts')
@@ -69,7 +71,7 @@ export class Mesh {
       ...CHAIN.map(name => {
         const yaml = sidecarConfig(name, ports)
         const adminPort = ports.of[name].admin
-        return sidecars[name]?.(yaml, adminPort) ?? startSidecar(yaml, adminPort)
+        return sidecars[name]?.(yaml, adminPort) ?? startSidecar(yaml, adminPort, workers)
       }),
     ])
     const mesh = new Mesh(
@@ -150,8 +152,9 @@ export class Mesh {
   }
 }
 
-export async function startSidecar(yaml: string, adminPort: number): Promise<ProxyProcess> {
-  const sidecar = await startHopwise(yaml, { adminPort, args: ['--no-watch', '-l', 'warning'], wait: false })
+export async function startSidecar(yaml: string, adminPort: number, workers = 1): Promise<ProxyProcess> {
+  const args = ['--no-watch', '-l', 'warning', '--concurrency', String(workers)]
+  const sidecar = await startHopwise(yaml, { adminPort, args, wait: false })
   await sidecar.waitReady(START_DEADLINE_MS)
   return sidecar
 }

@@ -67,4 +67,13 @@ for (const workers of [2, 4]) {
       assert.equal(sum.right, sum.visible)
     }
   })
+
+  test(`${workers} workers: something hangs, nothing copied, 50 at a time, c holds a long poll`, () => {
+    for (const at of ['d', 'c']) {
+      const faults: readonly Fault[] = [{ at, kind: 'hang', share: 0.3 }]
+      const options = { workers, copies: 'nothing', concurrency: 50, requests: 200, longPoll: true, faults } as const
+      const sum = run({ ...options, routeTimeoutMs: 1000 }, [1, 2])
+      assert.ok(sum.right / sum.visible >= 0.95, `${at} hangs: ${sum.right} of ${sum.visible}`)
+    }
+  })
 }
