@@ -235,11 +235,7 @@ export class RingsReader {
    * Visits all records written until now, in the order of their tickets. `numbers` tells how many a type of record has;
    * `onLost` is told of a worker of which records are missing.
    */
-  drain(
-    numbers: (type: number) => number,
-    visit: (ring: RingReader) => void,
-    onLost: (worker: number) => void,
-  ): void {
+  drain(numbers: (type: number) => number, visit: (ring: RingReader) => void, onLost: (worker: number) => void): void {
     const rings = this.#rings
     let any = false
     for (let i = 0; i < rings.length; i++) {
