@@ -8,13 +8,23 @@ import { TestProcess } from '../kit/process.ts'
 import { temporaryFile } from '../kit/proxy-process.ts'
 import { waitFor } from '../kit/wait-for.ts'
 
-/** An upstream that notes every request before it does anything else, then takes its time. */
+const CLIENTS = 20
+
+/**
+ * An upstream that notes every request before it does anything else, then takes its time. Requests for `/together` are
+ * answered when as many have come as there are clients, so that the proxy has a connection for each.
+ */
 const UPSTREAM = `
 import fs from 'node:fs'
 import http from 'node:http'
 const [port, log] = process.argv.slice(2)
 const out = fs.openSync(log, 'a')
+const together = []
 http.createServer((request, response) => {
+  if (request.url === '/together') {
+    if (together.push(response) === ${CLIENTS}) for (const one of together) one.end('ok')
+    return
+  }
   fs.writeSync(out, request.headers['x-id'] + '\\n')
   setTimeout(() => response.end('ok'), 5)
 }).listen(Number(port), '127.0.0.1', () => console.log('listening'))
@@ -65,7 +75,7 @@ static_resources:
 }
 
 test('when an upstream is killed under load, only requests that it had received can fail', async () => {
-  const [listen, first, second] = await freePorts(3)
+  const [listen, one, other] = await freePorts(3)
   const script = temporaryFile('upstream.mjs', UPSTREAM)
   const log = temporaryFile('received.log', '')
   const start = async (port: number) => {
@@ -73,30 +83,36 @@ test('when an upstream is killed under load, only requests that it had received 
     await upstream.waitForLine('listening')
     return upstream
   }
-  const victim = await start(first!)
-  await using survivor = await start(second!)
-  await using _proxy = await startHopwise(configuration(listen!, [first!, second!]))
-  const agent = new http.Agent({ keepAlive: true, maxSockets: 20 })
+  const victim = await start(one!)
+  await using survivor = await start(other!)
+  await using _proxy = await startHopwise(configuration(listen!, [one!, other!]))
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 2 * CLIENTS })
   const failed: string[] = []
   let sent = 0
   let answered = 0
   let running = true
+  const get = (path: string, id: string) =>
+    new Promise<number>(resolve => {
+      const options = { port: listen, host: '127.0.0.1', path, agent, headers: { 'x-id': id } }
+      const request = http.get(options, response => {
+        response.resume()
+        response.on('close', () => resolve(response.complete ? (response.statusCode ?? 0) : 0))
+      })
+      request.on('error', () => resolve(0))
+    })
   const client = async () => {
     while (running) {
       const id = String(++sent)
-      const status = await new Promise<number>(resolve => {
-        const options = { port: listen, host: '127.0.0.1', agent, headers: { 'x-id': id } }
-        const request = http.get(options, response => {
-          response.resume()
-          response.on('close', () => resolve(response.complete ? (response.statusCode ?? 0) : 0))
-        })
-        request.on('error', () => resolve(0))
-      })
+      const status = await get('/', id)
       if (status === 200) answered++
       else failed.push(id)
     }
   }
-  const clients = Array.from({ length: 20 }, client)
+  // From here on no connection is opened: a request on a new one may wait in the queue of a listener that is killed, and
+  // nobody can tell that it has not been received.
+  const first = await Promise.all(Array.from({ length: 2 * CLIENTS }, () => get('/together', 'none')))
+  assert.deepEqual(new Set(first), new Set([200]))
+  const clients = Array.from({ length: CLIENTS }, client)
   const answeredAtLeast = (count: number) =>
     waitFor(() => answered >= count, { what: `${count} answers`, deadlineMs: 20_000 })
   await answeredAtLeast(200)
