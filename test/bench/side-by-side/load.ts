@@ -13,6 +13,7 @@ export interface LoadShape {
 }
 
 export interface LoadResult {
+  readonly requests: number
   readonly cpuUsPerRequest: number
   readonly requestsPerSecond: number
   /** The highest of some readings while the load ran. */
@@ -53,6 +54,7 @@ export async function drive(proxy: BenchProxy, shape: LoadShape, seconds: number
   const failed = /Non-2xx or 3xx responses: (\d+)|Socket errors: .*/.exec(output)
   if (failed !== null || requests === 0) throw new Error(`${proxy.name}: ${failed?.[0] ?? 'no request'} of ${requests}`)
   return {
+    requests,
     cpuUsPerRequest: cpuUs / requests,
     requestsPerSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(output)?.[1] ?? 0),
     rssMb,

@@ -17,7 +17,10 @@ export class BenchProxy {
   readonly name: string
   readonly ports: BenchPorts
   readonly proxy: ProxyProcess
-  /** From the start of the process to the first `200` of `/ready`. */
+  /**
+   * From the start of the process to the first `200` of `/ready`, without the time its main thread was ready to run and
+   * other processes had the core.
+   */
   readonly readyMs: number
 
   private constructor(name: string, ports: BenchPorts, proxy: ProxyProcess, readyMs: number) {
@@ -43,7 +46,8 @@ export class BenchProxy {
     const process = TestProcess.start('taskset', ['-c', PROXY_CORE, ...command], { name, env })
     const proxy = new ProxyProcess(process, ports.admin, file)
     await proxy.waitReady()
-    return new BenchProxy(name, ports, proxy, performance.now() - began)
+    const readyMs = performance.now() - began
+    return new BenchProxy(name, ports, proxy, readyMs - waitedMs(process.pid))
   }
 
   /** User and system time so far, all threads, in microseconds. */
@@ -60,6 +64,11 @@ export class BenchProxy {
   async stop(): Promise<void> {
     await this.proxy.process.stop('SIGKILL')
   }
+}
+
+/** How long the main thread has waited for a core (`/proc/PID/schedstat`: nanoseconds run, nanoseconds waited, slices). */
+function waitedMs(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ')[1]) / 1e6
 }
 
 function statusKb(pid: number, field: string): number {
