@@ -239,6 +239,8 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
       this.#manager.stats.named.downstream_rq_too_many_premature_resets.inc()
       this.#state = 'closed'
       this.#connection.close('reset')
+      // What has been read and not yet looked at is more of the same.
+      this.#codec.destroy(CLOSED_HERE)
       return
     }
     this.#closeIfDone()

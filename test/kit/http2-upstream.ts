@@ -38,7 +38,7 @@ export class Http2Half {
     this.#server = createServer({ settings: { enableConnectProtocol: true, ...settings } })
     this.#server.on('stream', (stream: ServerHttp2Stream, _headers: unknown, _flags: unknown, raw: string[]) => {
       stream.on('error', () => {})
-      const connection = this.#connections.get(stream.session!.socket.remotePort!) ?? 0
+      const connection = this.#connections.get(stream.session?.socket.remotePort ?? 0) ?? 0
       this.#serve(stream, raw, connection).catch(() => stream.destroy())
     })
     this.#server.on('sessionError', () => {})
