@@ -7,7 +7,7 @@ import { VERSION } from './base/version.ts'
 import { loadBootstrap } from './config/bootstrap.ts'
 import { formatProblem } from './config/problems.ts'
 import { schema } from './config/schema/table.ts'
-import { httpFilters, loadBalancingPolicies } from './extensions.ts'
+import { httpFilters, listenerFilters, loadBalancingPolicies } from './extensions.ts'
 import type { AnyHttpFilterFactory } from './filter-chain/http-filter.ts'
 import { logger } from './observability/logging.ts'
 import { configureLog } from './server/configure-log.ts'
@@ -59,6 +59,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     bootstrap: loaded.bootstrap,
     filters: [...httpFilters, ...extraFilters],
     policies: loadBalancingPolicies,
+    listenerFilters,
     spanReporter,
     reload: () => load(options, ownExtensions),
   })

@@ -1,6 +1,6 @@
 /** Entry of the worker threads of `hopwise run --concurrency N`: the same program as `main.ts`, for one data plane. */
 import { VERSION } from './base/version.ts'
-import { httpFilters, loadBalancingPolicies } from './extensions.ts'
+import { httpFilters, listenerFilters, loadBalancingPolicies } from './extensions.ts'
 import type { AnyHttpFilterFactory } from './filter-chain/http-filter.ts'
 import { configureLog } from './server/configure-log.ts'
 import { loadExtension } from './server/load-extension.ts'
@@ -16,6 +16,7 @@ export async function runWorker(start: WorkerStart): Promise<void> {
   const worker = new DataPlaneWorker(start, {
     filters: [...httpFilters, ...extraFilters],
     policies: loadBalancingPolicies,
+    listenerFilters,
     spanReporter: await spanReporterOfEnvironment(bootstrap, options, VERSION),
   })
   await worker.start(start)

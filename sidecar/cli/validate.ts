@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util'
 import type { CliIo } from '../base/verb.ts'
 import { type LoadedBootstrap, loadBootstrap } from '../config/bootstrap.ts'
 import { type ConfigProblem, formatProblem } from '../config/problems.ts'
-import { httpFilters, loadBalancingPolicies } from '../extensions.ts'
+import { httpFilters, listenerFilters, loadBalancingPolicies } from '../extensions.ts'
 import { parseServerOptions, type ServerOptions } from '../server/options.ts'
 import { Server } from '../server/server.ts'
 
@@ -53,6 +53,7 @@ function check(loaded: LoadedBootstrap): LoadedBootstrap {
     bootstrap: loaded.bootstrap,
     filters: httpFilters,
     policies: loadBalancingPolicies,
+    listenerFilters,
     reload: () => loaded,
   })
   const errors = server.check()

@@ -18,9 +18,8 @@ import type { Runtime } from '../filter-chain/runtime.ts'
 import type { LoadBalancingPolicy } from '../load-balancer/policy.ts'
 import type { Counter, Gauge, StatsScope } from '../observability/stats.ts'
 import { connectPlaintext } from '../transport/plaintext.ts'
-import type { Connect } from '../upstream/pool.ts'
 import type { Clusters } from './cluster.ts'
-import { type ClusterSettings, clusterSettings } from './cluster-settings.ts'
+import { type ClusterSettings, type ClusterTransport, clusterSettings } from './cluster-settings.ts'
 import type { ClusterSharing, PublishedCluster } from './cluster-sharing.ts'
 import { type ClusterView, viewOf } from './cluster-view.ts'
 import { type DnsResolver, SystemDnsResolver } from './dns-resolver.ts'
@@ -40,7 +39,7 @@ export interface ClusterManagerOptions {
   /** Load-balancing policies that ship (`extensions.ts`). */
   readonly policies: readonly LoadBalancingPolicy[]
   /** Transport of a cluster; plaintext where this is missing. */
-  readonly transport?: (message: ClusterMessage) => Connect
+  readonly transport?: (message: ClusterMessage) => ClusterTransport
   /** Compiles `outlier_detection.error_matcher`; the rooms above know how headers are matched. */
   readonly matchResponse?: (predicate: MatchPredicate) => (headers: ResponseHeaders) => boolean
   /** Told of every ejection and return; the event is what Envoy writes to `event_log_path` as one line of JSON. */
@@ -260,7 +259,8 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
 
   #settings(message: ClusterMessage): ClusterSettings {
     const { policies, transport = plaintext, matchResponse = cannotMatch } = this.#options
-    return clusterSettings(message, { policies, transport, matchResponse })
+    const before = this.#clusters.get(message.name)?.settings
+    return clusterSettings(message, { policies, transport, matchResponse }, before)
   }
 
   #drain(cluster: RunningCluster): void {
@@ -297,7 +297,12 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
   }
 }
 
-const plaintext = (): Connect => connectPlaintext
+const plaintext = (): ClusterTransport => plaintextTransport
+const plaintextTransport: ClusterTransport = {
+  secure: false,
+  connect: (target, options, handler, timers) => connectPlaintext(target.address, options, handler, timers),
+  useStats() {},
+}
 
 function cannotMatch(): never {
   throw new ConfigError('typed_extension_protocol_options', 'error_matcher is not supported here')

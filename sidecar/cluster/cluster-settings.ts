@@ -3,6 +3,7 @@
  * their successors, and frozen. The running cluster swaps the whole of it on a reload.
  */
 
+import { isDeepStrictEqual } from 'node:util'
 import type { ResponseHeaders } from '../codec/header-map.ts'
 import { hopwiseMetadata } from '../config/hopwise-metadata.ts'
 import type {
@@ -15,10 +16,12 @@ import type {
   MatchPredicate,
   Metadata,
   OutlierDetection,
+  UpstreamHttpProtocolOptions,
 } from '../config/schema/generated/types.ts'
 import { ConfigError } from '../filter-chain/http-filter.ts'
 import type { HostPickerFactory, LoadBalancingPolicy } from '../load-balancer/policy.ts'
 import type { BalancerSettings } from '../load-balancer/priority-balancer.ts'
+import type { StatsScope } from '../observability/stats.ts'
 import { http2Settings } from '../upstream/http2-settings.ts'
 import type { Connect, ConnectionSettings } from '../upstream/pool.ts'
 import { PoolKind } from '../upstream/pool-kind.ts'
@@ -50,6 +53,9 @@ export interface ClusterSettings {
   readonly discovery: DiscoveryKind
   readonly dns: DnsSettings | undefined
   readonly connection: ConnectionSettings
+  readonly transport: ClusterTransport
+  /** SNI and wanted names that requests bring along (`upstream_http_protocol_options`); undefined where they bring none. */
+  readonly autoNames: AutoNames | undefined
   /** `max_stream_duration` of the protocol options, 0 for none. */
   readonly maxStreamDurationMs: number
   readonly poolKind: PoolKind
@@ -73,22 +79,45 @@ export interface ClusterSettings {
   readonly warnings: readonly string[]
 }
 
+export interface AutoNames {
+  readonly autoSni: boolean
+  readonly autoSanValidation: boolean
+  /** Header to take the name from, '' for the host. */
+  readonly header: string
+}
+
+/** How a cluster's endpoints are connected to. */
+export interface ClusterTransport {
+  /** TLS may be spoken. */
+  readonly secure: boolean
+  readonly connect: Connect
+  /** Counts in the scope of the cluster from now on. */
+  useStats(scope: StatsScope): void
+}
+
 export type DiscoveryKind = 'STATIC' | 'STRICT_DNS' | 'LOGICAL_DNS'
 
 /** What the process gives to every cluster. */
 export interface ClusterContext {
   readonly policies: readonly LoadBalancingPolicy[]
   /** The transport of a cluster, by its `transport_socket`. */
-  readonly transport: (message: ClusterMessage) => Connect
+  readonly transport: (message: ClusterMessage) => ClusterTransport
   /** Compiles a predicate over a response's headers. */
   readonly matchResponse: (predicate: MatchPredicate) => (headers: ResponseHeaders) => boolean
 }
 
 /** Throws {@link ConfigError} for what cannot be run. */
-export function clusterSettings(message: ClusterMessage, context: ClusterContext): ClusterSettings {
+export function clusterSettings(
+  message: ClusterMessage,
+  context: ClusterContext,
+  before?: ClusterSettings,
+): ClusterSettings {
   const warnings: string[] = []
   const discovery = discoveryKind(message, warnings)
   const http = httpOptions(message)
+  // What has not changed goes on, with its sessions and secrets.
+  const transport =
+    before !== undefined && sameTransport(before.message, message) ? before.transport : context.transport(message)
   const errorMatcher = http?.outlierDetection?.errorMatcher
   return Object.freeze({
     message,
@@ -99,7 +128,9 @@ export function clusterSettings(message: ClusterMessage, context: ClusterContext
     metadata: message.metadata,
     discovery,
     dns: discovery === 'STATIC' ? undefined : dnsSettings(message),
-    connection: connectionSettings(message, http, context),
+    connection: connectionSettings(message, http, transport),
+    transport,
+    autoNames: autoNamesOf(http?.upstreamHttpProtocolOptions ?? message.upstreamHttpProtocolOptions),
     maxStreamDurationMs: (http?.commonHttpProtocolOptions ?? message.commonHttpProtocolOptions)?.maxStreamDuration ?? 0,
     ...upstreamProtocol(message, http),
     limits: [limitsOf(message.circuitBreakers, 'DEFAULT'), limitsOf(message.circuitBreakers, 'HIGH')] as const,
@@ -118,6 +149,22 @@ export function clusterSettings(message: ClusterMessage, context: ClusterContext
     waitForWarmOnInit: message.waitForWarmOnInit ?? true,
     warnings,
   })
+}
+
+function sameTransport(a: ClusterMessage, b: ClusterMessage): boolean {
+  return (
+    isDeepStrictEqual(a.transportSocket, b.transportSocket) &&
+    isDeepStrictEqual(a.transportSocketMatches, b.transportSocketMatches)
+  )
+}
+
+function autoNamesOf(options: UpstreamHttpProtocolOptions | undefined): AutoNames | undefined {
+  if (options === undefined || !(options.autoSni || options.autoSanValidation)) return undefined
+  return {
+    autoSni: options.autoSni,
+    autoSanValidation: options.autoSanValidation,
+    header: options.overrideAutoSniHeader.toLowerCase(),
+  }
 }
 
 /** The message inside an `Any`, when it is of that type. */
@@ -189,7 +236,7 @@ function offeredProtocols(kind: PoolKind): readonly string[] {
 function connectionSettings(
   message: ClusterMessage,
   http: ClusterHttpProtocolOptions | undefined,
-  context: ClusterContext,
+  transport: ClusterTransport,
 ): ConnectionSettings {
   const common: HttpProtocolOptions | undefined = http?.commonHttpProtocolOptions ?? message.commonHttpProtocolOptions
   const http1 =
@@ -222,7 +269,7 @@ function connectionSettings(
       scheme: 'http',
     }),
     alpn: offeredProtocols(upstreamProtocol(message, http).poolKind),
-    connect: context.transport(message),
+    connect: transport.connect,
   })
 }
 

@@ -7,6 +7,7 @@ import type { Counter, Gauge, Histogram, StatsScope } from '../observability/sta
 import type { PendingStream, PoolCallbacks, StreamOptions } from '../upstream/connection-pool.ts'
 import type { Host } from '../upstream/host.ts'
 import type { ResourceManager } from '../upstream/resource.ts'
+import type { AutoNames } from './cluster-settings.ts'
 
 // Declared in the rooms below, which need them too; whoever sees clusters finds them here.
 export type { LoadBalancerContext } from '../load-balancer/policy.ts'
@@ -76,6 +77,8 @@ export interface Cluster {
   readonly requestStats: ClusterRequestStats
   readonly outlier: OutlierReporter
   /** `per_connection_buffer_limit_bytes`. */
+  /** SNI and names for TLS that requests bring along; undefined where they bring none. */
+  readonly autoNames?: AutoNames | undefined
   readonly bufferLimitBytes: number
   /** `max_stream_duration` of the cluster's protocol options, in milliseconds; 0 for none. */
   readonly maxStreamDurationMs: number

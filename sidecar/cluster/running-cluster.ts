@@ -21,18 +21,25 @@ import { StoreScope } from '../observability/stats-store.ts'
 import type { PendingStream, PoolCallbacks, StreamOptions } from '../upstream/connection-pool.ts'
 import { ConnectionStats } from '../upstream/connection-stats.ts'
 import type { Host } from '../upstream/host.ts'
-import type { ConnectionSettings, PoolEnvironment } from '../upstream/pool.ts'
+import {
+  type ConnectionPool,
+  type ConnectionSettings,
+  NO_NAMES,
+  type PoolEnvironment,
+  type RequestedNames,
+} from '../upstream/pool.ts'
 import { createPool, PoolKind } from '../upstream/pool-kind.ts'
 import type { ResourceManager } from '../upstream/resource.ts'
 import { type Endpoint, isDegraded, isHealthy, RunningHost } from '../upstream/running-host.ts'
 import { type BreakerMemory, breakerMemory, CircuitBreaker } from './circuit-breaker.ts'
 import type { Cluster, Priority } from './cluster.ts'
-import type { ClusterSettings } from './cluster-settings.ts'
+import type { AutoNames, ClusterSettings } from './cluster-settings.ts'
 import type { ClusterSharing, PublishedCluster } from './cluster-sharing.ts'
 import { ClusterStats, RequestStats } from './cluster-stats.ts'
 import { createDiscovery, type Discovery, type DiscoveryContext, type DiscoveryTarget } from './discovery.ts'
 import { OutlierDetector } from './outlier-detection.ts'
 import type { OutlierEvent } from './outlier-event.ts'
+import { TlsAdvice } from './tls-advice.ts'
 
 /** What every cluster of a process shares. */
 export interface ClusterEnvironment extends DiscoveryContext {
@@ -110,6 +117,7 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
       hosts: () => this.hosts,
       onHealthChange: host => this.#onHealthChange(host),
     })
+    settings.transport.useStats(this.stats)
     this.#discovery = this.#createDiscovery()
     this.#updateBalancer()
   }
@@ -123,6 +131,7 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
   update(settings: ClusterSettings): Promise<void> {
     const before = this.settings
     this.settings = settings
+    if (settings.transport !== before.transport) settings.transport.useStats(this.stats)
     for (const i of [0, 1] as const) this.breakers[i].configure(settings.limits[i])
     this.#balancer.configure(settings.policy, settings.balancer)
     this.outlier.configure(settings)
@@ -164,6 +173,9 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
   get metadata(): Metadata | undefined {
     return this.settings.metadata
   }
+  get autoNames(): AutoNames | undefined {
+    return this.settings.autoNames
+  }
   get bufferLimitBytes(): number {
     return this.settings.connection.bufferLimitBytes
   }
@@ -193,11 +205,14 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     decoder: ResponseDecoder,
     callbacks: PoolCallbacks,
   ): PendingStream {
-    const { poolKind, followsDownstream } = this.settings
+    const { poolKind, followsDownstream, autoNames } = this.settings
     let kind = poolKind
     if (followsDownstream) kind = options.downstreamProtocol === 'HTTP/2' ? PoolKind.Http2 : PoolKind.Http1
-    const { pools } = host as RunningHost
-    const pool = (pools[kind * 2 + priority] ??= this.#createPool(kind, host as RunningHost, priority))
+    const running = host as RunningHost
+    const pool =
+      autoNames === undefined
+        ? (running.pools[kind * 2 + priority] ??= this.#createPool(kind, running, priority, NO_NAMES))
+        : this.#poolByNames(kind, running, priority, options)
     return pool.newStream(options, decoder, callbacks)
   }
 
@@ -299,8 +314,16 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     this.#reportDrained()
   }
 
-  #createPool(kind: PoolKind, host: RunningHost, priority: Priority) {
-    const pool = createPool(kind, host, this.#pools, this.breakers[priority])
+  /** Requests that ask for different names of the server do not share connections. */
+  #poolByNames(kind: PoolKind, host: RunningHost, priority: Priority, options: StreamOptions): ConnectionPool {
+    const { serverName = '', wantedName = '' } = options
+    return host.namedPool(`${kind} ${priority} ${serverName} ${wantedName}`, () =>
+      this.#createPool(kind, host, priority, { serverName, wantedName }),
+    )
+  }
+
+  #createPool(kind: PoolKind, host: RunningHost, priority: Priority, names: RequestedNames) {
+    const pool = createPool(kind, host, this.#pools, this.breakers[priority], names)
     // A host may leave between being chosen and being used.
     if (this.#removed || !this.hosts.includes(host)) {
       this.#leaving.add(host)
@@ -374,6 +397,7 @@ class ClusterPools implements PoolEnvironment {
   readonly random: Random
   lastFailure: StreamFailure | undefined = undefined
   readonly #cluster: RunningCluster
+  readonly #tlsAdvice: TlsAdvice
 
   constructor(cluster: RunningCluster, stats: ConnectionStats, environment: ClusterEnvironment) {
     this.#cluster = cluster
@@ -381,6 +405,7 @@ class ClusterPools implements PoolEnvironment {
     this.clock = environment.clock
     this.timers = environment.timers
     this.random = environment.random
+    this.#tlsAdvice = new TlsAdvice(environment.clock)
   }
 
   get settings(): ConnectionSettings {
@@ -389,6 +414,7 @@ class ClusterPools implements PoolEnvironment {
 
   onFailure(failure: StreamFailure): void {
     this.lastFailure = failure
+    if (failure.tlsCause !== undefined) this.#tlsAdvice.tell(this.#cluster.settings.message, failure)
   }
 
   onPoolDrained(host: Host): void {

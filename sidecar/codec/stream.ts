@@ -14,6 +14,8 @@ export interface StreamFailure {
   readonly flag: ResponseFlag
   /** Details for the log, e.g. `http1.headers_too_large` or the transport's own text; '' when there is nothing to add. */
   readonly details: string
+  /** What was wrong with TLS, where it was that: the sub-cause of failure records. */
+  readonly tlsCause?: string | undefined
   /** For `overflow`: which limit of the circuit breaker it was. */
   readonly limit?: 'connections' | 'pending' | 'requests' | 'retries' | 'connection_pools' | undefined
 }

@@ -49,7 +49,6 @@ export const acceptedWithoutEffect: Readonly<Record<string, string>> = {
   'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig.qcache_max_ttl': hotPath,
 
   [`${core}.Metadata.typed_filter_metadata`]: 'only filter_metadata is read',
-  [`${core}.DataSource.watched_directory`]: 'files are watched wherever they are',
   [`${core}.HttpService.formatters`]: 'the formatters of Envoy are built in',
   [`${core}.Http2ProtocolOptions.use_oghttp2_codec`]: hotPath,
   [`${core}.Http2ProtocolOptions.allow_metadata`]: 'METADATA frames are dropped, as receivers may',

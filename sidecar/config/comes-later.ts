@@ -2,7 +2,8 @@
  * What to add to "is not supported yet": when it comes, or what to write instead. By message, by field
  * (`message.field`) or by enum value (`message.field=VALUE`).
  */
-const tls = 'it comes with TLS support'
+const sds = 'SDS over gRPC comes with xDS; use path_config_source'
+const noStaple = 'OCSP stapling is not done'
 const xds = 'it comes with xDS'
 const http2 = 'it comes with HTTP/2'
 const udp = 'it comes with UDP'
@@ -13,12 +14,28 @@ const noHedging = 'two attempts at once double the load just when it is too high
 const manager = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
 
 export const comesLater: Readonly<Record<string, string>> = {
-  'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext': tls,
-  'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext': tls,
-  'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector': tls,
-  'envoy.config.cluster.v3.Cluster.transport_socket_matches': tls,
-  'envoy.config.cluster.v3.Cluster.transport_socket_matcher': tls,
-  'envoy.config.bootstrap.v3.Bootstrap.StaticResources.secrets': tls,
+  'envoy.config.cluster.v3.Cluster.transport_socket_matcher': 'use transport_socket_matches',
+  'envoy.config.core.v3.ConfigSource.api_config_source': sds,
+  'envoy.config.core.v3.ConfigSource.ads': sds,
+  'envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.allow_expired_certificate':
+    'OpenSSL tells the last mistake of a chain only, so that behind an expired certificate no other could be seen',
+  'envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.only_verify_leaf_cert_crl':
+    'Node checks the whole chain against the list, or nothing',
+  'envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.require_signed_certificate_timestamp':
+    'Node does not read them',
+  'envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.suppress_client_ca_list':
+    'Node always sends the list',
+  'envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.san_type=OTHER_NAME':
+    'match by URI, DNS, IP_ADDRESS or EMAIL',
+  'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.ocsp_staple_policy': noStaple,
+  'envoy.extensions.transport_sockets.tls.v3.TlsCertificate.ocsp_staple': noStaple,
+  'envoy.extensions.transport_sockets.tls.v3.TlsCertificate.private_key_provider': 'Node keeps private keys in memory',
+  'envoy.extensions.transport_sockets.tls.v3.TlsParameters.compliance_policies':
+    'set versions, cipher_suites, ecdh_curves and signature_algorithms instead',
+  'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.allow_renegotiation':
+    'renegotiation is off: it has been a way in more than once',
+  'envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.custom_handshaker': "the handshake is OpenSSL's",
+  'envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.key_log': 'start Node with --tls-keylog=FILE instead',
 
   'envoy.config.bootstrap.v3.Bootstrap.dynamic_resources': xds,
   'envoy.config.bootstrap.v3.Bootstrap.config_sources': xds,
@@ -38,14 +55,13 @@ export const comesLater: Readonly<Record<string, string>> = {
   'envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig': http2,
   'envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig': http2,
   'envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig': http2,
-  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.auto_config': tls,
 
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type=HTTP3': http3,
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.http3_protocol_options': http3,
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig.http3_protocol_options': http3,
 
   'envoy.config.route.v3.HedgePolicy.hedge_on_per_try_timeout': noHedging,
-  'envoy.config.core.v3.SchemeHeaderTransformation.match_upstream': tls,
+  'envoy.config.core.v3.SchemeHeaderTransformation.match_upstream': 'write scheme_to_overwrite',
   [`${manager}.proxy_status_config`]: 'Hopwise writes proxy-status on every failure; see failure-origin.md',
   [`${manager}.append_local_overload`]: 'it comes with overload protection',
   'envoy.extensions.filters.http.router.v3.Router.start_child_span':
@@ -59,7 +75,6 @@ export const comesLater: Readonly<Record<string, string>> = {
   'envoy.extensions.upstreams.tcp.v3.TcpProtocolOptions': tcp,
   'envoy.config.core.v3.Address.pipe': 'it comes with unix sockets',
   'envoy.config.core.v3.Address.envoy_internal_address': 'it comes with internal listeners',
-  'envoy.config.listener.v3.Listener.listener_filters': 'they come with TLS, the PROXY protocol and traffic capture',
   'envoy.config.listener.v3.Listener.use_original_dst': 'it comes with traffic capture',
   'envoy.config.listener.v3.Listener.transparent': 'it comes with traffic capture',
   'envoy.config.listener.v3.FilterChain.use_proxy_proto':

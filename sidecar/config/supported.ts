@@ -14,6 +14,7 @@ import { observability } from './supported/observability.ts'
 import { process } from './supported/process.ts'
 import { routes } from './supported/routes.ts'
 import { sharedValues } from './supported/shared-values.ts'
+import { tlsSockets } from './supported/tls.ts'
 
 export type Supported = Readonly<Record<string, '*' | readonly string[]>>
 
@@ -26,6 +27,7 @@ export const supported: Supported = {
   ...routes,
   ...clusters,
   ...observability,
+  ...tlsSockets,
 }
 
 /** For enum fields of which only some values are supported. */
@@ -38,6 +40,7 @@ export const supportedValues: Readonly<Record<string, readonly string[]>> = {
     'LOAD_BALANCING_POLICY_CONFIG',
   ],
   'envoy.config.core.v3.SocketAddress.protocol': ['TCP'],
+  'envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.san_type': ['EMAIL', 'DNS', 'URI', 'IP_ADDRESS'],
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type': [
     'AUTO',
     'HTTP1',

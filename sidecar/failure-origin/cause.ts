@@ -49,6 +49,7 @@ export function isFailure(
 /** The verdict on an attempt that brought no (whole) answer. `toApplication`: the upstream is the local application. */
 export function verdictOfFacts(facts: AttemptFacts, toApplication: boolean): Verdict {
   const blame: Blame = toApplication ? 'application' : 'callee'
+  if (facts.tlsCause !== undefined) return { cause: 'tls', subCause: facts.tlsCause, blame }
   switch (facts.kind) {
     case 'connect_refused':
     case 'connect_timeout':

@@ -107,6 +107,8 @@ export interface AttemptFacts {
   readonly kind: AttemptFailureKind
   /** The failure's own text (transport, TLS, resolver); '' for none. */
   readonly details: string
+  /** What was wrong with TLS, where it was that. */
+  readonly tlsCause?: string | undefined
   /** Which limit of the circuit breaker, for `overflow`. */
   readonly limit?: 'connections' | 'pending' | 'requests' | 'retries' | 'connection_pools' | 'error_rate' | undefined
   /** For `no_host`: why there was none. */

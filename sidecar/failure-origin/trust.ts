@@ -12,7 +12,7 @@ import type { FailureOriginSettings } from './settings.ts'
 const MAX_KEPT = 1024
 
 /** The part of a TLS session that says who the peer, and who we, are. */
-export type PeerIdentity = Pick<TlsInfo, 'peerUriSans' | 'localUriSans'>
+export type PeerIdentity = Pick<TlsInfo, 'peerUriSans' | 'localUriSans' | 'peerValidated'>
 
 export class Trust {
   readonly #ranges: CidrSet
@@ -49,6 +49,8 @@ export class Trust {
   }
 
   #isTrustedDomain(uri: string, tls: PeerIdentity): boolean {
+    // Anybody can write any name into a certificate that nobody looks at.
+    if (tls.peerValidated === false) return false
     const domain = trustDomainOf(uri)
     if (domain === '') return false
     if (this.#domains.size > 0) return this.#domains.has(domain)

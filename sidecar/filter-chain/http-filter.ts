@@ -73,15 +73,7 @@ export interface HttpFilterFactory<Config, RouteConfig = Config> {
 /** A factory whose configuration types are its own business. */
 export type AnyHttpFilterFactory = HttpFilterFactory<never, never>
 
-/** A mistake in a filter's configuration: `field` is the path below the filter's own message. */
-export class ConfigError extends Error {
-  override name = 'ConfigError'
-  readonly field: string
-  constructor(field: string, reason: string) {
-    super(reason)
-    this.field = field
-  }
-}
+export { ConfigError } from '../config/config-error.ts'
 
 /** What a filter gets when it is made. */
 export interface FilterContext {

@@ -8,6 +8,7 @@ import type { TlsInfo } from '../observability/stream-info.ts'
 export interface ClientCertPolicy {
   readonly mode: 'SANITIZE' | 'FORWARD_ONLY' | 'APPEND_FORWARD' | 'SANITIZE_SET' | 'ALWAYS_FORWARD_ONLY'
   readonly cert: boolean
+  readonly chain: boolean
   readonly subject: boolean
   readonly uri: boolean
   readonly dns: boolean
@@ -34,10 +35,22 @@ export function forwardClientCert(
   else headers.set(NAME, text)
 }
 
+/** What was written last for a session: the same for all its requests, unless the listener changes. */
+const written = new WeakMap<TlsInfo, { readonly policy: ClientCertPolicy; readonly text: string }>()
+
 function detailsOf(tls: TlsInfo, policy: ClientCertPolicy): string {
+  const known = written.get(tls)
+  if (known?.policy === policy) return known.text
+  const text = writeDetails(tls, policy)
+  written.set(tls, { policy, text })
+  return text
+}
+
+function writeDetails(tls: TlsInfo, policy: ClientCertPolicy): string {
   const details = tls.localUriSans.map(uri => `By=${uri}`)
   details.push(`Hash=${tls.peerFingerprint256}`)
   if (policy.cert && tls.peerCertificate !== undefined) details.push(`Cert="${tls.peerCertificate()}"`)
+  if (policy.chain && tls.peerCertificateChain !== undefined) details.push(`Chain="${tls.peerCertificateChain()}"`)
   if (policy.subject) details.push(`Subject="${tls.peerSubject}"`)
   if (policy.uri) for (const uri of tls.peerUriSans) details.push(`URI=${uri}`)
   if (policy.dns) for (const name of tls.peerDnsSans) details.push(`DNS=${name}`)

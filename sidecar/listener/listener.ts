@@ -8,11 +8,18 @@
 import { type Address, addressText } from '../base/address.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Timers } from '../base/timer-wheel.ts'
+import type { InspectedSocket, ListenerFilter } from '../filter-chain/listener-filter.ts'
+import { logger } from '../observability/logging.ts'
 import type { Counter, Gauge, Histogram, StatsScope } from '../observability/stats.ts'
 import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
-import type { Connection, ConnectionHandler } from '../transport/connection.ts'
+import type { CloseReason, Connection, ConnectionHandler } from '../transport/connection.ts'
 import { listenPlaintext, type PlaintextListener } from '../transport/plaintext.ts'
+import type { SocketConnection } from '../transport/socket-connection.ts'
+import type { DownstreamTls } from '../transport/tls/downstream-tls.ts'
 import type { FilterChainMatcher } from './filter-chain-match.ts'
+import { PendingConnection } from './pending-connection.ts'
+
+const log = logger('listener')
 
 /** A connection that a chain has taken on. */
 export interface ServedConnection extends ConnectionHandler {
@@ -29,6 +36,10 @@ export interface ServedConnection extends ConnectionHandler {
 /** One filter chain, ready to serve. */
 export interface ServingChain {
   readonly name: string
+  /** Undefined where the chain is served in plaintext. */
+  readonly tls: DownstreamTls | undefined
+  /** A connection of this chain has ended in its TLS handshake, before anything could serve it. */
+  onHandshakeFailed(): void
   serve(connection: Connection, info: DownstreamConnectionInfo, onClosed: () => void): ServedConnection
 }
 
@@ -44,19 +55,29 @@ export interface ListenerConfig {
   readonly backlog: number
   readonly bufferLimitBytes: number
   readonly chains: FilterChainMatcher<ServingChain>
+  readonly listenerFilters: readonly ListenerFilter[]
+  /** Time for all listener filters together, 0 for none. */
+  readonly listenerFiltersTimeoutMs: number
+  /** When that time is over the chain is chosen by what is known, rather than the connection closed. */
+  readonly continueOnListenerFiltersTimeout: boolean
   /** Connections accepted beyond this are closed at once; 0 is no limit. */
   readonly maxConnections: number
   /** Which worker serves it, for its stats; 0 by default. */
   readonly worker?: number | undefined
 }
 
-class ListenerStats {
+export class ListenerStats {
   readonly cxTotal: Counter
   readonly cxActive: Gauge
   readonly cxDestroy: Counter
   readonly cxOverflow: Counter
   readonly noFilterChainMatch: Counter
   readonly cxLengthMs: Histogram
+  readonly handshakeTimeout: Counter
+  readonly filterError: Counter
+  readonly filterRemoteClose: Counter
+  readonly preCxTimeout: Counter
+  readonly preCxActive: Gauge
   /** Of this worker alone. */
   readonly workerCxTotal: Counter
   readonly workerCxActive: Gauge
@@ -72,14 +93,14 @@ class ListenerStats {
     this.workerCxActive = worker.gauge('downstream_cx_active')
     scope.counter('downstream_cx_overload_reject')
     scope.counter('downstream_global_cx_overflow')
-    scope.counter('downstream_cx_transport_socket_connect_timeout')
-    scope.counter('downstream_listener_filter_error')
-    scope.counter('downstream_listener_filter_remote_close')
-    scope.counter('downstream_pre_cx_timeout')
+    this.handshakeTimeout = scope.counter('downstream_cx_transport_socket_connect_timeout')
+    this.filterError = scope.counter('downstream_listener_filter_error')
+    this.filterRemoteClose = scope.counter('downstream_listener_filter_remote_close')
+    this.preCxTimeout = scope.counter('downstream_pre_cx_timeout')
     scope.counter('connections_accepted_per_socket_event')
     scope.counter('extension_config_missing')
     scope.counter('network_extension_config_missing')
-    scope.gauge('downstream_pre_cx_active')
+    this.preCxActive = scope.gauge('downstream_pre_cx_active')
   }
 }
 
@@ -93,6 +114,8 @@ interface Held {
   served: ServedConnection
   owner: Listener
   readonly startMs: number
+  /** By which a chain of the next listener is chosen. */
+  readonly traits: InspectedSocket
 }
 
 /** A bound socket whose owner may change. */
@@ -104,41 +127,93 @@ interface BoundSocket {
 
 export class Listener {
   readonly config: ListenerConfig
+  readonly stats: ListenerStats
+  readonly timers: Timers
   readonly #clock: Clock
-  readonly #stats: ListenerStats
   readonly #scope: StatsScope
   readonly #connections = new Map<Connection, Held>()
+  /** Accepted, and not yet served by anybody. */
+  readonly #pending = new Set<PendingConnection>()
   sockets: BoundSocket[] = []
   draining = false
 
-  constructor(config: ListenerConfig, clock: Clock, rootStats: StatsScope) {
+  constructor(config: ListenerConfig, clock: Clock, timers: Timers, rootStats: StatsScope) {
     this.config = config
     this.#clock = clock
+    this.timers = timers
     this.#scope = rootStats.scope(`listener.${listenerStatName(config)}`)
-    this.#stats = new ListenerStats(this.#scope, config.worker ?? 0)
+    this.stats = new ListenerStats(this.#scope, config.worker ?? 0)
   }
 
   get connectionCount(): number {
-    return this.#connections.size
+    return this.#connections.size + this.#pending.size
   }
 
-  accept(connection: Connection): ConnectionHandler | undefined {
-    const stats = this.#stats
+  /** Takes a connection on; false when there are too many. */
+  accept(connection: SocketConnection): boolean {
     const { maxConnections } = this.config
-    if (maxConnections > 0 && this.#connections.size >= maxConnections) {
-      stats.cxOverflow.inc()
-      return undefined
+    if (maxConnections > 0 && this.connectionCount >= maxConnections) {
+      this.stats.cxOverflow.inc()
+      return false
     }
-    const chain = this.#chainOf(connection)
+    const pending = new PendingConnection(this, connection, this.#clock.now())
+    this.#pending.add(pending)
+    pending.start()
+    return true
+  }
+
+  // Pending connections report and ask here.
+
+  chainFor(traits: InspectedSocket): ServingChain | undefined {
+    return this.config.chains.find({
+      local: traits.local,
+      remote: traits.remote,
+      directRemote: traits.remote,
+      serverName: traits.serverName,
+      transportProtocol: traits.transportProtocol,
+      applicationProtocols: traits.applicationProtocols,
+    })
+  }
+
+  onInspecting(_pending: PendingConnection, begins: boolean): void {
+    if (begins) this.stats.preCxActive.inc()
+    else this.stats.preCxActive.dec()
+  }
+
+  onChainChosen(): void {
+    const { stats } = this
     stats.cxTotal.inc()
     stats.workerCxTotal.inc()
-    if (chain === undefined) {
-      stats.noFilterChainMatch.inc()
-      stats.cxDestroy.inc()
-      return undefined
-    }
     stats.cxActive.inc()
     stats.workerCxActive.inc()
+  }
+
+  onNoChain(pending: PendingConnection): void {
+    const { stats } = this
+    stats.cxTotal.inc()
+    stats.workerCxTotal.inc()
+    stats.noFilterChainMatch.inc()
+    stats.cxDestroy.inc()
+    this.#pending.delete(pending)
+    this.#reportDrained()
+  }
+
+  /** Closed before anybody served it; `chain` is set when it got as far as its handshake. */
+  onPendingClosed(pending: PendingConnection, chain: ServingChain | undefined, reason: CloseReason): void {
+    this.#pending.delete(pending)
+    if (chain !== undefined) {
+      this.#countEnd(pending.startMs)
+      chain.onHandshakeFailed()
+      log.debug(
+        { listener: this.config.name, peer: addressText(pending.connection.remote), details: reason.details },
+        'TLS handshake failed',
+      )
+    }
+    this.#reportDrained()
+  }
+
+  serve(pending: PendingConnection, chain: ServingChain): ServedConnection {
+    const { connection, traits, startMs } = pending
     const info: DownstreamConnectionInfo = {
       id: connection.id,
       directRemote: connection.remote,
@@ -146,33 +221,32 @@ export class Listener {
       listenerName: this.config.name,
       filterChainName: chain.name,
       tls: connection.tls,
-      requestedServerName: '',
+      requestedServerName: traits.serverName,
     }
-    const held: Held = { served: undefined as never, owner: this, startMs: this.#clock.now() }
+    const held: Held = { served: undefined as never, owner: this, startMs, traits }
     held.served = chain.serve(connection, info, () => held.owner.#onClosed(connection, held))
+    this.#pending.delete(pending)
     this.#connections.set(connection, held)
+    if (this.draining) held.served.drain(false)
     return held.served
   }
 
-  #chainOf(connection: Connection): ServingChain | undefined {
-    return this.config.chains.find({
-      local: connection.local,
-      remote: connection.remote,
-      directRemote: connection.remote,
-      serverName: '',
-      transportProtocol: 'raw_buffer',
-      applicationProtocols: [],
-    })
+  #onClosed(connection: Connection, held: Held): void {
+    this.#countEnd(held.startMs)
+    this.#connections.delete(connection)
+    this.#reportDrained()
   }
 
-  #onClosed(connection: Connection, held: Held): void {
-    const stats = this.#stats
+  #countEnd(startMs: number): void {
+    const { stats } = this
     stats.cxActive.dec()
     stats.workerCxActive.dec()
     stats.cxDestroy.inc()
-    stats.cxLengthMs.record(this.#clock.now() - held.startMs)
-    this.#connections.delete(connection)
-    if (this.draining && this.#connections.size === 0) this.#onDrained?.()
+    stats.cxLengthMs.record(this.#clock.now() - startMs)
+  }
+
+  #reportDrained(): void {
+    if (this.draining && this.connectionCount === 0) this.#onDrained?.()
   }
 
   /**
@@ -181,15 +255,17 @@ export class Listener {
    */
   handOver(next: Listener): void {
     for (const [connection, held] of this.#connections) {
-      const chain = next.#chainOf(connection)
-      if (chain === undefined || !held.served.adoptChain(chain)) continue
+      const chain = next.chainFor(held.traits)
+      // What was encrypted stays so.
+      if (chain === undefined || (chain.tls === undefined) !== (connection.tls === undefined)) continue
+      if (!held.served.adoptChain(chain)) continue
       this.#connections.delete(connection)
       next.#connections.set(connection, held)
       held.owner = next
-      this.#stats.cxActive.dec()
-      this.#stats.workerCxActive.dec()
-      next.#stats.cxActive.inc()
-      next.#stats.workerCxActive.inc()
+      this.stats.cxActive.dec()
+      this.stats.workerCxActive.dec()
+      next.stats.cxActive.inc()
+      next.stats.workerCxActive.inc()
     }
   }
 
@@ -199,7 +275,7 @@ export class Listener {
   drain(closeIdle: boolean): Promise<void> {
     this.draining = true
     for (const { served } of [...this.#connections.values()]) served.drain(closeIdle)
-    if (this.#connections.size === 0) return Promise.resolve()
+    if (this.connectionCount === 0) return Promise.resolve()
     return new Promise(resolve => {
       this.#onDrained = resolve
     })
@@ -208,6 +284,7 @@ export class Listener {
   /** Ends every connection now. */
   destroy(): void {
     for (const { served } of [...this.#connections.values()]) served.destroy()
+    for (const { connection } of [...this.#pending]) connection.close()
     this.#scope.release()
   }
 }

@@ -25,6 +25,7 @@ export const LOG_COMPONENTS = [
   'listener',
   'main',
   'router',
+  'secret',
   'tracing',
   'upstream',
 ] as const

@@ -28,10 +28,13 @@ export interface TlsInfo {
   readonly sessionId?: string
   readonly group?: string
   /** Validity of the peer's certificate, milliseconds since the epoch. */
-  readonly peerValidFromMs?: number
-  readonly peerValidToMs?: number
-  /** The peer's certificate as URL-encoded PEM; a function because hardly anyone asks. */
+  readonly peerValidFromMs?: number | undefined
+  readonly peerValidToMs?: number | undefined
+  /** The peer's certificate as URL-encoded PEM, and all it sent; functions because hardly anyone asks. */
   readonly peerCertificate?: () => string
+  readonly peerCertificateChain?: () => string
+  /** The peer's certificate was looked at and accepted; absent where every certificate that gets here was. */
+  readonly peerValidated?: boolean
   /** Moment the handshake was done, on the monotonic clock. */
   readonly handshakeEndMs?: number
 }

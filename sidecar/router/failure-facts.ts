@@ -13,6 +13,7 @@ export function factsOf(failure: StreamFailure, upstream: UpstreamRequest): Atte
   return {
     kind: failure.kind,
     details: failure.details,
+    tlsCause: failure.tlsCause,
     limit: failure.limit,
     lastFailure: failure.kind === 'overflow' ? upstream.host.lastFailure : '',
     reusedConnection: upstream.reused,

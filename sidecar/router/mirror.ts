@@ -12,6 +12,7 @@ import type { FilterContext } from '../filter-chain/http-filter.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
 import type { PendingStream, PoolCallbacks } from '../upstream/connection-pool.ts'
 import type { Host } from '../upstream/host.ts'
+import { requestedNames } from './requested-names.ts'
 import type { RouteEntry } from './route-entry.ts'
 
 /** Starts the mirrors of a request; what is returned gets the body. */
@@ -73,7 +74,8 @@ export class MirrorRequest implements ResponseDecoder, PoolCallbacks, LoadBalanc
     if (host === undefined) return false
     this.#endsWithHead = endStream
     if (this.#timeoutMs > 0) this.#context.timers.start(this.#timer, this.#timeoutMs)
-    const options = { method: this.headers.method, upgrade: false }
+    const { serverName, wantedName } = requestedNames(this.#cluster.autoNames, this.headers)
+    const options = { method: this.headers.method, upgrade: false, serverName, wantedName }
     const pending = this.#cluster.newStream(host, priority, options, this, this)
     if (this.#encoder === undefined) this.#pending = pending
     return !this.#over

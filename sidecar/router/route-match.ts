@@ -157,8 +157,8 @@ class TlsCondition implements Condition {
     const { tls } = input.info.downstream
     const presented = tls !== undefined && tls.peerFingerprint256 !== ''
     if (this.#presented !== undefined && presented !== this.#presented) return false
-    // A certificate that was not validated never gets this far: the handshake fails.
-    return this.#validated === undefined || presented === this.#validated
+    // Without a validation context, or with one that accepts what it does not trust, a certificate proves nothing.
+    return this.#validated === undefined || (presented && tls.peerValidated !== false) === this.#validated
   }
   explain(): string {
     return 'the client certificate is not as tls_context asks'

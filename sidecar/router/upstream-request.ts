@@ -10,6 +10,7 @@ import type { FilterContext } from '../filter-chain/http-filter.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { PendingStream, PoolCallbacks, UpstreamConnectionInfo } from '../upstream/connection-pool.ts'
 import type { Host } from '../upstream/host.ts'
+import { requestedNames } from './requested-names.ts'
 import type { RouterFilter } from './router-filter.ts'
 
 export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
@@ -51,7 +52,8 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     this.#headEndsStream = endStream
     const upgrade = headers.method === 'CONNECT' || headers.has('upgrade')
     const downstreamProtocol = this.#router.info.protocol
-    const options = { method: headers.method, upgrade, fresh, downstreamProtocol }
+    const { serverName, wantedName } = requestedNames(this.#cluster.autoNames, headers)
+    const options = { method: headers.method, upgrade, fresh, downstreamProtocol, serverName, wantedName }
     const pending = this.#cluster.newStream(this.host, priority, options, this, this)
     if (this.#encoder === undefined && !this.#over) this.#pending = pending
   }

@@ -25,9 +25,11 @@ import { overflowCounter } from '../observability/stats-store.ts'
 import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
 import { compileRouteConfiguration, type RouteTable } from '../router/route-table.ts'
 import type { Connection } from '../transport/connection.ts'
+import type { DownstreamTls } from '../transport/tls/downstream-tls.ts'
 import { connectionManagerConfig } from './connection-manager-config.ts'
 import type { Environment } from './environment.ts'
 import { localReplyRewriter } from './local-reply-config.ts'
+import { downstreamTransport } from './transport-sockets.ts'
 
 const HTTP_CONNECTION_MANAGER = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
 
@@ -70,11 +72,22 @@ export class HttpServingChain implements ServingChain {
   readonly name: string
   readonly manager: ConnectionManager
   readonly routes: RouteTable | undefined
+  readonly tls: DownstreamTls | undefined
 
-  constructor(name: string, manager: ConnectionManager, routes: RouteTable | undefined) {
+  constructor(name: string, manager: ConnectionManager, routes: RouteTable | undefined, tls?: DownstreamTls) {
     this.name = name
     this.manager = manager
     this.routes = routes
+    this.tls = tls
+  }
+
+  /** Envoy makes its connection manager before the handshake, so failed ones count as connections of it. */
+  onHandshakeFailed(): void {
+    const { named } = this.manager.stats
+    named.downstream_cx_total.inc()
+    named.downstream_cx_ssl_total.inc()
+    named.downstream_cx_destroy.inc()
+    named.downstream_cx_destroy_local.inc()
   }
 
   serve(connection: Connection, info: DownstreamConnectionInfo, onClosed: () => void): ServedConnection {
@@ -82,13 +95,30 @@ export class HttpServingChain implements ServingChain {
     const { codecType } = manager.config
     const startMs = manager.clock.now()
     manager.stats.chargeNewConnection()
-    if (codecType === 'HTTP1') return new ServedHttp1Connection(manager, connection, info, startMs, onClosed)
-    if (codecType === 'HTTP2') return new ServedHttp2Connection(manager, connection, info, startMs, onClosed)
+    const ended = info.tls === undefined ? onClosed : this.#countTls(onClosed)
+    if (codecType === 'HTTP1') return new ServedHttp1Connection(manager, connection, info, startMs, ended)
+    if (codecType === 'HTTP2') return new ServedHttp2Connection(manager, connection, info, startMs, ended)
+    // By ALPN where the handshake has settled it (Envoy: `AutoCodec`); else the first bytes tell.
+    if (info.tls?.alpn === 'h2') return new ServedHttp2Connection(manager, connection, info, startMs, ended)
+    if (info.tls !== undefined && info.tls.alpn !== '') {
+      return new ServedHttp1Connection(manager, connection, info, startMs, ended)
+    }
     const make = (chosen: ConnectionManager, http2: boolean) =>
       http2
-        ? new Http2Connection(chosen, connection, info, startMs, onClosed)
-        : new Http1Connection(chosen, connection, info, startMs, onClosed)
-    return new ServedUndecidedConnection(manager, connection, info, make, onClosed)
+        ? new Http2Connection(chosen, connection, info, startMs, ended)
+        : new Http1Connection(chosen, connection, info, startMs, ended)
+    return new ServedUndecidedConnection(manager, connection, info, make, ended)
+  }
+
+  /** Counts a connection as TLS; what is returned is called when it closes. */
+  #countTls(onClosed: () => void): () => void {
+    const { named, gauges } = this.manager.stats
+    named.downstream_cx_ssl_total.inc()
+    gauges.downstream_cx_ssl_active.inc()
+    return () => {
+      gauges.downstream_cx_ssl_active.dec()
+      onClosed()
+    }
   }
 }
 
@@ -137,7 +167,11 @@ export function buildChain(
     errors.add(`${path}.filters`, `network filter ${last.name} is not supported yet`, last)
     return undefined
   }
+  const before = errors.errors.length
+  const tls = errors.attempt(path, chain, () => downstreamTransport(chain, listener.scope, env))
+  if (errors.errors.length > before) return undefined
   return buildConnectionManager(
+    tls,
     last.typedConfig.value as HttpConnectionManager,
     `${path}.filters[${chain.filters.length - 1}].typed_config`,
     chain.name,
@@ -148,6 +182,7 @@ export function buildChain(
 }
 
 function buildConnectionManager(
+  tls: DownstreamTls | undefined,
   message: HttpConnectionManager,
   path: string,
   chainName: string,
@@ -203,7 +238,7 @@ function buildConnectionManager(
     condition: env.condition,
     loggers: loggers ?? [],
   })
-  return new HttpServingChain(chainName, manager, routes)
+  return new HttpServingChain(chainName, manager, routes, tls)
 }
 
 /** Which way a listener faces, and whether its peers are outside the mesh (failure-origin.md, "Words"). */

@@ -66,6 +66,7 @@ export function connectionManagerConfig(
       clientCert: {
         mode: message.forwardClientCertDetails,
         cert: message.setCurrentClientCertDetails?.cert ?? false,
+        chain: message.setCurrentClientCertDetails?.chain ?? false,
         subject: message.setCurrentClientCertDetails?.subject ?? false,
         uri: message.setCurrentClientCertDetails?.uri ?? false,
         dns: message.setCurrentClientCertDetails?.dns ?? false,

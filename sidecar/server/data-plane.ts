@@ -14,10 +14,11 @@ import { ClusterManager } from '../cluster/cluster-manager.ts'
 import type { ClusterSharing } from '../cluster/cluster-sharing.ts'
 import { nodeHopwiseSettings } from '../config/hopwise-metadata.ts'
 import { type ConfigProblem, formatProblem } from '../config/problems.ts'
-import type { Bootstrap } from '../config/schema/generated/types.ts'
+import type { Bootstrap, Cluster as ClusterMessage } from '../config/schema/generated/types.ts'
 import { FailureLocator } from '../failure-origin/failure-origin.ts'
 import { failureOriginSettings } from '../failure-origin/settings.ts'
 import type { AnyHttpFilterFactory } from '../filter-chain/http-filter.ts'
+import type { AnyListenerFilterFactory } from '../filter-chain/listener-filter.ts'
 import { RuntimeLayers } from '../filter-chain/runtime-layers.ts'
 import type { Listener } from '../listener/listener.ts'
 import type { LoadBalancingPolicy } from '../load-balancer/policy.ts'
@@ -35,7 +36,9 @@ import { type BoundAddresses, ListenerManager, type Running } from './listeners.
 import { matchResponse } from './match-response.ts'
 import { nodeIdentity } from './node-identity.ts'
 import type { ServerOptions } from './options.ts'
+import { Secrets } from './secrets.ts'
 import { Tracers } from './tracers.ts'
+import { upstreamTransport } from './transport-sockets.ts'
 
 const log = logger('main')
 
@@ -53,6 +56,7 @@ export interface DataPlaneParts {
   readonly serviceName: string
   readonly filters: readonly AnyHttpFilterFactory[]
   readonly policies: readonly LoadBalancingPolicy[]
+  readonly listenerFilters: readonly AnyListenerFilterFactory[]
   /** Takes all spans in place of the configured collectors (`OTEL_TRACES_EXPORTER`). */
   readonly spanReporter?: SpanReporter | undefined
   readonly clock: Clock
@@ -89,6 +93,9 @@ export class DataPlane {
     const stats = new StatsStore(storeOptions)
     const controlStats = worker === undefined ? stats : new StatsStore()
     const runtime = RuntimeLayers.from(bootstrap.layeredRuntime)
+    const secrets = new Secrets(controlStats)
+    secrets.configure(bootstrap.staticResources?.secrets ?? [])
+    const transport = (message: ClusterMessage) => upstreamTransport(message, { clock, secrets })
     const { onMembershipChange } = parts
     const clusters = new ClusterManager({
       clock,
@@ -97,6 +104,7 @@ export class DataPlane {
       stats,
       policies,
       runtime,
+      transport,
       matchResponse,
       sharing,
       controlStats,
@@ -136,6 +144,13 @@ export class DataPlane {
       filters,
       accessLogs: new AccessLogs({ timers, random, stats, flushIntervalMs: options.fileFlushIntervalMs }),
       tracers: this.#tracers,
+      secrets,
+      listenerFilters: new Map(
+        parts.listenerFilters.flatMap(factory => [
+          [factory.name, factory],
+          [factory.typeUrl, factory],
+        ]),
+      ),
     }
     this.#tracers.attach(this.env)
     this.env.accessLogs.useRuntime(runtime)
@@ -157,7 +172,11 @@ export class DataPlane {
   async stage(bootstrap: Bootstrap, bound?: BoundAddresses): Promise<readonly string[]> {
     const { clusters } = this.env
     const found = new BuildErrors()
-    const { clusters: messages = [], listeners = [] } = bootstrap.staticResources ?? {}
+    const { clusters: messages = [], listeners = [], secrets = [] } = bootstrap.staticResources ?? {}
+    if (this.#serving) {
+      this.env.secrets.configure(secrets)
+      this.env.secrets.refresh()
+    }
     if (this.#serving) {
       for (const [i, message] of messages.entries()) {
         found.attempt(`static_resources.clusters[${i}]`, message, () => void clusters.check(message))
@@ -228,12 +247,15 @@ export class DataPlane {
     await this.env.accessLogs.flush()
     this.listeners.stopAccepting(() => true)
     this.env.clusters.close()
+    this.env.secrets.close()
     this.env.timers.close()
   }
 
   /** Back to the clusters that are in service. */
   #restoreClusters(): void {
-    if (this.#serving) this.env.clusters.replaceAll(this.bootstrap.staticResources?.clusters ?? [])
+    if (!this.#serving) return
+    this.env.secrets.configure(this.bootstrap.staticResources?.secrets ?? [])
+    this.env.clusters.replaceAll(this.bootstrap.staticResources?.clusters ?? [])
   }
 
   #addClusters(

@@ -8,10 +8,12 @@ import type { Node } from '../config/schema/generated/types.ts'
 import type { FailureLocator } from '../failure-origin/failure-origin.ts'
 import type { LedgerShare } from '../failure-origin/ledger-sharing.ts'
 import type { AnyHttpFilterFactory } from '../filter-chain/http-filter.ts'
+import type { AnyListenerFilterFactory } from '../filter-chain/listener-filter.ts'
 import type { RuntimeLayers } from '../filter-chain/runtime-layers.ts'
 import type { ServerCondition } from '../http/connection-manager.ts'
 import type { StatsStore } from '../observability/stats-store.ts'
 import type { AccessLogs } from './access-logs.ts'
+import type { Secrets } from './secrets.ts'
 import type { Tracers } from './tracers.ts'
 
 export class Condition implements ServerCondition {
@@ -55,4 +57,6 @@ export interface Environment {
   readonly filters: ReadonlyMap<string, AnyHttpFilterFactory>
   readonly accessLogs: AccessLogs
   readonly tracers: Tracers
+  readonly secrets: Secrets
+  readonly listenerFilters: ReadonlyMap<string, AnyListenerFilterFactory>
 }

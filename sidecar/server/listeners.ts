@@ -14,12 +14,15 @@ import {
 import { logger } from '../observability/logging.ts'
 import { type BuildErrors, buildChain, type ListenerFacts } from './chains.ts'
 import type { Environment } from './environment.ts'
+import { buildListenerFilters } from './listener-filters.ts'
 import { sharedStateOf } from './shared-places.ts'
 
 const log = logger('listener')
 
 /** Envoy's default for `per_connection_buffer_limit_bytes`: 1 MiB. */
 const DEFAULT_BUFFER_LIMIT = 1024 * 1024
+/** Envoy's default for `listener_filters_timeout`. */
+const LISTENER_FILTERS_TIMEOUT_MS = 15_000
 
 export interface Running {
   readonly message: ListenerMessage
@@ -130,8 +133,11 @@ export class ListenerManager {
         chains: new FilterChainMatcher(chains, fallback),
         maxConnections: 0,
         worker: this.#env.worker?.index,
+        listenerFilters: buildListenerFilters(message, path, this.#env, errors),
+        listenerFiltersTimeoutMs: message.listenerFiltersTimeout ?? LISTENER_FILTERS_TIMEOUT_MS,
+        continueOnListenerFiltersTimeout: message.continueOnListenerFiltersTimeout,
       }
-      built.set(name, { message, listener: new Listener(config, this.#env.clock, this.#env.stats) })
+      built.set(name, { message, listener: new Listener(config, this.#env.clock, this.#env.timers, this.#env.stats) })
     })
     if (undirected.length > 0 && errors.errors.length === 0 && this.#env.worker === undefined) {
       log.warning(

@@ -16,6 +16,7 @@ import { nodeHopwiseSettings } from '../config/hopwise-metadata.ts'
 import { type ConfigProblem, formatProblem } from '../config/problems.ts'
 import type { Bootstrap } from '../config/schema/generated/types.ts'
 import type { AnyHttpFilterFactory } from '../filter-chain/http-filter.ts'
+import type { AnyListenerFilterFactory } from '../filter-chain/listener-filter.ts'
 import { FilterChainMatcher } from '../listener/filter-chain-match.ts'
 import { Listener, ListenerSockets } from '../listener/listener.ts'
 import type { LoadBalancingPolicy } from '../load-balancer/policy.ts'
@@ -43,6 +44,7 @@ export interface ServerParts {
   readonly bootstrap: Bootstrap
   readonly filters: readonly AnyHttpFilterFactory[]
   readonly policies: readonly LoadBalancingPolicy[]
+  readonly listenerFilters: readonly AnyListenerFilterFactory[]
   /** Takes all spans in place of the configured collectors (`OTEL_TRACES_EXPORTER`). */
   readonly spanReporter?: SpanReporter | undefined
   readonly clock?: Clock
@@ -329,8 +331,12 @@ export class Server {
         bufferLimitBytes: 1024 * 1024,
         chains: new FilterChainMatcher([{ chain, match: undefined }], undefined),
         maxConnections: 1024,
+        listenerFilters: [],
+        listenerFiltersTimeoutMs: 0,
+        continueOnListenerFiltersTimeout: false,
       },
       this.env.clock,
+      this.env.timers,
       this.env.stats,
     )
     try {

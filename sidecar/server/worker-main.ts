@@ -4,6 +4,7 @@ import { sharedClock } from '../base/clock.ts'
 import { systemRandom } from '../base/random.ts'
 import { SharedBuckets } from '../base/shared-buckets.ts'
 import type { AnyHttpFilterFactory } from '../filter-chain/http-filter.ts'
+import type { AnyListenerFilterFactory } from '../filter-chain/listener-filter.ts'
 import type { LoadBalancingPolicy } from '../load-balancer/policy.ts'
 import { isLogLevel, processLog } from '../observability/logging.ts'
 import type { OtelSdkExporter } from '../observability/tracing/otel-sdk-exporter.ts'
@@ -23,6 +24,7 @@ const HOUSEKEEPING_MS = 1000
 export interface WorkerParts {
   readonly filters: readonly AnyHttpFilterFactory[]
   readonly policies: readonly LoadBalancingPolicy[]
+  readonly listenerFilters: readonly AnyListenerFilterFactory[]
   readonly spanReporter: OtelSdkExporter | undefined
 }
 
@@ -34,7 +36,7 @@ export class DataPlaneWorker {
   readonly #spanReporter: OtelSdkExporter | undefined
   #published: PublishedClusters
 
-  constructor(start: WorkerStart, { filters, policies, spanReporter }: WorkerParts) {
+  constructor(start: WorkerStart, { filters, policies, listenerFilters, spanReporter }: WorkerParts) {
     this.#port = parentPort!
     this.#published = start.published
     this.#spanReporter = spanReporter
@@ -45,6 +47,7 @@ export class DataPlaneWorker {
       serviceName,
       filters,
       policies,
+      listenerFilters,
       spanReporter,
       clock: sharedClock,
       random: systemRandom,

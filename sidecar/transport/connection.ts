@@ -14,7 +14,24 @@ export interface CloseReason {
   readonly kind: 'remote' | 'local' | 'reset' | 'refused' | 'connect_timeout' | 'unreachable' | 'error' | 'tls'
   /** The transport's own text as Envoy words it (`delayed_connect_error:_Connection_refused`), '' when there is none. */
   readonly details: string
+  /** For `tls`: what was wrong, as failure records name it (`plaintext_peer`, `expired`, …). */
+  readonly tlsCause?: TlsCause | undefined
 }
+
+/** Sub-causes of the failure cause `tls` (failure-origin.md). */
+export type TlsCause =
+  | 'plaintext_peer'
+  | 'expired'
+  | 'san_mismatch'
+  | 'pin_mismatch'
+  | 'client_cert_required'
+  | 'unknown_ca'
+  | 'revoked'
+  | 'alpn'
+  | 'version'
+  | 'cipher'
+  | 'closed_in_handshake'
+  | 'handshake'
 
 export interface ConnectionHandler {
   /** The connection stands (TLS handshake done). Not called for accepted plaintext connections: they stand already. */

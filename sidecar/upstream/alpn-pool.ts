@@ -7,13 +7,13 @@ import type { CloseReason, Connection, ConnectionHandler } from '../transport/co
 import type { Host } from './host.ts'
 import { Http1Connection } from './http1-connection.ts'
 import { Http2Connection } from './http2-connection.ts'
-import type { PoolEnvironment } from './pool.ts'
+import { NO_NAMES, type PoolEnvironment, type RequestedNames } from './pool.ts'
 import type { ResourceManager } from './resource.ts'
 import { type ConnectionOwner, type LentStream, type PooledConnection, StreamPool } from './stream-pool.ts'
 
 export class AlpnPool extends StreamPool {
-  constructor(host: Host, environment: PoolEnvironment, resources: ResourceManager) {
-    super(host, environment, resources, (owner, connect) => new OpeningConnection(owner, connect))
+  constructor(host: Host, environment: PoolEnvironment, resources: ResourceManager, names: RequestedNames = NO_NAMES) {
+    super(host, environment, resources, names, (owner, connect) => new OpeningConnection(owner, connect))
   }
 }
 

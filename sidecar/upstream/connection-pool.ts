@@ -38,4 +38,7 @@ export interface StreamOptions {
   readonly fresh?: boolean
   /** Protocol of the request that this one serves, for clusters that speak what the downstream speaks. */
   readonly downstreamProtocol?: Protocol
+  /** What the request asks of TLS, '' for nothing: `auto_sni`, `auto_san_validation`. Requests that differ share no connection. */
+  readonly serverName?: string
+  readonly wantedName?: string
 }

@@ -44,7 +44,8 @@ const CONNECT_KINDS: Readonly<Record<CloseReason['kind'], FailureKind>> = {
 
 /** Why a connection never stood. `details` are the transport's words, which Envoy puts into the response details. */
 export function connectionFailure(reason: CloseReason): StreamFailure {
-  return upstream(CONNECT_KINDS[reason.kind], ResponseFlag.UpstreamConnectionFailure, reason.details)
+  const failure = upstream(CONNECT_KINDS[reason.kind], ResponseFlag.UpstreamConnectionFailure, reason.details)
+  return reason.tlsCause === undefined ? failure : { ...failure, tlsCause: reason.tlsCause }
 }
 
 const parseFailures = new Map<string, StreamFailure>()

@@ -375,6 +375,8 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, 
       return RESET_IN_BODY
     }
     if (reason.kind === 'remote') return TERMINATED
+    // An alert that comes after the handshake: TLS 1.3 lets a server refuse our certificate then. Envoy says no more.
+    if (reason.kind === 'tls') return { ...TERMINATED, tlsCause: reason.tlsCause }
     return { origin: 'local', kind: 'local_reset', flag: ResponseFlag.LocalReset, details: reason.details }
   }
 

@@ -3,7 +3,7 @@ import { AlpnPool } from './alpn-pool.ts'
 import type { Host } from './host.ts'
 import { Http1Pool } from './http1-pool.ts'
 import { Http2Pool } from './http2-pool.ts'
-import type { ConnectionPool, PoolEnvironment } from './pool.ts'
+import type { ConnectionPool, PoolEnvironment, RequestedNames } from './pool.ts'
 import type { ResourceManager } from './resource.ts'
 
 export const PoolKind = {
@@ -19,8 +19,9 @@ export function createPool(
   host: Host,
   environment: PoolEnvironment,
   resources: ResourceManager,
+  names: RequestedNames,
 ): ConnectionPool {
-  if (kind === PoolKind.Http1) return new Http1Pool(host, environment, resources)
-  if (kind === PoolKind.Http2) return new Http2Pool(host, environment, resources)
-  return new AlpnPool(host, environment, resources)
+  if (kind === PoolKind.Http1) return new Http1Pool(host, environment, resources, names)
+  if (kind === PoolKind.Http2) return new Http2Pool(host, environment, resources, names)
+  return new AlpnPool(host, environment, resources, names)
 }

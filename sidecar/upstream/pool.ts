@@ -7,6 +7,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
+import type { Metadata } from '../config/schema/generated/types.ts'
 import type { Connection, ConnectionHandler } from '../transport/connection.ts'
 import type { PendingStream, PoolCallbacks, StreamOptions } from './connection-pool.ts'
 import type { ConnectionStats } from './connection-stats.ts'
@@ -27,6 +28,11 @@ export interface ConnectionPool {
   close(): void
 }
 
+/** What all requests of one pool ask of TLS: part of {@link ConnectTarget}. */
+export type RequestedNames = Pick<ConnectTarget, 'serverName' | 'wantedName'>
+
+export const NO_NAMES: RequestedNames = Object.freeze({ serverName: '', wantedName: '' })
+
 export interface ConnectOptions {
   readonly connectTimeoutMs: number
   readonly bufferLimitBytes: number
@@ -36,9 +42,21 @@ export interface ConnectOptions {
   readonly alpn: readonly string[]
 }
 
-/** Begins to connect. Each transport socket has one; `connectPlaintext` is the plainest. */
+/** Whom to connect to. */
+export interface ConnectTarget {
+  readonly address: Address
+  /** The name the endpoint was configured by, '' where it has none. */
+  readonly hostname: string
+  /** By which a transport may be chosen (`transport_socket_matches`). */
+  readonly metadata: Metadata | undefined
+  /** SNI that the request asks for (`auto_sni`), and the name it wants the peer to have (`auto_san_validation`); or ''. */
+  readonly serverName: string
+  readonly wantedName: string
+}
+
+/** Begins to connect. Each transport socket has one; plaintext is the plainest. */
 export type Connect = (
-  address: Address,
+  target: ConnectTarget,
   options: ConnectOptions,
   handler: ConnectionHandler,
   timers: Timers,

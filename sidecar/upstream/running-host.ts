@@ -31,6 +31,9 @@ export interface HostMonitor {
   onLocalOriginSuccess(): void
 }
 
+/** Pools by requested names, beyond which those without connections are dropped. */
+const MAX_NAMED_POOLS = 256
+
 const ANNOUNCED = HostHealth.FailedEds | HostHealth.Degraded
 
 export class RunningHost implements Host {
@@ -54,6 +57,8 @@ export class RunningHost implements Host {
   monitor: HostMonitor | undefined = undefined
   /** A pool for each kind and priority of routes (`kind * 2 + priority`), made on first use. */
   readonly pools: (ConnectionPool | undefined)[] = [undefined, undefined, undefined, undefined, undefined, undefined]
+  /** Where requests bring names for TLS along: a pool for each. */
+  readonly #namedPools = new Map<string, ConnectionPool>()
   readonly #scope: StatsScope | undefined
   readonly #healthyGauge: Gauge | undefined
 
@@ -120,20 +125,37 @@ export class RunningHost implements Host {
     this.#healthyGauge?.set(isUnhealthy(this) ? 0 : 1)
   }
 
+  /** The pool for requests that bring certain names along. Names come from requests: pools without use make room. */
+  namedPool(key: string, create: () => ConnectionPool): ConnectionPool {
+    let pool = this.#namedPools.get(key)
+    if (pool === undefined) {
+      if (this.#namedPools.size >= MAX_NAMED_POOLS) {
+        for (const [name, one] of this.#namedPools) if (one.empty) this.#namedPools.delete(name)
+      }
+      pool = create()
+      this.#namedPools.set(key, pool)
+    }
+    return pool
+  }
+
   drainPools(): void {
-    for (const pool of this.pools) pool?.drain()
+    for (const pool of this.#allPools()) pool.drain()
   }
 
   retirePools(): void {
-    for (const pool of this.pools) pool?.retire()
+    for (const pool of this.#allPools()) pool.retire()
   }
 
   closePools(): void {
-    for (const pool of this.pools) pool?.close()
+    for (const pool of this.#allPools()) pool.close()
   }
 
   get drained(): boolean {
-    return this.pools.every(pool => pool === undefined || pool.empty)
+    return this.#allPools().every(pool => pool.empty)
+  }
+
+  #allPools(): ConnectionPool[] {
+    return [...this.pools.filter(pool => pool !== undefined), ...this.#namedPools.values()]
   }
 
   releaseStats(): void {

@@ -23,7 +23,7 @@ import type { CloseReason, Connection, ConnectionHandler } from '../transport/co
 import type { PendingStream, PoolCallbacks, StreamOptions, UpstreamConnectionInfo } from './connection-pool.ts'
 import { connectionFailure, PENDING_OVERFLOW, POOL_CLOSED, REQUEST_OVERFLOW } from './failures.ts'
 import type { Host } from './host.ts'
-import type { ConnectionPool, PoolEnvironment } from './pool.ts'
+import type { ConnectionPool, ConnectTarget, PoolEnvironment, RequestedNames } from './pool.ts'
 import type { ResourceManager } from './resource.ts'
 
 /** A request and its response on a connection. */
@@ -102,6 +102,7 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
   readonly environment: PoolEnvironment
   readonly #host: Host
   readonly #resources: ResourceManager
+  readonly #names: RequestedNames
   readonly #open: OpenConnection
   /** Connections with room; the last became so last. */
   readonly #ready: PooledConnection[] = []
@@ -115,8 +116,15 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
   #retired = false
   #closed = false
 
-  constructor(host: Host, environment: PoolEnvironment, resources: ResourceManager, open: OpenConnection) {
+  constructor(
+    host: Host,
+    environment: PoolEnvironment,
+    resources: ResourceManager,
+    names: RequestedNames,
+    open: OpenConnection,
+  ) {
     this.#host = host
+    this.#names = names
     this.environment = environment
     this.#resources = resources
     this.#open = open
@@ -309,7 +317,10 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
     host.stats.cxTotal.inc()
     host.stats.cxActive.inc()
     this.#resources.connections.take()
-    const connection = this.#open(this, handler => settings.connect(host.address, settings, handler, timers))
+    const { address, hostname, metadata } = host
+    const { serverName, wantedName } = this.#names
+    const target: ConnectTarget = { address, hostname, metadata, serverName, wantedName }
+    const connection = this.#open(this, handler => settings.connect(target, settings, handler, timers))
     this.#connections.add(connection)
     this.#beginConnecting(connection)
   }

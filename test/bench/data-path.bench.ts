@@ -89,11 +89,18 @@ class NoSocket implements Connection {
 const upstreams: NoSocket[] = []
 
 function makeServer() {
-  const ports = { admin: 1, plain: 2, routes: 3, traced: 4, inbound: 5, outbound: 6 }
+  const ports = { admin: 1, plain: 2, routes: 3, traced: 4, inbound: 5, outbound: 6, tls: 7 }
   const options = parseServerOptions(['--config-yaml', '{}'])
   const { bootstrap, errors } = loadBootstrap({ text: benchConfiguration(ports, 9), file: 'bench.yaml' })
   if (bootstrap === undefined || options === 'help') throw new Error(JSON.stringify(errors))
-  const parts = { options, bootstrap, filters: httpFilters, policies: loadBalancingPolicies, spanReporter: undefined }
+  const parts = {
+    options,
+    bootstrap,
+    filters: httpFilters,
+    policies: loadBalancingPolicies,
+    listenerFilters: [],
+    spanReporter: undefined,
+  }
   return new Server({ ...parts, reload: () => ({ bootstrap: undefined, errors: [] }) } as never)
 }
 
@@ -105,7 +112,7 @@ const [plain] = server.listeners.build(server.bootstrap.staticResources?.listene
 await env.clusters.initialize()
 if (plain === undefined || found.errors.length > 0) throw new Error(JSON.stringify(found.errors))
 const cluster = env.clusters.get('upstream') as unknown as { settings: { connection: object } }
-const connect = (_address: Address, _options: object, handler: ConnectionHandler): Connection => {
+const connect = (_target: object, _options: object, handler: ConnectionHandler): Connection => {
   const connection = new NoSocket(handler)
   upstreams.push(connection)
   queueMicrotask(() => connection.handler.onConnected())
@@ -116,7 +123,7 @@ cluster.settings = { ...cluster.settings, connection: { ...cluster.settings.conn
 const downstreams: NoSocket[] = []
 for (let i = 0; i < CONNECTIONS; i++) {
   const connection = new NoSocket(undefined as never)
-  connection.handler = plain.listener.accept(connection)!
+  plain.listener.accept(connection as never)
   downstreams.push(connection)
 }
 

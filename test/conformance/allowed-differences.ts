@@ -110,14 +110,14 @@ export const allowedDifferences: readonly AllowedDifference[] = [
     scenario: /./,
     field: /^response \d+ connection$/,
     reason: 'We end our half of a connection at once and then wait for the peer; Envoy waits first, up to a second.',
-    source: 'RFC 9112 §9.6; sidecar/transport/plaintext.ts',
+    source: 'RFC 9112 §9.6; sidecar/transport/socket-connection.ts',
   },
   {
     suite: 'replies',
     scenario: /in the middle of a/,
     field: /^stat http\.\w+\.downstream_cx_(delayed_close_timeout|destroy_local|destroy_remote)$/,
     reason: 'The same: the client sees our FIN and leaves, where Envoy gives up waiting.',
-    source: 'RFC 9112 §9.6; sidecar/transport/plaintext.ts',
+    source: 'RFC 9112 §9.6; sidecar/transport/socket-connection.ts',
   },
   {
     suite: 'replies',
@@ -166,7 +166,7 @@ export const allowedDifferences: readonly AllowedDifference[] = [
     scenario: 'hop-by-hop headers',
     field: /^stat http\.\w+\.downstream_cx_(destroy_local|destroy_remote)$/,
     reason: 'After "connection: close" the client sees our FIN and leaves, where Envoy closes without waiting.',
-    source: 'RFC 9112 §9.6; sidecar/transport/plaintext.ts',
+    source: 'RFC 9112 §9.6; sidecar/transport/socket-connection.ts',
   },
   {
     suite: 'headers',
@@ -187,7 +187,7 @@ export const allowedDifferences: readonly AllowedDifference[] = [
     scenario: /in the middle of a/,
     field: /^stat http\.\w+\.downstream_cx_(delayed_close_timeout|destroy_local|destroy_remote)$/,
     reason: 'The client sees our FIN and leaves, where Envoy waits and then gives up.',
-    source: 'RFC 9112 §9.6; sidecar/transport/plaintext.ts',
+    source: 'RFC 9112 §9.6; sidecar/transport/socket-connection.ts',
   },
   {
     suite: 'tries',

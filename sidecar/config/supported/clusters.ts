@@ -33,6 +33,7 @@ export const clusters: Supported = {
     'round_robin_lb_config',
     'common_lb_config',
     'transport_socket',
+    'transport_socket_matches',
     'metadata',
     'protocol_selection',
     'upstream_connection_options',
@@ -124,10 +125,15 @@ export const clusters: Supported = {
     'common_http_protocol_options',
     'upstream_http_protocol_options',
     'explicit_http_config',
+    'auto_config',
     'use_downstream_protocol_config',
     'outlier_detection',
   ],
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig': [
+    'http_protocol_options',
+    'http2_protocol_options',
+  ],
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig': [
     'http_protocol_options',
     'http2_protocol_options',
   ],

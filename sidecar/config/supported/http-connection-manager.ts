@@ -52,6 +52,7 @@ export const httpConnectionManager: Supported = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig': '*',
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails': [
     'subject',
+    'chain',
     'cert',
     'dns',
     'uri',

@@ -12,6 +12,7 @@ export const listener: Supported = {
     'per_connection_buffer_limit_bytes',
     'metadata',
     'drain_type',
+    'listener_filters',
     'listener_filters_timeout',
     'continue_on_listener_filters_timeout',
     'traffic_direction',

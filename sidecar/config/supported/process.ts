@@ -14,7 +14,7 @@ export const process: Supported = {
     'dns_resolution_config',
     'use_tcp_for_dns_lookups',
   ],
-  'envoy.config.bootstrap.v3.Bootstrap.StaticResources': ['listeners', 'clusters'],
+  'envoy.config.bootstrap.v3.Bootstrap.StaticResources': ['listeners', 'clusters', 'secrets'],
   'envoy.config.bootstrap.v3.Admin': ['access_log', 'access_log_path', 'address', 'allow_paths'],
   'envoy.config.bootstrap.v3.ClusterManager': ['outlier_detection'],
   'envoy.config.bootstrap.v3.ClusterManager.OutlierDetection': ['event_log_path'],

@@ -1,5 +1,7 @@
 /** The configuration that both proxies get, byte for byte the same but for the ports. */
 
+import { CertificateAuthority } from '../../../demo-services/certificate-authority.ts'
+
 export interface BenchPorts {
   readonly admin: number
   /** One listener each; what they differ in is in {@link benchConfiguration}. */
@@ -8,6 +10,7 @@ export interface BenchPorts {
   readonly traced: number
   readonly inbound: number
   readonly outbound: number
+  readonly tls: number
 }
 
 export const ROUTES = 50
@@ -15,7 +18,7 @@ export const ROUTES = 50
 function listener(
   name: string,
   port: number,
-  options: { sampling?: number; routes?: string; cluster?: string; direction?: string },
+  options: { sampling?: number; routes?: string; cluster?: string; direction?: string; transport?: string },
 ): string {
   const { sampling = 1, cluster = 'upstream', direction } = options
   const routes = options.routes ?? `{match: {prefix: /}, route: {cluster: ${cluster}}}`
@@ -44,7 +47,7 @@ ${direction === undefined ? '' : `    traffic_direction: ${direction}\n`}    fil
           http_filters:
           - name: envoy.filters.http.router
             typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
-`
+${options.transport ?? ''}`
 }
 
 function cluster(name: string, port: number): string {
@@ -53,6 +56,24 @@ function cluster(name: string, port: number): string {
     load_assignment:
       cluster_name: ${name}
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${port}}}}}]}]
+`
+}
+
+/** The same certificate for both: an EC key, as meshes have them. */
+const certificate = new CertificateAuthority('bench').issue({
+  dns: ['bench.test'],
+  uris: ['spiffe://bench/ns/n/sa/bench'],
+})
+
+function tlsTransport(): string {
+  const inline = (text: string) => `{inline_string: ${JSON.stringify(text)}}`
+  return `      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            tls_certificates:
+            - {certificate_chain: ${inline(certificate.chain)}, private_key: ${inline(certificate.key)}}
 `
 }
 
@@ -67,6 +88,6 @@ export function benchConfiguration(ports: BenchPorts, upstreamPort: number): str
 node: {id: bench, cluster: bench}
 static_resources:
   listeners:
-${listener('plain', ports.plain, {})}${listener('routes', ports.routes, { routes })}${listener('traced', ports.traced, { sampling: 100 })}${listener('inbound', ports.inbound, { cluster: 'outbound', direction: 'INBOUND' })}${listener('outbound', ports.outbound, { direction: 'OUTBOUND' })}  clusters:
+${listener('plain', ports.plain, {})}${listener('routes', ports.routes, { routes })}${listener('traced', ports.traced, { sampling: 100 })}${listener('inbound', ports.inbound, { cluster: 'outbound', direction: 'INBOUND' })}${listener('outbound', ports.outbound, { direction: 'OUTBOUND' })}${listener('tls', ports.tls, { transport: tlsTransport() })}  clusters:
 ${cluster('upstream', upstreamPort)}${cluster('outbound', ports.outbound)}${cluster('collector', upstreamPort)}`
 }

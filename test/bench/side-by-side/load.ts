@@ -5,7 +5,7 @@ import { temporaryFile } from '../../kit/proxy-process.ts'
 import { type BenchProxy, LOAD_CORE } from './proxy.ts'
 
 export interface LoadShape {
-  readonly port: 'plain' | 'routes' | 'traced' | 'inbound'
+  readonly port: 'plain' | 'routes' | 'traced' | 'inbound' | 'tls'
   readonly path: string
   readonly connections: number
   readonly postBytes?: number
@@ -37,7 +37,7 @@ export async function drive(proxy: BenchProxy, shape: LoadShape, seconds: number
   const args = ['-c', LOAD_CORE, wrk, '-t1', `-c${shape.connections}`, `-d${seconds}s`, '--timeout', '10s']
   if (shape.postBytes !== undefined) args.push('-s', postScript(shape.postBytes))
   if (shape.closeEach === true) args.push('-H', 'Connection: close')
-  args.push(`http://127.0.0.1:${proxy.ports[shape.port]}${shape.path}`)
+  args.push(`${shape.port === 'tls' ? 'https' : 'http'}://127.0.0.1:${proxy.ports[shape.port]}${shape.path}`)
   let rssMb = 0
   const sampler = setInterval(() => {
     rssMb = Math.max(rssMb, proxy.rssMb())

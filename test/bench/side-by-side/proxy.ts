@@ -35,8 +35,8 @@ export class BenchProxy {
     upstreamPort: number,
     env: Readonly<Record<string, string>> = {},
   ): Promise<BenchProxy> {
-    const [admin, plain, routes, traced, inbound, outbound] = await freePorts(6)
-    const ports = { admin, plain, routes, traced, inbound, outbound } as BenchPorts
+    const [admin, plain, routes, traced, inbound, outbound, tls] = await freePorts(7)
+    const ports = { admin, plain, routes, traced, inbound, outbound, tls } as BenchPorts
     const file = temporaryFile('envoy.yaml', benchConfiguration(ports, upstreamPort))
     const command =
       name === 'envoy'

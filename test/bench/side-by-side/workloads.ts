@@ -25,6 +25,16 @@ export const WORKLOADS: readonly Workload[] = [
   },
   { name: '50 routes, the last matches', shape: { port: 'routes', path: '/service-49/x', connections: 64 } },
   { name: 'tracing at 100 %', shape: { port: 'traced', path: '/', connections: 64 } },
+  {
+    name: 'GET over TLS 1.3, keep-alive',
+    shape: { port: 'tls', path: '/', connections: 64 },
+    target: 0.7,
+  },
+  { name: 'GET, 1 MiB over TLS 1.3', shape: { port: 'tls', path: '/1024k', connections: 16 }, target: 1 },
+  {
+    name: 'TLS 1.3, one connection per request',
+    shape: { port: 'tls', path: '/', connections: 32, closeEach: true },
+  },
   { name: 'in and out again: two passes', shape: { port: 'inbound', path: '/', connections: 64 } },
 ]
 

@@ -37,9 +37,9 @@ test('strict makes of the same warnings errors, and exits 1', async () => {
 })
 
 test('several files are all checked, and one bad one decides', async () => {
-  const { code, error } = await run(validate, [seed('002-docker-sample.yaml'), seed('003-first-proxy.yaml')])
+  const { code, error } = await run(validate, [seed('000-weighted-ab.fragment.yaml'), seed('003-first-proxy.yaml')])
   assert.equal(code, 1)
-  assert.match(error, /002-docker-sample\.yaml: 1 error\n/)
+  assert.match(error, /000-weighted-ab\.fragment\.yaml: 2 errors\n/)
   assert.match(error, /003-first-proxy\.yaml: ok, 1 warning\n/)
 })
 

@@ -56,7 +56,8 @@ for (const wrapHandles of [true, false]) {
               const recorder = new Recorder()
               recorder.onBytes = chunk => connection.write(chunk)
               accepted.push({ connection, recorder })
-              return recorder
+              connection.handler = recorder
+              return true
             },
           },
           timers,
@@ -236,7 +237,7 @@ describe('connecting', () => {
   })
 
   test('a listener on a taken address rejects with the system error', async () => {
-    const accept = () => undefined
+    const accept = () => false
     const address = { ip: '127.0.0.1', port: 0 }
     const first = await listenPlaintext({ address, backlog: 1, reusePort: false, bufferLimitBytes: 1, accept }, timers)
     await assert.rejects(

@@ -244,7 +244,7 @@ test('max_requests_per_connection is how many requests a connection carries', as
 class FakeTransport {
   readonly handlers: ConnectionHandler[] = []
   readonly addresses: Address[] = []
-  readonly connect: Connect = (address, _options, handler) => {
+  readonly connect: Connect = ({ address }, _options, handler) => {
     this.handlers.push(handler)
     this.addresses.push(address)
     let closed = false
@@ -274,11 +274,15 @@ class FakeTransport {
   }
 }
 
+function transportOf(connect: Connect) {
+  return { secure: false, connect, useStats() {} }
+}
+
 function timed(yaml: string) {
   const clock = new ManualClock()
   const timers = new TimerWheel(clock)
   const transport = new FakeTransport()
-  const fixture = new ManagerFixture({ clock, timers, transport: () => transport.connect })
+  const fixture = new ManagerFixture({ clock, timers, transport: () => transportOf(transport.connect) })
   const cluster = fixture.cluster(yaml, [80])
   const advance = (ms: number) => {
     clock.advance(ms)
@@ -378,7 +382,7 @@ test('connections are made by the settings of the cluster', () => {
     options.push(settings)
     return transport.connect(address, settings, handler, timers)
   }
-  using fixture = new ManagerFixture({ transport: () => connect })
+  using fixture = new ManagerFixture({ transport: () => transportOf(connect) })
   new Exchange().start(fixture.cluster('{name: c}', [80]))
   new Exchange().start(
     fixture.cluster(

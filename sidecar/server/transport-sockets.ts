@@ -1,0 +1,161 @@
+/** Transport sockets from configuration: how a filter chain, or an endpoint of a cluster, is spoken to. */
+import { isDeepStrictEqual } from 'node:util'
+import type { Clock } from '../base/clock.ts'
+import type { ClusterTransport } from '../cluster/cluster-settings.ts'
+import { ConfigError } from '../config/config-error.ts'
+import type {
+  Cluster,
+  DownstreamTlsContext,
+  FilterChain,
+  JsonObject,
+  JsonValue,
+  Metadata,
+  StringMatcher,
+  TransportSocket,
+  UpstreamTlsContext,
+} from '../config/schema/generated/types.ts'
+import type { Counter, StatsScope } from '../observability/stats.ts'
+import { Mistakes } from '../router/mistakes.ts'
+import { stringMatch } from '../router/string-matcher.ts'
+import { connectPlaintext } from '../transport/plaintext.ts'
+import { DownstreamTls } from '../transport/tls/downstream-tls.ts'
+import type { SecretProvider } from '../transport/tls/secret.ts'
+import { type TlsEnvironment, within } from '../transport/tls/tls-context.ts'
+import { UpstreamTls } from '../transport/tls/upstream-tls.ts'
+import type { Connect, ConnectTarget } from '../upstream/pool.ts'
+
+const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer'
+const DOWNSTREAM_TLS = 'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext'
+const UPSTREAM_TLS = 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext'
+/** Endpoint metadata that `transport_socket_matches` looks at. */
+const MATCH_METADATA = 'envoy.transport_socket_match'
+/** Envoy's default where nothing is configured. */
+const HANDSHAKE_TIMEOUT_MS = 0
+
+export interface TransportSocketContext {
+  readonly clock: Clock
+  readonly secrets: SecretProvider
+}
+
+/** TLS of a filter chain; undefined in plaintext. Throws {@link ConfigError} with the path below the chain. */
+export function downstreamTransport(
+  chain: FilterChain,
+  scope: StatsScope,
+  context: TransportSocketContext,
+): DownstreamTls | undefined {
+  const any = chain.transportSocket?.typedConfig
+  if (chain.transportSocket === undefined || any?.typeUrl === RAW_BUFFER) return undefined
+  if (any?.typeUrl !== DOWNSTREAM_TLS) throw unsupported('transport_socket', chain.transportSocket)
+  const handshakeTimeoutMs = chain.transportSocketConnectTimeout ?? HANDSHAKE_TIMEOUT_MS
+  return within(
+    'transport_socket.typed_config',
+    () =>
+      new DownstreamTls(any.value as DownstreamTlsContext, tlsEnvironment(context), scope, {
+        handshakeTimeoutMs,
+        clock: context.clock,
+      }),
+  )
+}
+
+/** How the endpoints of a cluster are connected to. Throws {@link ConfigError} with the path below the cluster. */
+export function upstreamTransport(cluster: Cluster, context: TransportSocketContext): ClusterTransport {
+  const general = upstreamSocket(cluster.transportSocket, 'transport_socket', context)
+  if (cluster.transportSocketMatches.length === 0) return general
+  return new MatchingTransport(
+    cluster.transportSocketMatches.map(({ name, match, transportSocket }, i) => ({
+      name,
+      match: match ?? {},
+      transport: upstreamSocket(transportSocket, `transport_socket_matches[${i}].transport_socket`, context),
+    })),
+    general,
+  )
+}
+
+const plaintext: ClusterTransport = {
+  secure: false,
+  connect: (target, options, handler, timers) => connectPlaintext(target.address, options, handler, timers),
+  useStats() {},
+}
+
+function upstreamSocket(
+  socket: TransportSocket | undefined,
+  field: string,
+  context: TransportSocketContext,
+): ClusterTransport {
+  const any = socket?.typedConfig
+  if (socket === undefined || any?.typeUrl === RAW_BUFFER) return plaintext
+  if (any?.typeUrl !== UPSTREAM_TLS) throw unsupported(field, socket)
+  const tls = within(
+    `${field}.typed_config`,
+    () => new UpstreamTls(any.value as UpstreamTlsContext, tlsEnvironment(context), context.clock),
+  )
+  return {
+    secure: true,
+    connect: (target, options, handler, timers) => tls.connect(target, options, handler, timers),
+    useStats: scope => tls.useStats(scope),
+  }
+}
+
+interface Candidate {
+  readonly name: string
+  readonly match: JsonObject
+  readonly transport: ClusterTransport
+}
+
+/** The first candidate whose metadata the endpoint has; the cluster's own socket where none fits. */
+class MatchingTransport implements ClusterTransport {
+  readonly secure: boolean
+  readonly #candidates: readonly Candidate[]
+  readonly #general: ClusterTransport
+  readonly #counters = new Map<Candidate, Counter>()
+
+  constructor(candidates: readonly Candidate[], general: ClusterTransport) {
+    this.#candidates = candidates
+    this.#general = general
+    this.secure = general.secure || candidates.some(({ transport }) => transport.secure)
+  }
+
+  readonly connect: Connect = (target, options, handler, timers) => {
+    const candidate = this.#candidates.find(({ match }) => fits(match, target))
+    if (candidate === undefined) return this.#general.connect(target, options, handler, timers)
+    this.#counters.get(candidate)?.inc()
+    return candidate.transport.connect(target, options, handler, timers)
+  }
+
+  useStats(scope: StatsScope): void {
+    this.#general.useStats(scope)
+    for (const candidate of this.#candidates) {
+      candidate.transport.useStats(scope)
+      this.#counters.set(
+        candidate,
+        scope.scope('transport_socket_match').scope(candidate.name).counter('total_match_count'),
+      )
+    }
+  }
+}
+
+function fits(match: JsonObject, target: ConnectTarget): boolean {
+  const wanted = Object.entries(match)
+  if (wanted.length === 0) return true
+  const metadata = valuesOf(target.metadata)
+  return metadata !== undefined && wanted.every(([key, value]) => isDeepStrictEqual(metadata[key], value))
+}
+
+function valuesOf(metadata: Metadata | undefined): Readonly<Record<string, JsonValue>> | undefined {
+  return metadata?.filterMetadata.get(MATCH_METADATA) as Readonly<Record<string, JsonValue>> | undefined
+}
+
+function unsupported(field: string, socket: TransportSocket): ConfigError {
+  return new ConfigError(field, `"${socket.name}" is not supported by Hopwise`)
+}
+
+function tlsEnvironment({ secrets }: TransportSocketContext): TlsEnvironment {
+  return { secrets, compileMatcher }
+}
+
+function compileMatcher(message: StringMatcher): (text: string) => boolean {
+  const mistakes = new Mistakes(message)
+  const match = stringMatch(message, 'matcher', mistakes)
+  mistakes.throwFirst()
+  return text => match.matches(text)
+}

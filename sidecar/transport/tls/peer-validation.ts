@@ -1,0 +1,217 @@
+/**
+ * Whether a peer's certificate is accepted (Envoy: `CertificateValidationContext`).
+ *
+ * OpenSSL builds and judges the chain and reports one verdict; what follows here is done for every connection, resumed
+ * sessions too: names, pins, depth, trust domains. Envoy's order is kept: chain, then names, then pins.
+ */
+import { X509Certificate } from 'node:crypto'
+import { ConfigError } from '../../config/config-error.ts'
+import type {
+  CertificateValidationContext,
+  SPIFFECertValidatorConfig,
+  StringMatcher,
+  SubjectAltNameMatcher,
+} from '../../config/schema/generated/types.ts'
+import { dnsNameMatch, fingerprint, namesOf, type SanType, type SubjectAltName, spkiHash } from './peer-certificate.ts'
+import { readDataSource } from './secret.ts'
+import { chainFailure, type TlsCloseReason, verifyFailure } from './tls-error.ts'
+import type { TlsStats } from './tls-stats.ts'
+
+const SPIFFE_VALIDATOR = 'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig'
+
+/** Compiles a matcher of texts; the rooms above know how. Throws `ConfigError`. */
+export type CompileMatcher = (matcher: StringMatcher) => (text: string) => boolean
+
+interface SanMatcher {
+  /** Undefined for the deprecated matchers, which look at names of all kinds. */
+  readonly type: SanType | undefined
+  /** Set where a DNS name is asked for whole: then wildcards in the certificate count. */
+  readonly exact: string | undefined
+  readonly matches: (text: string) => boolean
+}
+
+const SAN_TYPES: Readonly<Record<string, SanType>> = { EMAIL: 'email', DNS: 'dns', URI: 'uri', IP_ADDRESS: 'ip' }
+
+/** A trust bundle: certificates in PEM, each with what is needed to show it. */
+export interface TrustedCertificate {
+  readonly pem: string
+  readonly certificate: X509Certificate
+  readonly path: string
+}
+
+export class PeerValidation {
+  /** All certificates that may end a chain; empty where chains are not looked at. */
+  readonly trusted: readonly TrustedCertificate[]
+  readonly crl: Buffer | undefined
+  /** A connection goes on although its peer's chain is not trusted. */
+  readonly acceptsUntrusted: boolean
+  readonly #sanMatchers: readonly SanMatcher[]
+  readonly #spkis: ReadonlySet<string>
+  readonly #hashes: ReadonlySet<string>
+  readonly #maxDepth: number | undefined
+  /** SPIFFE: who may sign for which trust domain. */
+  readonly #domains: ReadonlyMap<string, readonly X509Certificate[]> | undefined
+
+  /** Reads the files the message names. Throws {@link ConfigError}. */
+  constructor(message: CertificateValidationContext, compile: CompileMatcher, systemRoots: () => readonly string[]) {
+    const spiffe = spiffeDomains(message)
+    this.#domains = spiffe && new Map([...spiffe].map(([name, bundle]) => [name, bundle.map(one => one.certificate)]))
+    this.trusted = spiffe === undefined ? trustedOf(message, systemRoots) : [...spiffe.values()].flat()
+    this.crl = message.crl && readDataSource(message.crl, 'crl')
+    this.acceptsUntrusted = message.trustChainVerification === 'ACCEPT_UNTRUSTED'
+    this.#sanMatchers = [
+      ...message.matchTypedSubjectAltNames.map((one, i) => typedMatcher(one, i, compile)),
+      ...message.matchSubjectAltNames.map(matcher => ({
+        type: undefined,
+        exact: undefined,
+        matches: compile(matcher),
+      })),
+    ]
+    this.#spkis = new Set(message.verifyCertificateSpki)
+    this.#hashes = new Set(message.verifyCertificateHash.map(hash => hash.replaceAll(':', '').toLowerCase()))
+    this.#maxDepth = message.maxVerifyDepth
+    if (this.#sanMatchers.length > 0 && this.trusted.length === 0) {
+      throw new ConfigError(
+        message.matchTypedSubjectAltNames.length > 0 ? 'match_typed_subject_alt_names' : 'match_subject_alt_names',
+        'SAN-based verification of peer certificates without trusted CA is insecure and not allowed',
+      )
+    }
+  }
+
+  /** Whether a peer has to show anything at all. */
+  get asksForCertificate(): boolean {
+    return this.trusted.length > 0 || this.#spkis.size > 0 || this.#hashes.size > 0
+  }
+
+  /**
+   * What is wrong with a peer, counted, or undefined when it is accepted. `chainError` is Node's code for OpenSSL's
+   * verdict, '' when the chain is trusted. `wantedName`: the SNI that must be among its names (`auto_sni_san_validation`).
+   */
+  check(peer: X509Certificate, chainError: string, wantedName: string, stats: TlsStats): TlsCloseReason | undefined {
+    if (this.trusted.length > 0 && !this.acceptsUntrusted) {
+      const failure = chainError === '' ? this.#checkChain(peer) : chainFailure(chainError)
+      if (failure !== undefined) {
+        stats.failVerifyError.inc()
+        return failure
+      }
+    }
+    if (wantedName !== '' || this.#sanMatchers.length > 0) {
+      const { sans } = namesOf(peer.raw)
+      const named = wantedName === '' || sans.some(san => san.type === 'dns' && dnsNameMatch(wantedName, san.value))
+      if (!named || !this.#namesMatch(sans)) {
+        stats.failVerifySan.inc()
+        const list = sans.map(san => san.value).join(', ')
+        return verifyFailure(`SAN matcher, certificate SANs are [${list}]`, 'san_mismatch')
+      }
+    }
+    if (this.#hashes.size > 0 || this.#spkis.size > 0) {
+      const pinned =
+        this.#hashes.has(fingerprint(peer.raw, 'sha256')) || (this.#spkis.size > 0 && this.#spkis.has(spkiHash(peer)))
+      if (!pinned) {
+        stats.failVerifyCertHash.inc()
+        return verifyFailure('cert hash and spki', 'pin_mismatch')
+      }
+    }
+    return undefined
+  }
+
+  #namesMatch(sans: readonly SubjectAltName[]): boolean {
+    if (this.#sanMatchers.length === 0) return true
+    return this.#sanMatchers.some(({ type, exact, matches }) =>
+      sans.some(san => {
+        if (type === undefined ? san.type === 'other' : san.type !== type) return false
+        return exact === undefined ? matches(san.value) : dnsNameMatch(exact, san.value)
+      }),
+    )
+  }
+
+  #checkChain(peer: X509Certificate): TlsCloseReason | undefined {
+    if (this.#domains !== undefined) {
+      const { uris } = namesOf(peer.raw)
+      const domain = uris.length === 1 ? (/^spiffe:\/\/([^/]+)/.exec(uris[0]!)?.[1] ?? '') : ''
+      const bundle = this.#domains.get(domain)
+      if (bundle === undefined) return verifyFailure('no trust bundle found for the trust domain', 'unknown_ca')
+      if (depthBelow(peer, bundle) < 0) {
+        return verifyFailure(
+          'X509_verify_cert: certificate verification error at depth 0: unable to get local issuer certificate',
+          'unknown_ca',
+        )
+      }
+    }
+    if (this.#maxDepth === undefined) return undefined
+    const depth = depthBelow(
+      peer,
+      this.trusted.map(one => one.certificate),
+    )
+    return depth <= this.#maxDepth ? undefined : chainFailure('CERT_CHAIN_TOO_LONG')
+  }
+}
+
+/** Certificates between a peer's and the one of `roots` that its chain ends at; -1 when it ends at none. */
+function depthBelow(peer: X509Certificate, roots: readonly X509Certificate[]): number {
+  let certificate = peer
+  // The chain is what the peer sent, and it could be a long one.
+  for (let depth = 0; depth < 100; depth++) {
+    const issued = certificate
+    if (
+      roots.some(root => root.raw.equals(issued.raw) || (issued.checkIssued(root) && issued.verify(root.publicKey)))
+    ) {
+      return depth
+    }
+    const issuer = certificate.issuerCertificate
+    if (issuer === undefined || issuer === certificate) return -1
+    certificate = issuer
+  }
+  return -1
+}
+
+function typedMatcher(message: SubjectAltNameMatcher, index: number, compile: CompileMatcher): SanMatcher {
+  const field = `match_typed_subject_alt_names[${index}]`
+  const type = SAN_TYPES[message.sanType]
+  if (type === undefined || message.matcher === undefined) {
+    throw new ConfigError(`${field}.san_type`, `${message.sanType} is not supported by Hopwise`)
+  }
+  const { matcher } = message
+  return { type, exact: type === 'dns' ? matcher.exact : undefined, matches: compile(matcher) }
+}
+
+function trustedOf(message: CertificateValidationContext, systemRoots: () => readonly string[]): TrustedCertificate[] {
+  const own = message.trustedCa === undefined ? [] : certificatesIn(message.trustedCa, 'trusted_ca')
+  if (message.systemRootCerts === undefined) return own
+  return [...own, ...systemRoots().map(pem => ({ pem, certificate: new X509Certificate(pem), path: '<system>' }))]
+}
+
+/** Every certificate of a data source in PEM. */
+export function certificatesIn(source: Parameters<typeof readDataSource>[0], field: string): TrustedCertificate[] {
+  const text = readDataSource(source, field).toString('latin1')
+  const blocks = text.match(
+    /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[\s\S]*?-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g,
+  )
+  const path = source.filename ?? '<inline>'
+  if (blocks === null) throw new ConfigError(field, `${path} has no certificate in PEM in it`)
+  return blocks.map(pem => {
+    try {
+      return { pem: `${pem}\n`, certificate: new X509Certificate(pem), path }
+    } catch (error) {
+      throw new ConfigError(field, `${path}: ${(error as Error).message}`)
+    }
+  })
+}
+
+function spiffeDomains(message: CertificateValidationContext): Map<string, TrustedCertificate[]> | undefined {
+  const custom = message.customValidatorConfig
+  if (custom === undefined) return undefined
+  if (custom.typedConfig?.typeUrl !== SPIFFE_VALIDATOR) {
+    throw new ConfigError('custom_validator_config', `"${custom.name}" is not supported by Hopwise`)
+  }
+  const { trustDomains } = custom.typedConfig.value as SPIFFECertValidatorConfig
+  const domains = new Map<string, TrustedCertificate[]>()
+  for (const [i, { name, trustBundle }] of trustDomains.entries()) {
+    const field = `custom_validator_config.typed_config.trust_domains[${i}]`
+    if (domains.has(name)) throw new ConfigError(`${field}.name`, `the trust domain "${name}" is there already`)
+    if (trustBundle === undefined) throw new ConfigError(`${field}.trust_bundle`, 'is missing')
+    domains.set(name, certificatesIn(trustBundle, `${field}.trust_bundle`))
+  }
+  if (domains.size === 0) throw new ConfigError('custom_validator_config.typed_config.trust_domains', 'is empty')
+  return domains
+}

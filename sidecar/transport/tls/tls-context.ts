@@ -1,0 +1,322 @@
+/**
+ * What both directions of TLS have in common (Envoy: `CommonTlsContext`): certificates of our own, and how the peer's is
+ * judged, kept up to date while secrets rotate.
+ *
+ * What was loaded is replaced whole, or not at all: a certificate that cannot be read, or a key that is another's, leaves
+ * the last good ones in use and is logged. New handshakes take what is newest; connections that stand are not touched.
+ */
+import { createHash, createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto'
+import { dirname } from 'node:path'
+import tls from 'node:tls'
+import { ConfigError } from '../../config/config-error.ts'
+import type {
+  CertificateValidationContext,
+  CommonTlsContext,
+  DataSource,
+  TlsCertificate,
+} from '../../config/schema/generated/types.ts'
+import { logger } from '../../observability/logging.ts'
+import { type CertificateNames, distinguishedName, namesOf } from './peer-certificate.ts'
+import { type CompileMatcher, certificatesIn, PeerValidation } from './peer-validation.ts'
+import { readDataSource, type SecretProvider, type WatchedSecret } from './secret.ts'
+import type { TlsStats } from './tls-stats.ts'
+
+const log = logger('secret')
+
+/** A certificate of our own, ready for OpenSSL. */
+export interface OwnCertificate {
+  readonly secretName: string
+  readonly path: string
+  /** What OpenSSL is given: PEM texts, or a PKCS #12 archive. */
+  readonly chain: string | undefined
+  readonly key: string | undefined
+  readonly archive: Buffer | undefined
+  readonly password: string | undefined
+  /** The certificate itself; undefined inside an archive, which Node does not open to us. */
+  readonly leaf: X509Certificate | undefined
+  readonly names: CertificateNames
+  readonly subject: string
+  /** DNS names that a client may ask for by SNI; the common name where there are none. */
+  readonly serverNames: readonly string[]
+  /** `ec`, `rsa`, … */
+  readonly keyType: string
+}
+
+/** Everything that was loaded at one time. */
+export interface TlsMaterial {
+  readonly certificates: readonly OwnCertificate[]
+  readonly validation: PeerValidation | undefined
+  /** Of all the bytes that count: the same when nothing has changed. */
+  readonly digest: string
+}
+
+export interface TlsEnvironment {
+  readonly secrets: SecretProvider
+  readonly compileMatcher: CompileMatcher
+}
+
+const NO_NAMES: CertificateNames = { sans: [], uris: [], dns: [], ips: [], emails: [] }
+
+export class TlsContext {
+  readonly message: CommonTlsContext
+  /** Undefined until every secret has arrived. */
+  material: TlsMaterial | undefined = undefined
+  readonly #environment: TlsEnvironment
+  readonly #certificates: readonly NamedSecret<TlsCertificate>[]
+  readonly #validation: NamedSecret<CertificateValidationContext> | undefined
+  /** What an SDS validation context is merged into (`combined_validation_context`). */
+  readonly #defaults: CertificateValidationContext | undefined
+  readonly #onChange: () => void
+  #stats: TlsStats | undefined
+
+  /** Throws {@link ConfigError} for what cannot be read or run. `onChange`: there is another {@link material}. */
+  constructor(message: CommonTlsContext, environment: TlsEnvironment, onChange: () => void) {
+    this.message = message
+    this.#environment = environment
+    this.#onChange = onChange
+    const { secrets } = environment
+    this.#certificates = [
+      ...message.tlsCertificates.map(
+        (current, i): NamedSecret<TlsCertificate> => ({
+          field: `tls_certificates[${i}]`,
+          name: '',
+          fromProvider: false,
+          secret: { current },
+        }),
+      ),
+      ...message.tlsCertificateSdsSecretConfigs.map((config, i): NamedSecret<TlsCertificate> => {
+        const field = `tls_certificate_sds_secret_configs[${i}]`
+        const secret = within(field, () => secrets.secret('tlsCertificate', config, this))
+        return { field, name: config.name, fromProvider: config.sdsConfig !== undefined, secret }
+      }),
+    ]
+    const combined = message.combinedValidationContext
+    const sds = message.validationContextSdsSecretConfig ?? combined?.validationContextSdsSecretConfig
+    const field = combined === undefined ? 'validation_context' : 'combined_validation_context'
+    this.#defaults = combined?.defaultValidationContext
+    if (sds !== undefined) {
+      const secret = within(`${field}_sds_secret_config`, () => secrets.secret('validationContext', sds, this))
+      this.#validation = { field, name: sds.name, fromProvider: sds.sdsConfig !== undefined, secret }
+    } else if (message.validationContext !== undefined) {
+      this.#validation = { field, name: '', fromProvider: false, secret: { current: message.validationContext } }
+    }
+    this.material = this.#load()
+    this.#watchFiles()
+  }
+
+  /** Where expiry and rotations are counted. */
+  useStats(stats: TlsStats): void {
+    this.#stats = stats
+    this.#showExpiry()
+  }
+
+  secretsChanged(): void {
+    let next: TlsMaterial | undefined
+    try {
+      next = this.#load()
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      log.warning({ field: error.field }, `secret not taken, the last good one stays: ${error.message}`)
+      return
+    }
+    if (next === undefined || next.digest === this.material?.digest) return
+    this.material = next
+    this.#stats?.contextUpdate.inc()
+    this.#showExpiry()
+    this.#watchFiles()
+    this.#onChange()
+    log.info({ certificates: next.certificates.map(describe).join(' ') }, 'TLS secrets taken')
+  }
+
+  #showExpiry(): void {
+    if (this.material === undefined || this.#stats === undefined) return
+    for (const { leaf, secretName } of this.material.certificates) {
+      if (leaf !== undefined) this.#stats.expiration('cert', secretName, Date.parse(leaf.validTo))
+    }
+    const [first] = this.material.validation?.trusted ?? []
+    if (first !== undefined) {
+      this.#stats.expiration('ca_cert', this.#validation?.name ?? '', Date.parse(first.certificate.validTo))
+    }
+  }
+
+  #load(): TlsMaterial | undefined {
+    const hash = createHash('sha256')
+    const certificates: OwnCertificate[] = []
+    for (const { field, name, secret } of this.#certificates) {
+      if (secret.current === undefined) return undefined
+      const message = secret.current
+      const certificate = within(field, () => loadCertificate(message, name))
+      certificates.push(certificate)
+      for (const part of [certificate.chain, certificate.key, certificate.archive]) hash.update(part ?? '').update('\0')
+    }
+    const validation = this.#loadValidation()
+    if (validation === 'missing') return undefined
+    for (const { pem } of validation?.trusted ?? []) hash.update(pem)
+    hash.update(validation?.crl ?? '')
+    hash.update(JSON.stringify(this.#validation?.secret.current ?? null, jsonValue))
+    return { certificates, validation, digest: hash.digest('hex') }
+  }
+
+  #loadValidation(): PeerValidation | 'missing' | undefined {
+    if (this.#validation === undefined) return undefined
+    const { field, secret } = this.#validation
+    if (secret.current === undefined) return 'missing'
+    const message = this.#defaults === undefined ? secret.current : merged(this.#defaults, secret.current)
+    return within(
+      field,
+      () => new PeerValidation(message, this.#environment.compileMatcher, () => tls.getCACertificates('system')),
+    )
+  }
+
+  /** Files of secrets that came by SDS are watched, as in Envoy; others where `watched_directory` asks for it. */
+  #watchFiles(): void {
+    const folders = new Set<string>()
+    for (const { secret, fromProvider } of this.#certificates) {
+      const message = secret.current
+      if (message === undefined) continue
+      const sources = [message.certificateChain, message.privateKey, message.pkcs12, message.password]
+      addFolders(folders, message.watchedDirectory?.path, fromProvider, sources)
+    }
+    const validation = this.#validation?.secret.current
+    if (validation !== undefined) {
+      const sources = [validation.trustedCa, validation.crl]
+      addFolders(folders, validation.watchedDirectory?.path, this.#validation!.fromProvider, sources)
+    }
+    if (folders.size > 0) this.#environment.secrets.watch([...folders], this)
+  }
+}
+
+interface NamedSecret<T> {
+  readonly field: string
+  /** '' for one that stands in the context itself. */
+  readonly name: string
+  readonly fromProvider: boolean
+  readonly secret: WatchedSecret<T>
+}
+
+function addFolders(
+  folders: Set<string>,
+  watched: string | undefined,
+  fromProvider: boolean,
+  sources: readonly (DataSource | undefined)[],
+): void {
+  if (watched !== undefined) folders.add(watched)
+  for (const source of sources) {
+    if (source?.watchedDirectory !== undefined) folders.add(source.watchedDirectory.path)
+    else if (watched === undefined && fromProvider && source?.filename !== undefined)
+      folders.add(dirname(source.filename))
+  }
+}
+
+/** Protobuf's merge: what the second sets wins, lists are joined. */
+function merged(
+  first: CertificateValidationContext,
+  second: CertificateValidationContext,
+): CertificateValidationContext {
+  const result: Record<string, unknown> = { ...first }
+  for (const [name, value] of Object.entries(second)) {
+    const before = result[name]
+    if (Array.isArray(value) && Array.isArray(before)) result[name] = [...before, ...value]
+    else if (value !== undefined && value !== false && value !== 'VERIFY_TRUST_CHAIN') result[name] = value
+  }
+  return result as unknown as CertificateValidationContext
+}
+
+function loadCertificate(message: TlsCertificate, secretName: string): OwnCertificate {
+  const password =
+    message.password &&
+    readDataSource(message.password, 'password')
+      .toString()
+      .replace(/\r?\n$/, '')
+  if (message.pkcs12 !== undefined) {
+    if (message.certificateChain !== undefined || message.privateKey !== undefined) {
+      throw new ConfigError('pkcs12', 'stands beside certificate_chain or private_key; one of the two')
+    }
+    const archive = readDataSource(message.pkcs12, 'pkcs12')
+    attempt('pkcs12', () =>
+      tls.createSecureContext({ pfx: archive, ...(password !== undefined && { passphrase: password }) }),
+    )
+    const path = message.pkcs12.filename ?? '<inline>'
+    const common = { secretName, path, password, archive, chain: undefined, key: undefined }
+    return { ...common, leaf: undefined, names: NO_NAMES, subject: '', serverNames: [], keyType: '' }
+  }
+  if (message.certificateChain === undefined) throw new ConfigError('certificate_chain', 'is missing')
+  if (message.privateKey === undefined) throw new ConfigError('private_key', 'is missing')
+  const chain = certificatesIn(message.certificateChain, 'certificate_chain')
+  const key = readDataSource(message.privateKey, 'private_key')
+  const leaf = chain[0]!.certificate
+  const privateKey: KeyObject = attempt('private_key', () =>
+    createPrivateKey({ key, ...(password !== undefined && { passphrase: password }) }),
+  )
+  if (!leaf.checkPrivateKey(privateKey)) {
+    throw new ConfigError('private_key', `is not the key of the certificate ${chain[0]!.path}`)
+  }
+  const names = namesOf(leaf.raw)
+  return {
+    secretName,
+    path: chain[0]!.path,
+    chain: chain.map(one => one.pem).join(''),
+    // In the clear from here on, so that the password is needed only once.
+    key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+    archive: undefined,
+    password: undefined,
+    leaf,
+    names,
+    subject: distinguishedName(leaf.subject),
+    serverNames: names.dns.length > 0 ? names.dns : [/^CN=(.*)$/m.exec(leaf.subject)?.[1] ?? ''],
+    keyType: privateKey.asymmetricKeyType ?? '',
+  }
+}
+
+function attempt<T>(field: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    const reason = (error as Error).message.replace(/^error:[0-9A-F]+:[^:]*:[^:]*:/, '')
+    throw new ConfigError(field, `cannot be read: ${reason}`)
+  }
+}
+
+/** Puts the field in front of what goes wrong below it. */
+export function within<T>(field: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    throw new ConfigError(error.field === '' ? field : `${field}.${error.field}`, error.message)
+  }
+}
+
+/** Certificates and keys as `tls.createSecureContext` takes them. */
+export function identityOptions(certificates: readonly OwnCertificate[]): tls.SecureContextOptions {
+  const archives = certificates.filter(one => one.archive !== undefined)
+  const plain = certificates.filter(one => one.chain !== undefined)
+  return {
+    ...(plain.length > 0 && { cert: plain.map(one => one.chain!), key: plain.map(one => one.key!) }),
+    ...(archives.length > 0 && {
+      pfx: archives.map(one => ({
+        buf: one.archive!,
+        ...(one.password !== undefined && { passphrase: one.password }),
+      })),
+    }),
+  }
+}
+
+/** What a chain may end at, as `tls.createSecureContext` takes it. */
+export function trustOptions(validation: PeerValidation | undefined): tls.SecureContextOptions {
+  if (validation === undefined || validation.trusted.length === 0) return {}
+  return {
+    ca: validation.trusted.map(one => one.pem),
+    // Envoy's default: an intermediate may be trusted without its root.
+    allowPartialTrustChain: true,
+    ...(validation.crl !== undefined && { crl: validation.crl }),
+  }
+}
+
+function describe({ path, leaf }: OwnCertificate): string {
+  return leaf === undefined ? path : `${path} (until ${new Date(leaf.validTo).toISOString().slice(0, 10)})`
+}
+
+function jsonValue(_key: string, value: unknown): unknown {
+  return value instanceof Map ? [...value] : value
+}

@@ -1,0 +1,246 @@
+/**
+ * TLS on connections that we open (Envoy: `UpstreamTlsContext`).
+ *
+ * The server is verified only where there is a validation context, as in Envoy. OpenSSL is told to go on in any case, and
+ * its verdict is read after the handshake together with names and pins; so one place decides, for new sessions and for
+ * resumed ones. A connection counts as made when the handshake is done and the peer accepted: until then the time of
+ * `connect_timeout` runs.
+ */
+import type net from 'node:net'
+import { isIP } from 'node:net'
+import tls from 'node:tls'
+import type { Address } from '../../base/address.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { Timers } from '../../base/timer-wheel.ts'
+import { ConfigError } from '../../config/config-error.ts'
+import type { UpstreamTlsContext } from '../../config/schema/generated/types.ts'
+import type { Counter, StatsScope } from '../../observability/stats.ts'
+import type { CloseReason, Connection, ConnectionHandler } from '../connection.ts'
+import { type ConnectOptions, connectSettings, plainReason, SocketConnection } from '../socket-connection.ts'
+import { openSslMistake } from './downstream-tls.ts'
+import { identityOptions, TlsContext, type TlsEnvironment, trustOptions, within } from './tls-context.ts'
+import { CLOSED_IN_HANDSHAKE, tlsFailure } from './tls-error.ts'
+import { tlsOptions } from './tls-params.ts'
+import { NOBODY, type OwnIdentity, TlsSession } from './tls-session.ts'
+import { TlsStats } from './tls-stats.ts'
+
+/** Whom to connect to, as far as TLS cares. */
+export interface TlsTarget {
+  readonly address: Address
+  /** The name the endpoint was configured by, for `auto_host_sni`. */
+  readonly hostname: string
+  /** SNI that a request asks for (`auto_sni`), '' for none. */
+  readonly serverName: string
+  /** The peer must have that name (`auto_san_validation` of the request), '' for none. */
+  readonly wantedName: string
+}
+
+/** Everything a handshake needs, made anew when secrets change; sessions belong to it and go with it. */
+interface Ready {
+  readonly secureContext: tls.SecureContext
+  readonly own: OwnIdentity
+  readonly sessions: { readonly session: Buffer; readonly single: boolean }[]
+}
+
+export class UpstreamTls {
+  readonly context: TlsContext
+  readonly #message: UpstreamTlsContext
+  readonly #clock: Clock
+  readonly #maxSessions: number
+  #ready: Ready | undefined
+  #stats: TlsStats | undefined
+  #notReady: Counter | undefined
+
+  /** Throws {@link ConfigError}. */
+  constructor(message: UpstreamTlsContext, environment: TlsEnvironment, clock: Clock) {
+    const common = message.commonTlsContext ?? EMPTY_COMMON
+    this.#message = message
+    this.#clock = clock
+    if (message.sni.length > 255) throw new ConfigError('sni', 'SNI names of more than 255 bytes are not allowed')
+    if (common.tlsCertificates.length + common.tlsCertificateSdsSecretConfigs.length > 1) {
+      throw new ConfigError('common_tls_context', 'Multiple TLS certificates are not supported for client contexts')
+    }
+    this.#maxSessions = message.maxSessionKeys ?? 1
+    this.context = within('common_tls_context', () => new TlsContext(common, environment, () => this.#prepare()))
+    within('common_tls_context', () => this.#prepare())
+  }
+
+  /** Counts in the scope of the cluster from now on. */
+  useStats(scope: StatsScope): void {
+    this.#stats = new TlsStats(scope, 'upstream')
+    this.#notReady = scope.scope('client_ssl_socket_factory').counter('upstream_context_secrets_not_ready')
+    this.context.useStats(this.#stats)
+  }
+
+  connect(target: TlsTarget, options: ConnectOptions, handler: ConnectionHandler, timers: Timers): Connection {
+    const connection = new SocketConnection(target.address, handler, timers, true)
+    const ready = this.#ready
+    const serverName = this.#serverName(target)
+    const session = ready && this.#takeSession(ready)
+    const configured = this.context.message.alpnProtocols
+    const alpn = configured.length > 0 ? configured : (options.alpn ?? [])
+    const socket = tls.connect({
+      ...connectSettings(target.address, options),
+      secureContext: ready?.secureContext ?? emptyContext(),
+      // An address is no name (RFC 6066 §3).
+      ...(serverName !== '' && isIP(serverName) === 0 && { servername: serverName }),
+      ...(alpn.length > 0 && { ALPNProtocols: [...alpn] }),
+      ...(session !== undefined && { session }),
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
+    } as tls.ConnectionOptions)
+    const upstream = new UpstreamHandshake(this, connection, socket, target, serverName)
+    connection.attachEncrypted(socket as net.Socket, upstream.errorReason)
+    connection.armConnectTimeout(options.connectTimeoutMs)
+    if (ready === undefined) {
+      this.#notReady?.inc()
+      connection.refuse({ kind: 'tls', details: 'TLS_error:_Secret_is_not_supplied_by_SDS' })
+      return connection
+    }
+    if (this.#maxSessions > 0) {
+      socket.on('session', (fresh: Buffer) => {
+        // TLS 1.3: a ticket is for one connection (RFC 8446 §C.4).
+        ready.sessions.push({ session: fresh, single: socket.getProtocol() === 'TLSv1.3' })
+        if (ready.sessions.length > this.#maxSessions) ready.sessions.shift()
+      })
+    }
+    socket.on('secureConnect', () => upstream.onSecure(ready.own))
+    return connection
+  }
+
+  // What a handshake asks for.
+
+  get stats(): TlsStats | undefined {
+    return this.#stats
+  }
+  now(): number {
+    return this.#clock.now()
+  }
+
+  /** Why the peer is not accepted, or undefined. */
+  check(socket: tls.TLSSocket, target: TlsTarget, serverName: string): CloseReason | undefined {
+    const peer = socket.getPeerX509Certificate()
+    const { validation } = this.context.material!
+    const stats = this.#stats
+    if (peer === undefined || stats === undefined) return undefined
+    const chainError = socket.authorized ? '' : String(socket.authorizationError ?? '')
+    const wanted = this.#message.autoSniSanValidation && serverName !== '' ? serverName : target.wantedName
+    return validation?.check(peer, chainError, wanted, stats)
+  }
+
+  get validates(): boolean {
+    return this.context.material?.validation?.asksForCertificate === true
+  }
+
+  #serverName(target: TlsTarget): string {
+    if (this.#message.autoHostSni && target.hostname !== '') return target.hostname
+    return target.serverName === '' ? this.#message.sni : target.serverName
+  }
+
+  #takeSession(ready: Ready): Buffer | undefined {
+    const last = ready.sessions.at(-1)
+    if (last === undefined) return undefined
+    if (last.single) ready.sessions.pop()
+    return last.session
+  }
+
+  #prepare(): void {
+    const { material, message } = this.context
+    if (material === undefined) {
+      this.#ready = undefined
+      return
+    }
+    let secureContext: tls.SecureContext
+    try {
+      secureContext = tls.createSecureContext({
+        ...tlsOptions(message.tlsParams, 'upstream'),
+        ca: [],
+        ...trustOptions(material.validation),
+        ...identityOptions(material.certificates),
+      })
+    } catch (error) {
+      if (error instanceof ConfigError) throw error
+      throw openSslMistake(error as NodeJS.ErrnoException)
+    }
+    const [certificate] = material.certificates
+    this.#ready = { secureContext, own: certificate ?? NOBODY, sessions: [] }
+  }
+}
+
+/** One connection on its way to a session. */
+class UpstreamHandshake {
+  readonly #tls: UpstreamTls
+  readonly #connection: SocketConnection
+  readonly #socket: tls.TLSSocket
+  readonly #target: TlsTarget
+  readonly #serverName: string
+  #stage: 'tcp' | 'tls' | 'done' = 'tcp'
+
+  constructor(
+    upstream: UpstreamTls,
+    connection: SocketConnection,
+    socket: tls.TLSSocket,
+    target: TlsTarget,
+    serverName: string,
+  ) {
+    this.#tls = upstream
+    this.#connection = connection
+    this.#socket = socket
+    this.#target = target
+    this.#serverName = serverName
+    socket.once('connect', () => {
+      this.#stage = 'tls'
+    })
+  }
+
+  readonly errorReason = (error: NodeJS.ErrnoException): CloseReason => {
+    const reason = tlsFailure(error)
+    if (reason !== undefined) {
+      this.#tls.stats?.connectionError.inc()
+      return reason
+    }
+    if (this.#stage === 'tls') return CLOSED_IN_HANDSHAKE
+    return plainReason(error, this.#stage === 'tcp')
+  }
+
+  onSecure(own: OwnIdentity): void {
+    this.#stage = 'done'
+    if (this.#connection.closed) return
+    const socket = this.#socket
+    const failure = this.#tls.check(socket, this.#target, this.#serverName)
+    if (failure !== undefined) {
+      this.#connection.refuse(failure)
+      return
+    }
+    const validated = this.#tls.validates && socket.authorized
+    const session = new TlsSession(socket, own, this.#serverName, validated, this.#tls.now())
+    this.#tls.stats?.onHandshake(session.version, session.cipher, session.group, session.reused)
+    this.#connection.tls = session
+    this.#connection.onConnected()
+  }
+}
+
+let empty: tls.SecureContext | undefined
+/** For a connection that is refused before its first byte. */
+function emptyContext(): tls.SecureContext {
+  empty ??= tls.createSecureContext({ ca: [] })
+  return empty
+}
+
+const EMPTY_COMMON: NonNullable<UpstreamTlsContext['commonTlsContext']> = {
+  tlsParams: undefined,
+  tlsCertificates: [],
+  tlsCertificateSdsSecretConfigs: [],
+  tlsCertificateProviderInstance: undefined,
+  customTlsCertificateSelector: undefined,
+  tlsCertificateCertificateProvider: undefined,
+  tlsCertificateCertificateProviderInstance: undefined,
+  validationContext: undefined,
+  validationContextSdsSecretConfig: undefined,
+  combinedValidationContext: undefined,
+  validationContextCertificateProvider: undefined,
+  validationContextCertificateProviderInstance: undefined,
+  alpnProtocols: [],
+  customHandshaker: undefined,
+  keyLog: undefined,
+}
