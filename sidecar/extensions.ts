@@ -5,6 +5,7 @@ import { buffer } from './filters/http/buffer.ts'
 import { cors } from './filters/http/cors.ts'
 import { fault } from './filters/http/fault.ts'
 import { grpcHttp1Bridge } from './filters/http/grpc-http1-bridge.ts'
+import { grpcJsonTranscoder } from './filters/http/grpc-json-transcoder.ts'
 import { grpcStats } from './filters/http/grpc-stats.ts'
 import { grpcWeb } from './filters/http/grpc-web.ts'
 import { headerMutation } from './filters/http/header-mutation.ts'
@@ -23,6 +24,7 @@ export const httpFilters: readonly AnyHttpFilterFactory[] = [
   cors,
   fault,
   grpcHttp1Bridge,
+  grpcJsonTranscoder,
   grpcStats,
   grpcWeb,
   headerMutation,

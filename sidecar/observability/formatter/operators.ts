@@ -1,8 +1,8 @@
 /**
  * All operators: Envoy 1.40's, and `%FAILURE(…)%` and `%REQUEST_TRAILER(…)%` of our own.
  *
- * `%CEL(…)%` is the one of Envoy's that is refused. `%FILTER_STATE(…)%` is read and always empty: nothing here keeps
- * state of other filters under names.
+ * `%CEL(…)%` is the one of Envoy's that is refused. `%UPSTREAM_FILTER_STATE(…)%` is read and always empty: no filter runs
+ * on the upstream's side.
  */
 
 import { nearest } from '../../base/suggest.ts'

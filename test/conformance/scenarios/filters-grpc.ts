@@ -21,7 +21,7 @@ const bridge = (fields: { readonly [key: string]: Json } = {}): Json => ({
   typed_config: typed('http.grpc_http1_bridge.v3.Config', fields),
 })
 
-const delayed: Json = {
+export const delayed: Json = {
   name: 'envoy.filters.http.fault',
   typed_config: typed('http.fault.v3.HTTPFault', { delay: { fixed_delay: '0.2s', percentage: percent(100) } }),
 }

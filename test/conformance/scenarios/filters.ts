@@ -8,6 +8,7 @@ import { bufferScenarios } from './filters-buffer.ts'
 import { corsScenarios } from './filters-cors.ts'
 import { faultScenarios } from './filters-fault.ts'
 import { grpcScenarios } from './filters-grpc.ts'
+import { grpcJsonScenarios } from './filters-grpc-json.ts'
 import { headerMutationScenarios } from './filters-header-mutation.ts'
 import { healthCheckScenarios } from './filters-health-check.ts'
 import { localRateLimitScenarios } from './filters-local-rate-limit.ts'
@@ -26,6 +27,7 @@ const all: readonly FilterScenario[] = [
   ...corsScenarios,
   ...localRateLimitScenarios,
   ...grpcScenarios,
+  ...grpcJsonScenarios,
 ]
 
 /** `s7`: short, because it is the stat prefix. */
