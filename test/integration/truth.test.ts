@@ -1,7 +1,7 @@
 /** The truth test in small, for every `npm test`; the whole of it is `test/conformance/truth.test.ts`. */
 import { test } from 'node:test'
-import { assertConserved, assertRight, assertShare, runCell } from '../conformance/truth/cell.ts'
-import { fault, INNOCENT, type Plan } from '../conformance/truth/faults.ts'
+import { assertConserved, assertRight, assertShare, beyondLinks, runCell } from '../conformance/truth/cell.ts'
+import { FAULTS, type Fault, fault, INNOCENT, type Plan } from '../conformance/truth/faults.ts'
 import { runPlans } from '../conformance/truth/load.ts'
 import { Mesh } from '../conformance/truth/mesh.ts'
 
@@ -37,3 +37,21 @@ for (const copies of ['headers', 'nothing'] as const) {
     assertShare(verdict.visible, copies === 'headers' ? ['exact', 'trace'] : ['unique'], 0.99)
   })
 }
+
+test('over HTTP/2 between the sidecars every class of failure has its name', async () => {
+  await using mesh = await Mesh.start({ copies: 'headers', http2: true })
+  await runPlans(mesh, Array<Plan>(5).fill(INNOCENT), 1)
+  // Takes the one token of each rate limit.
+  const limited = FAULTS.filter(({ kind }) => kind === 'rate_limited')
+  const passing = (one: Fault): Plan => ({ fault: one, manner: 'pass' })
+  await runPlans(mesh, limited.map(passing), 1)
+  const { verdict } = await runCell(mesh, {
+    name: 'over HTTP/2',
+    plans: [...FAULTS.map(passing), INNOCENT],
+    requests: FAULTS.length + 1,
+    concurrency: 1,
+  })
+  assertConserved(verdict)
+  assertRight(verdict.visible)
+  assertShare(beyondLinks(verdict.visible), ['exact', 'trace'], 0.99)
+})

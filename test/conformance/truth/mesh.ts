@@ -30,6 +30,8 @@ export interface MeshOptions {
   readonly sidecars?: Partial<Record<Hop, (yaml: string, adminPort: number) => Promise<ProxyProcess>>>
   /** Worker threads of each sidecar. */
   readonly workers?: number
+  /** Sidecars speak HTTP/2 with each other. */
+  readonly http2?: boolean
 }
 
 export class Mesh {
@@ -59,7 +61,7 @@ export class Mesh {
     this.#hopwise = hopwise
   }
 
-  static async start({ copies, sidecars = {}, workers = 1 }: MeshOptions): Promise<Mesh> {
+  static async start({ copies, sidecars = {}, workers = 1, http2 = false }: MeshOptions): Promise<Mesh> {
     const ports = await choosePorts()
     const options: ApplicationsOptions = { ports, copies }
     const path = join(import.meta.dirname, 'applications.ts')
@@ -69,7 +71,7 @@ export class Mesh {
       applications.waitForLine('ready', START_DEADLINE_MS),
       BlackHole.start(ports.blackHole),
       ...CHAIN.map(name => {
-        const yaml = sidecarConfig(name, ports)
+        const yaml = sidecarConfig(name, ports, http2)
         const adminPort = ports.of[name].admin
         return sidecars[name]?.(yaml, adminPort) ?? startSidecar(yaml, adminPort, workers)
       }),

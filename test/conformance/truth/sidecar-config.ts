@@ -35,7 +35,8 @@ const MAX_BODY = 65_536
 const type = (name: string) => `type.googleapis.com/envoy.${name}`
 const seconds = (ms: number) => `${ms / 1000}s`
 
-export function sidecarConfig(name: Hop, ports: MeshPorts): string {
+/** `http2`: sidecars speak HTTP/2 with each other, and HTTP/1.1 with their applications as ever. */
+export function sidecarConfig(name: Hop, ports: MeshPorts, http2 = false): string {
   const own = ports.of[name]
   const next = calleeOf(name)
   return stringify({
@@ -50,10 +51,19 @@ export function sidecarConfig(name: Hop, ports: MeshPorts): string {
         cluster('dead', ports.closed),
         cluster('poll', ports.silent, { external: true }),
         cluster('outside', ports.outside, { external: true }),
-        ...(next === undefined ? [] : clustersOf(next, ports)),
+        ...(next === undefined ? [] : clustersOf(next, ports).map(one => (http2 ? { ...one, ...HTTP2 } : one))),
       ],
     },
   })
+}
+
+const HTTP2 = {
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': type('extensions.upstreams.http.v3.HttpProtocolOptions'),
+      explicit_http_config: { http2_protocol_options: {} },
+    },
+  },
 }
 
 function ingress(name: Hop, port: number): object {
@@ -180,7 +190,7 @@ function connectionManager(prefix: string, hosts: readonly object[], filters: re
             typed_config: {
               '@type': type('extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'),
               stat_prefix: prefix,
-              codec_type: 'HTTP1',
+              codec_type: 'AUTO',
               tracing: {
                 // Ids are handed on all the same, and spans of failures leave.
                 random_sampling: { value: 0 },
