@@ -1,5 +1,5 @@
 /** A callee: whom calls go to, what is counted of it, and what was learned about how the application takes its failures. */
-import { AftermathOfFailures } from './aftermath.ts'
+import { Reaction } from './attribution.ts'
 import type { Callee, CallTarget } from './contract.ts'
 import { Handling } from './handling.ts'
 import type { LabelledCounter } from './metrics.ts'
@@ -20,7 +20,9 @@ export class CalleeState implements CallTarget {
   /** Calls that carried ids of an inbound request, and calls that carried none; both halved now and then. */
   callsWithIds = 0
   callsWithout = 0
-  readonly aftermath = new AftermathOfFailures()
+  /** To failed calls, and to calls that the application gave up. */
+  readonly reaction = new Reaction()
+  readonly reactionToGivingUp = new Reaction()
   /** Of the present series of calls without ids: how many, and how many of these while no request was in flight. */
   #calls = 0
   #idleCalls = 0

@@ -10,12 +10,12 @@
  *
  * The rule is the specification's: the failed call that ended last before the failure, not followed by a success of the
  * same callee. On top of it stands the judgement that an application's own error is not to be blamed on a failure which
- * it handles (`handling.ts`, `aftermath.ts`).
+ * it handles (`handling.ts`, `attribution.ts`).
  */
 
-import { AftermathOfFailures, EventRate } from './aftermath.ts'
-import type { CalleeState } from './call-target.ts'
+import { Attribution } from './attribution.ts'
 import { isWaiting } from './cause.ts'
+import { EventRate } from './event-rate.ts'
 import { BaseRate, type Handling } from './handling.ts'
 import type { EgressCall, InboundEntry, Ledger } from './ledger.ts'
 import { type Confidence, lowerConfidence } from './record.ts'
@@ -41,6 +41,8 @@ const OWN_IS_LIKELIER = 0.5
 const OWN_IS_POSSIBLE = 0.2
 /** Calls made as often while nothing is in flight are no request's, whatever fails at the same moments. */
 const SURELY_BACKGROUND = 0.8
+/** A call without ids to a callee that is otherwise sent ids is hardly a request's. */
+const COPIES_ELSEWHERE = 0.02
 /** Of calls that fit about as well by the time that has passed, the one that failed first is taken. */
 const FITS_AS_WELL = 2
 /** A call that a timed-out request waited for has been open for a good part of it; one just sent is chance. */
@@ -66,16 +68,13 @@ export class Claims {
   #front = 0
   readonly #baseRate = new BaseRate()
   readonly #unexplained = new EventRate()
+  readonly #attribution = new Attribution()
   /** Highest `startSeq` of a call that was claimed by judgement. */
   #claimedSeq = 0
-  /** Of all callees together. */
-  readonly #reaction = new AftermathOfFailures()
   #matchedByIds = 0
   readonly #waits: Waits
   #lags = 0
   #meanLag = 0
-  /** Callees with a failure that no known request held; as many as there are clusters at most. */
-  readonly #suspects = new Set<CalleeState>()
   overflowed = 0
   /** Tells other worker threads, which {@link countUnexplained} as well. */
   onUnexplained: ((own: boolean, nowMs: number) => void) | undefined = undefined
@@ -105,7 +104,7 @@ export class Claims {
   }
 
   /** The call failed; `call.record` says how and `call.endMs` when. Decides where the failure waits for a claim. */
-  callFailed(call: EgressCall, nowMs: number): void {
+  callFailed(call: EgressCall): void {
     const entry = call.entry
     if (entry !== undefined && this.#ledger.isMatched(call)) {
       if (!entry.inFlight) {
@@ -120,6 +119,8 @@ export class Claims {
       return
     }
     call.confidence = 'likely'
+    const { target } = call
+    if (target !== undefined) (call.isAbandoned ? target.reactionToGivingUp : target.reaction).failed()
     if (call.candidates === 0) {
       if (!call.isAbandoned) this.#absorb(call, 'background', 'none')
       return
@@ -127,11 +128,6 @@ export class Claims {
     if (call.claimed) {
       if (!call.isAbandoned) this.#absorb(call, 'masked', 'likely')
       return
-    }
-    if (!call.isAbandoned && call.target !== undefined) {
-      call.target.aftermath.failed(nowMs, this.#unexplained)
-      if (this.#backgroundShare(call, nowMs) <= OWN_IS_LIKELIER) this.#reaction.failed(nowMs, this.#unexplained)
-      this.#suspects.add(call.target)
     }
     // An application that gives calls up would have given up this one before: it is of a request that still waits.
     this.#waits.leave(call)
@@ -320,42 +316,62 @@ export class Claims {
   }
 
   #claimUnclaimed(entry: InboundEntry, nowMs: number): Claim {
-    // A failure that this request may have lost to another, which took it by mistake.
-    let contested = this.#claimedSeq >= entry.seq
-    let claimed: EgressCall | undefined
-    let best = 0
-    const rate = this.#unexplained.perMs(nowMs)
+    const attribution = this.#attribution
+    const candidates: EgressCall[] = []
     const least = Math.max(this.#front, this.#unclaimed.length - MAX_LOOKED_AT)
-    for (let i = this.#unclaimed.length - 1; i >= least; i--) {
+    for (let i = this.#unclaimed.length - 1; i >= least && !attribution.isFull; i--) {
       const call = this.#unclaimed[i]!
       // Sent before the request came: not its call, however long it took.
-      if (call.claimed || call.startSeq < entry.seq || !this.#couldBeOf(call, entry)) continue
-      const gap = nowMs - call.endMs
-      const aftermath = call.target?.aftermath
-      let verdict = aftermath?.verdict(gap, nowMs, rate) ?? 'unknown'
-      // Of a callee that hardly ever failed nothing is known, but how fast the application reacts in general may be.
-      if (verdict === 'unknown' && this.#reaction.verdict(gap, nowMs, rate) === 'not') verdict = 'not'
-      if (this.#backgroundShare(call, nowMs) > (verdict === 'unknown' ? OWN_IS_LIKELIER : SURELY_BACKGROUND))
-        verdict = 'not'
-      if (verdict === 'not' || (verdict === 'unknown' && this.#copiesElsewhere(call))) {
-        contested = true
-        continue
-      }
-      const odds = aftermath?.odds(gap, rate) ?? 1
-      if (claimed !== undefined && !isBetterMatch(call, odds, claimed, best)) continue
-      best = odds
+      if (call.startSeq < entry.seq || !this.#couldBeOf(call, entry) || call.target === undefined) continue
+      const reaction = call.isAbandoned ? call.target.reactionToGivingUp : call.target.reaction
+      attribution.offer(reaction, nowMs - call.endMs, this.#factorOf(call, nowMs))
+      candidates.push(call)
+    }
+    const rate = this.#unexplained.perMs(nowMs)
+    this.#unexplained.add(nowMs)
+    const chances = attribution.judge(rate)
+    // Calls that failed alike are one answer: it is the reason that counts, and then which of them.
+    const ofReason = new Map<string, number>()
+    let own = 1
+    for (let i = 0; i < candidates.length; i++) {
+      const { record, isAbandoned } = candidates[i]!
+      const reason = `${record?.origin} ${record?.cause} ${isAbandoned}`
+      ofReason.set(reason, (ofReason.get(reason) ?? 0) + chances[i]!)
+      own -= chances[i]!
+    }
+    let claimed: EgressCall | undefined
+    let best = 0
+    let bestReason = own
+    for (let i = 0; i < candidates.length; i++) {
+      const call = candidates[i]!
+      if (call.claimed) continue
+      const chance = chances[i]!
+      const reason = ofReason.get(`${call.record?.origin} ${call.record?.cause} ${call.isAbandoned}`)!
+      if (reason < bestReason) continue
+      if (reason === bestReason && claimed !== undefined && !isBetterMatch(call, chance, claimed, best)) continue
+      bestReason = reason
+      best = chance
       claimed = call
     }
-    this.countUnexplained(claimed === undefined, nowMs)
+    if (claimed === undefined) this.#baseRate.add(true)
     this.onUnexplained?.(claimed === undefined, nowMs)
     if (claimed === undefined) {
-      return contested ? { call: undefined, confidence: 'likely', likelihood: 0.5 } : OWN
+      // A failure that this request may have lost to another, which took it by mistake, counts too.
+      const contested = candidates.length > 0 || this.#claimedSeq >= entry.seq
+      return contested ? { call: undefined, confidence: 'likely', likelihood: candidates.length > 0 ? own : 0.5 } : OWN
     }
     claimed.claimed = true
-    this.#learnLag(entry, claimed)
     if (!claimed.isAbandoned) this.#claimedSeq = Math.max(this.#claimedSeq, claimed.startSeq)
+    this.#learnLag(entry, claimed)
     const confidence = claimed.isAbandoned ? lowerConfidence('likely', 'link') : 'likely'
     return { call: claimed, confidence, likelihood: 1 / Math.max(1, claimed.candidates) }
+  }
+
+  /** What speaks against a call whatever else is known: background work, or a callee to which ids are copied. */
+  #factorOf(call: EgressCall, nowMs: number): number {
+    const background = this.#backgroundShare(call, nowMs)
+    if (background > SURELY_BACKGROUND) return 0
+    return (1 - background) * (this.#copiesElsewhere(call) ? COPIES_ELSEWHERE : 1)
   }
 
   /** How long after a request's arrival the application sends the call it then fails over. */
@@ -371,14 +387,21 @@ export class Claims {
   }
 
   /**
-   * A request of this worker, or of another one, has failed that no matched call explains, `own`: nor any other call. Every
-   * callee with failures not long ago hears of it: more of these than by chance make it a cause.
+   * A request of another worker has failed that no matched call explains, `own`: nor any other call. What can be learned of
+   * it is learned here too.
    */
   countUnexplained(own: boolean, nowMs: number): void {
     if (own) this.#baseRate.add(true)
+    const attribution = this.#attribution
+    const least = Math.max(this.#front, this.#unclaimed.length - MAX_LOOKED_AT)
+    for (let i = this.#unclaimed.length - 1; i >= least && !attribution.isFull; i--) {
+      const call = this.#unclaimed[i]!
+      if (call.ambiguousKey !== '' || call.target === undefined || call.endMs > nowMs) continue
+      const reaction = call.isAbandoned ? call.target.reactionToGivingUp : call.target.reaction
+      attribution.offer(reaction, nowMs - call.endMs, this.#factorOf(call, nowMs))
+    }
+    attribution.judge(this.#unexplained.perMs(nowMs))
     this.#unexplained.add(nowMs)
-    this.#reaction.inboundFailed(nowMs)
-    for (const target of this.#suspects) target.aftermath.inboundFailed(nowMs)
   }
 
   /**

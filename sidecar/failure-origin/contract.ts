@@ -193,6 +193,8 @@ export interface FailureOrigin {
   stripRequest(headers: MutableHeaders): void
   /** Milliseconds the caller still waits, by `grpc-timeout` or `x-envoy-expected-rq-timeout-ms`; 0 when not said. */
   budgetMs(headers: MutableHeaders): number
+  /** There is a listener that takes requests for the application: calls that no request explains are its own work. */
+  expectInbound(): void
   inboundStart(request: InboundRequest): StreamFailures
   egressStart(request: EgressRequest): StreamFailures
   /** From a timer, about once a second: forgets what can no longer matter. Cheap when nothing failed. */

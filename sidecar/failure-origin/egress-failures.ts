@@ -61,8 +61,9 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     this.#edge = request.edge
     const { ledger, metrics, sharing } = context
     sharing?.drain()
-    ledger.egressStart(this, request.traceId, request.parentSpanId, request.requestId)
     this.inferred = undefined
+    if (!this.#isOfApplication) return
+    ledger.egressStart(this, request.traceId, request.parentSpanId, request.requestId)
     if (request.traceId !== '' || ledger.inFlight === 0) return
     metrics.traceContextMissing.inc()
     const entry = this.entry
@@ -76,6 +77,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     this.#requestId = requestId
     this.#path = path
     this.#wireSpanId = wireSpanId
+    if (!this.#isOfApplication) return
     this.#context.claims.callSent(this)
     this.#context.sharing?.callSent(this, requestId, wireSpanId, path)
   }
@@ -177,6 +179,14 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     return info.failure
   }
 
+  /**
+   * False for requests from outside of the mesh, and where there is no application: the one who asked sees the failure, so
+   * it is neither anybody's background work nor to be claimed.
+   */
+  get #isOfApplication(): boolean {
+    return !this.#edge && this.#context.ledger.hasInboundSide
+  }
+
   #receive(headers: MutableHeaders, info: StreamInfo): void {
     if (headers.get(PROXY_STATUS) === undefined) return
     const received: ReceivedStatus | undefined = takeProxyStatus(headers)
@@ -205,7 +215,8 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     const known = this.claimed ? [...aliases, this.linkId()] : aliases
     info.failure = this.#context.write('outbound', this.claimed ? 'propagated' : role, record, known, info)
     this.endMs = now
-    this.#context.claims.callFailed(this, now)
+    if (!this.#isOfApplication) return
+    this.#context.claims.callFailed(this)
     sharing?.callFailed(this)
   }
 
@@ -220,7 +231,8 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     this.record = record
     this.isAbandoned = true
     this.endMs = now
-    this.#context.claims.callFailed(this, now)
+    if (!this.#isOfApplication) return
+    this.#context.claims.callFailed(this)
     sharing?.callFailed(this)
   }
 

@@ -82,6 +82,10 @@ export class FailureLocator implements FailureOrigin {
     return budgetOf(headers)
   }
 
+  expectInbound(): void {
+    this.#context.ledger.hasInboundSide = true
+  }
+
   inboundStart(request: InboundRequest): StreamFailures {
     return new InboundFailures(this.#context, request)
   }

@@ -157,7 +157,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     const over = cancelled || this.#record !== undefined
     sharing?.inboundEnded(this, this.#request.path, this.#failedByApplication, over, info.endMs)
     ledger.inboundEnd(this, info.endMs)
-    const own = info.endMs - this.startMs - this.blockedMs
+    const own = ledger.takeOwnMs(info.endMs - this.startMs - this.blockedMs)
     if (own > 0) metrics.ownSeconds.add(own / 1000)
     claims.inboundEnded(this, this.#request.path, this.#failedByApplication, over)
     return info.failure

@@ -272,7 +272,7 @@ export class LedgerSharing {
         call.endMs = endMs
         call.status = status
         call.isAbandoned = abandoned === 1
-        this.#claims.callFailed(call, endMs)
+        this.#claims.callFailed(call)
         return
       }
       case CALL_END: {

@@ -103,6 +103,8 @@ export class EgressCall {
   isAbandoned = false
   /** What other worker threads know it by; 0 while they do not. */
   shareId = 0
+  /** The ledger's integral of shares when this was sent; below 0 for calls that have none. */
+  shareMs = -1
 
   constructor(startMs: number) {
     this.startMs = startMs
@@ -141,6 +143,24 @@ export class Ledger {
   #turnedMs = 0
   /** Requests that got no entry because there were too many. */
   overflowed = 0
+  /** False where no listener takes requests for an application: then nobody's calls can be background work. */
+  hasInboundSide = false
+  /**
+   * Waiting for calls of which only is known that some request in flight has sent them: whose time that was cannot be said,
+   * but how much time it was can. One request waits for each such call, and no more requests wait than do not wait for
+   * calls of their own. So a call's share is the integral of `min(1, free requests / such calls)` while it is open.
+   */
+  #shareMs = 0
+  #sharedUntilMs = 0
+  /** Such calls that are open, and requests that wait for a call known to be theirs. */
+  #sharing = 0
+  #waiting = 0
+  /** Of these calls those that this worker makes, which takes them off its requests' own time. */
+  #sharingHere = 0
+  /** Oldest loose call whose sender may still be in flight. */
+  #sharedHead: EgressCall | undefined = undefined
+  /** Of those shares, what no request's own time was lessened by yet; negative when it was by too much. */
+  #debtMs = 0
 
   constructor(maxInFlight: number) {
     this.#maxInFlight = maxInFlight
@@ -167,6 +187,7 @@ export class Ledger {
 
   inboundStart(entry: InboundEntry): boolean {
     this.starts++
+    if (this.#sharing > 0) this.#advance(entry.startMs)
     if (this.inFlight++ === 0) {
       if (this.#turnedMs > 0) this.#idleMs += entry.startMs - this.#turnedMs
       this.#turnedMs = entry.startMs
@@ -197,12 +218,16 @@ export class Ledger {
 
   /** Forgets the request. Its open calls stay its own, so that what they still bring is not taken for another's. */
   inboundEnd(entry: InboundEntry, nowMs: number): void {
+    if (this.#sharing > 0) this.#advance(nowMs)
     if (--this.inFlight === 0) {
       this.#busyMs += nowMs - this.#turnedMs
       this.#turnedMs = nowMs
     }
     if (!entry.inFlight) return
-    if (entry.openHead !== undefined) this.#closeSegment(entry, nowMs)
+    if (entry.openHead !== undefined) {
+      this.#closeSegment(entry, nowMs)
+      this.#waiting--
+    }
     entry.inFlight = false
     const key = entry.traceId === '' ? entry.requestId : entry.traceId
     if (key !== '' && !entry.isChained) this.#byKey.delete(key)
@@ -226,6 +251,14 @@ export class Ledger {
     else entry.next.previous = entry.previous
     // A call that outlives its request holds the entry; through these it would hold every later one as well.
     entry.previous = entry.next = entry.sameKey = entry.sameRequestId = undefined
+    if (this.#sharedHead !== undefined) this.#settleOrphans(nowMs)
+  }
+
+  /** Of the time a request did not wait for calls known to be its own, what remains when the others' shares are taken off. */
+  takeOwnMs(ms: number): number {
+    const taken = Math.min(Math.max(0, ms), this.#debtMs)
+    this.#debtMs -= taken
+    return ms - taken
   }
 
   /** Matches a call that is being sent. */
@@ -243,6 +276,8 @@ export class Ledger {
     if (entry !== undefined) {
       call.openPrevious = entry.openTail
       if (entry.openTail === undefined) {
+        if (this.#sharing > 0) this.#advance(call.startMs)
+        this.#waiting++
         entry.openHead = call
         entry.segmentMs = call.startMs
       } else entry.openTail.openNext = call
@@ -253,6 +288,12 @@ export class Ledger {
     if (this.#looseTail === undefined) this.looseHead = call
     else this.#looseTail.looseNext = call
     this.#looseTail = call
+    if (entry !== undefined || call.candidates === 0) return
+    this.#advance(call.startMs)
+    this.#sharing++
+    if (!call.isRemote) this.#sharingHere++
+    call.shareMs = this.#shareMs
+    this.#sharedHead ??= call
   }
 
   /** The call is over, however it ended; nothing happens the second time. */
@@ -263,7 +304,13 @@ export class Ledger {
     if (call.endMs === 0) call.endMs = nowMs
     const entry = call.entry
     if (entry !== undefined) {
-      if (entry.openHead === call) this.#closeSegment(entry, nowMs)
+      if (entry.openHead === call) {
+        this.#closeSegment(entry, nowMs)
+        if (call.openNext === undefined && entry.inFlight) {
+          if (this.#sharing > 0) this.#advance(nowMs)
+          this.#waiting--
+        }
+      }
       if (call.openPrevious === undefined) entry.openHead = call.openNext
       else call.openPrevious.openNext = call.openNext
       if (call.openNext === undefined) entry.openTail = call.openPrevious
@@ -271,6 +318,8 @@ export class Ledger {
       call.openPrevious = call.openNext = undefined
     }
     if (call.confidence === 'exact' || call.confidence === 'trace') return
+    if (call.shareMs >= 0) this.#settleShare(call, nowMs)
+    if (this.#sharedHead === call) this.#sharedHead = call.looseNext
     if (call.loosePrevious === undefined) this.looseHead = call.looseNext
     else call.loosePrevious.looseNext = call.looseNext
     if (call.looseNext === undefined) this.#looseTail = call.loosePrevious
@@ -386,6 +435,39 @@ export class Ledger {
     if (ms <= 0 || !entry.inFlight) return
     entry.blockedMs += ms
     if (!entry.isRemote) head.target?.blockedSeconds.add(ms / 1000)
+  }
+
+  #advance(nowMs: number): void {
+    if (this.#sharing > 0 && nowMs > this.#sharedUntilMs) {
+      const free = Math.max(0, this.inFlight - this.#waiting)
+      const ms = (nowMs - this.#sharedUntilMs) * Math.min(1, free / this.#sharing)
+      this.#shareMs += ms
+      this.#debtMs += ms * this.#sharingHere
+    }
+    if (nowMs > this.#sharedUntilMs) this.#sharedUntilMs = nowMs
+  }
+
+  /** What background work explains of such calls nobody has waited for. */
+  #settleShare(call: EgressCall, nowMs: number): void {
+    this.#advance(nowMs)
+    this.#sharing--
+    if (!call.isRemote) this.#sharingHere--
+    const ms = this.#shareMs - call.shareMs
+    call.shareMs = -1
+    const { target } = call
+    if (ms <= 0 || target === undefined || call.isRemote) return
+    const backgroundMs = ms * target.backgroundShare(this.idleMs(nowMs), this.busyMs(nowMs))
+    this.#debtMs -= backgroundMs
+    target.blockedSeconds.add((ms - backgroundMs) / 1000)
+  }
+
+  /** Calls that outlive every request that could have sent them are waited for by nobody any more. */
+  #settleOrphans(nowMs: number): void {
+    const oldest = this.oldestSeq
+    for (let call = this.#sharedHead; call !== undefined && call.startSeq < oldest; call = call.looseNext) {
+      if (call.shareMs >= 0) this.#settleShare(call, nowMs)
+      this.#sharedHead = call.looseNext
+    }
   }
 
   #buildRequestIdIndex(): void {

@@ -35,6 +35,7 @@ export class StreamObserver {
     this.policy = policy
     this.origin = origin
     this.tracer = tracer
+    if (policy.direction === 'inbound') origin.expectInbound()
   }
 
   arrived(stream: ActiveStream, headers: RequestHeaders): StreamObservation {

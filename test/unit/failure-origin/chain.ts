@@ -6,6 +6,7 @@ import {
   type Application,
   type CopyMode,
   type Inbound,
+  type LoopLoad,
   type Reply,
   Simulation,
   type Step,
@@ -36,6 +37,7 @@ export interface ChainOptions {
   readonly appTimeoutMs?: number
   /** Worker threads of every sidecar. */
   readonly workers?: number
+  readonly load?: LoopLoad
 }
 
 export interface Fault {
@@ -52,6 +54,7 @@ export interface Fault {
   readonly share: number
 }
 
+const QUIET_MS = 500
 const NEXT: Readonly<Record<string, string>> = { a: 'b', b: 'c', c: 'd' }
 const CHAIN = ['a', 'b', 'c', 'd']
 
@@ -64,6 +67,7 @@ export interface ChainRun {
 export function runChain(options: ChainOptions): ChainRun {
   const { seed, copies, concurrency, requests, faults = [], workMs = 1 } = options
   const sim = new Simulation(seed)
+  sim.load = options.load
   // The plan of a request names the fault done to it, and each part looks whether it is meant.
   const isAt = (plan: string, at: string, kind: Fault['kind']) => plan.split('+').includes(`${at}:${kind}`)
   for (const name of CHAIN) {
@@ -107,7 +111,9 @@ export function runChain(options: ChainOptions): ChainRun {
       sim.after(sim.some(0.5), next)
     })
   }
-  for (let i = 0; i < concurrency; i++) sim.after(sim.some(workMs * 4), next)
+  // Services have quiet moments, in which sidecars see what is called without any request.
+  const quietMs = options.backgroundEveryMs === undefined ? 0 : QUIET_MS
+  for (let i = 0; i < concurrency; i++) sim.after(quietMs + sim.some(workMs * 4), next)
   for (const name of options.backgroundOf ?? (options.backgroundEveryMs === undefined ? [] : CHAIN)) {
     const service = sim.services.get(name)!
     const tick = () => {

@@ -73,6 +73,27 @@ for (const workMs of [1, 10]) {
   })
 }
 
+/** Half idle, as a machine has to be on which anything can be timed; collecting garbage now and then. */
+const BUSY_LOOP = { turnMs: 0.3, stallEveryMs: 200, stallMs: 10 }
+
+for (const manner of ['pass', 'retry', 'delay'] as const) {
+  test(`nothing copied, 50 at a time on a loop with much to do, applications ${manner}: 90 % right, with and without background`, () => {
+    for (const background of [undefined, 10]) {
+      const sum = run({
+        copies: 'nothing',
+        concurrency: 50,
+        requests: 400,
+        faults: TWO_FAULTS,
+        workMs: 200,
+        load: BUSY_LOOP,
+        manner: { b: manner, c: manner },
+        ...(background !== undefined && { backgroundEveryMs: background }),
+      })
+      assert.ok(sum.right / sum.visible >= 0.9, `${sum.right} of ${sum.visible}`)
+    }
+  })
+}
+
 for (const copies of ['headers', 'nothing'] as const) {
   for (const concurrency of [1, 50]) {
     test(`${copies} copied, ${concurrency} at a time: an own 500 beside failures that are not its reason is its own`, () => {

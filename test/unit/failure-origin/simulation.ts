@@ -149,7 +149,9 @@ export class Service {
     const onLag = (worker: number) => this.workers[worker]!.locator.readShared()
     this.workers = rings.map((_, worker) => {
       const share = count === 1 ? undefined : { worker, rings, onLag }
-      return new SidecarWorker(new FailureLocator(settings, { clock, random, stats: this.stats, share }))
+      const locator = new FailureLocator(settings, { clock, random, stats: this.stats, share })
+      locator.expectInbound()
+      return new SidecarWorker(locator)
     })
   }
 
@@ -167,6 +169,15 @@ interface Event {
   cancelled: boolean
 }
 
+/** An event loop that has work to do: everything waits in one queue, and now and then it does something else. */
+export interface LoopLoad {
+  /** What one turn of the application takes. */
+  readonly turnMs: number
+  /** Interruptions (collection of garbage, another process on the core): how often, and how long on average. */
+  readonly stallEveryMs: number
+  readonly stallMs: number
+}
+
 const NETWORK_MS = 0.15
 /** Of the timer wheel. */
 const TICK_MS = 5
@@ -176,6 +187,10 @@ export class Simulation {
   readonly random: SeededRandom
   readonly services = new Map<string, Service>()
   linkFault: LinkFault = () => undefined
+  /** All applications share one loop, as in a test they do; undefined: as many cores as there are requests. */
+  load: LoopLoad | undefined = undefined
+  #loopFreeMs = 0
+  #stalledUntil = 0
   #heap: Event[] = []
   #order = 0
 
@@ -211,6 +226,25 @@ export class Simulation {
       i = up
     }
     return event
+  }
+
+  /** After `ms`, as soon as the loop of the applications has done what came before. */
+  afterTurn(ms: number, run: () => void): void {
+    const { load } = this
+    if (load === undefined) {
+      this.after(ms, run)
+      return
+    }
+    this.after(ms, () => {
+      const now = this.clock.now()
+      // Whether it was interrupted since the last turn.
+      while (this.#stalledUntil <= now) {
+        this.#loopFreeMs = Math.max(this.#loopFreeMs, this.#stalledUntil) + this.some(load.stallMs)
+        this.#stalledUntil += this.some(load.stallEveryMs)
+      }
+      this.#loopFreeMs = Math.max(this.#loopFreeMs, now) + load.turnMs * (0.5 + this.random.next())
+      this.after(this.#loopFreeMs - now, run)
+    })
   }
 
   /** A timer of the proxy: fires on the wheel's next tick after its deadline, at each service at another phase. */
@@ -351,7 +385,7 @@ export class Simulation {
       }
       timer = this.timer(limit, service.phase, fire)
       const application = service.spec.application(request, random)
-      this.after(0.05, () => {
+      this.afterTurn(0.05, () => {
         this.#step(request, application, [], answer => {
           if (over) return
           failures.attemptHead(new Headers(), answer.status, info)
@@ -387,7 +421,7 @@ export class Simulation {
     }
     const step = next.value
     if ('sleep' in step) {
-      this.after(step.sleep, () => this.#step(request, application, [], done))
+      this.afterTurn(step.sleep, () => this.#step(request, application, [], done))
       return
     }
     const callees = 'call' in step ? [step.call] : step.callAll
@@ -398,7 +432,7 @@ export class Simulation {
         if (results[i] !== undefined) return
         results[i] = reply
         left--
-        if (left === 0) this.after(0.03, () => this.#step(request, application, results, done))
+        if (left === 0) this.afterTurn(0.03, () => this.#step(request, application, results, done))
       })
       if ('call' in step && step.timeoutMs !== undefined) {
         this.after(step.timeoutMs, () => {
@@ -406,7 +440,7 @@ export class Simulation {
           const truth = this.hangTruth(request)
           results[i] = { status: 0, headers: new Headers(), truth, cut: true }
           cancel()
-          this.after(0.03, () => this.#step(request, application, results, done))
+          this.afterTurn(0.03, () => this.#step(request, application, results, done))
         })
       }
     })
