@@ -205,7 +205,7 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
     steps: [
       {},
       { sameConnection: true },
-      { sameConnection: true, headers: { connection: 'close' }, connectionAfterMs: 450 },
+      { sameConnection: true, headers: { connection: 'close' }, connectionAfterMs: LONG_MS },
       { headers: { connection: 'keep-alive' }, connectionAfterMs: 100 },
     ],
     withoutStats: 'who closes first is a matter of the moment',
@@ -213,7 +213,7 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
   {
     name: 'max_requests_per_connection downstream',
     manager: { common_http_protocol_options: { max_requests_per_connection: 2 } },
-    steps: [{}, { sameConnection: true, connectionAfterMs: 450 }],
+    steps: [{}, { sameConnection: true, connectionAfterMs: LONG_MS }],
     withoutStats: 'who closes first is a matter of the moment',
   },
   {
@@ -233,10 +233,10 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
     manager: { http_protocol_options: { accept_http_10: true, default_host_for_http_10: 'default.local' } },
     upstreams: { app: [{ body: 'a' }, { chunks: ['a', 'b'] }, { body: 'c' }, { body: 'd' }] },
     steps: [
-      { raw: 'GET / HTTP/1.0\r\n\r\n', connectionAfterMs: 450 },
-      { raw: 'GET / HTTP/1.0\r\nhost: a\r\n\r\n', connectionAfterMs: 450 },
+      { raw: 'GET / HTTP/1.0\r\n\r\n', connectionAfterMs: LONG_MS },
+      { raw: 'GET / HTTP/1.0\r\nhost: a\r\n\r\n', connectionAfterMs: LONG_MS },
       { raw: 'GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n', connectionAfterMs: 100 },
-      { raw: 'POST / HTTP/1.0\r\nhost: a\r\ncontent-length: 2\r\n\r\nab', connectionAfterMs: 450 },
+      { raw: 'POST / HTTP/1.0\r\nhost: a\r\ncontent-length: 2\r\n\r\nab', connectionAfterMs: LONG_MS },
     ],
     withoutStats: 'who closes first is a matter of the moment',
   },
@@ -246,7 +246,7 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
     steps: [
       {
         raw: 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nabc',
-        connectionAfterMs: 450,
+        connectionAfterMs: LONG_MS,
         expect: { status: 400, body: 'enough' },
       },
     ],
@@ -255,7 +255,7 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
   {
     name: 'a local reply while the body is still being uploaded',
     routes: [{ match: { prefix: '/' }, direct_response: { status: 403, body: { inline_string: 'no' } } }],
-    steps: [{ raw: 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nabc', connectionAfterMs: 450 }],
+    steps: [{ raw: 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nabc', connectionAfterMs: LONG_MS }],
     withoutStats: 'who closes first is a matter of the moment',
   },
   {
@@ -274,7 +274,7 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
     name: 'websocket refused by the upstream',
     manager: WEBSOCKET,
     upstreams: { app: [{ status: 403, body: 'no' }] },
-    steps: [{ raw: upgrade(), connectionAfterMs: 450 }],
+    steps: [{ raw: upgrade(), connectionAfterMs: LONG_MS }],
     withoutStats: 'who closes first is a matter of the moment',
   },
   {
@@ -407,7 +407,7 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
         }),
       },
     ],
-    steps: [{ connectionAfterMs: 450 }],
+    steps: [{ connectionAfterMs: LONG_MS }],
     withoutStats: 'who closes first is a matter of the moment',
   },
 ]

@@ -1,0 +1,182 @@
+/**
+ * The spans of a running sidecar, by every way they may leave: through the configured collector cluster as Zipkin JSON or
+ * OTLP/HTTP, and, where the environment asks for exporters, through the OpenTelemetry SDK (zipkin, otlp, console).
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { FakeUpstream } from '../kit/fake-upstream.ts'
+import { freePort } from '../kit/free-port.ts'
+import { startHopwise } from '../kit/hopwise.ts'
+import { fetchRaw } from '../kit/http-client.ts'
+import { waitFor } from '../kit/wait-for.ts'
+
+const TYPE = 'type.googleapis.com/envoy'
+const TRACE = '0af7651916cd43dd8448eb211c80319c'
+const PARENT = 'b7ad6b7169203331'
+
+const ZIPKIN = {
+  name: 'envoy.tracers.zipkin',
+  typed_config: {
+    '@type': `${TYPE}.config.trace.v3.ZipkinConfig`,
+    collector_cluster: 'collector',
+    collector_endpoint: '/api/v2/spans',
+    collector_endpoint_version: 'HTTP_JSON',
+    trace_id_128bit: true,
+    shared_span_context: false,
+  },
+}
+const OTLP = {
+  name: 'envoy.tracers.opentelemetry',
+  typed_config: {
+    '@type': `${TYPE}.config.trace.v3.OpenTelemetryConfig`,
+    service_name: 'orders',
+    http_service: {
+      http_uri: { uri: 'http://collector.local/v1/traces', cluster: 'collector', timeout: '1s' },
+      request_headers_to_add: [{ header: { key: 'x-token', value: 't' } }],
+    },
+  },
+}
+
+function configuration(listen: number, upstream: number, collector: number, provider: object): string {
+  const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } })
+  const cluster = (name: string, port: number) => ({
+    name,
+    load_assignment: {
+      cluster_name: name,
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }],
+    },
+  })
+  const manager = {
+    '@type': `${TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`,
+    stat_prefix: 'in',
+    tracing: { random_sampling: { value: 100 }, provider },
+    route_config: {
+      virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'app' } }] }],
+    },
+    http_filters: [
+      {
+        name: 'envoy.filters.http.router',
+        typed_config: { '@type': `${TYPE}.extensions.filters.http.router.v3.Router` },
+      },
+    ],
+  }
+  const listener = {
+    name: 'in',
+    traffic_direction: 'INBOUND',
+    address: address(listen),
+    filter_chains: [{ filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: manager }] }],
+  }
+  const resources = { listeners: [listener], clusters: [cluster('app', upstream), cluster('collector', collector)] }
+  return `node: {id: n, cluster: orders}\nstatic_resources: ${JSON.stringify(resources)}\n`
+}
+
+interface Outcome {
+  readonly collector: FakeUpstream
+  readonly app: FakeUpstream
+  readonly output: () => string
+  readonly stats: () => Promise<Map<string, number>>
+}
+
+async function traced(
+  provider: object,
+  environment: (collectorPort: number) => Readonly<Record<string, string>>,
+  check: (outcome: Outcome) => Promise<void>,
+): Promise<void> {
+  await using app = await FakeUpstream.start()
+  await using collector = await FakeUpstream.start()
+  collector.script = [{ status: 202 }]
+  const listen = await freePort()
+  await using proxy = await startHopwise(configuration(listen, app.port, collector.port, provider), {
+    env: { OTEL_BSP_SCHEDULE_DELAY: '50', ...environment(collector.port) },
+  })
+  const headers = {
+    traceparent: `00-${TRACE}-${PARENT}-01`,
+    'x-b3-traceid': TRACE,
+    'x-b3-spanid': PARENT,
+    'x-b3-sampled': '1',
+  }
+  assert.equal((await fetchRaw(listen, { headers })).status, 200)
+  await check({ app, collector, output: () => proxy.process.output, stats: () => proxy.stats('^tracing') })
+}
+
+const arrived = ({ collector }: Outcome) =>
+  waitFor(() => collector.requests[0], { deadlineMs: 20_000, what: 'a report of spans' })
+
+function isOurZipkinSpan(body: Buffer, app: FakeUpstream): void {
+  const [span] = JSON.parse(body.toString())
+  assert.deepEqual([span.traceId, span.parentId, span.kind], [TRACE, PARENT, 'SERVER'])
+  assert.equal(span.localEndpoint.serviceName, 'orders')
+  assert.equal(span.tags['http.status_code'], '200')
+  // The application got the context of this very span.
+  const passed = app.requests[0]!.headers.find(([name]) => /^x-b3-spanid$/i.test(name))
+  assert.equal(passed?.[1], span.id)
+}
+
+function isOurOtlpSpan(body: Buffer): void {
+  for (const id of [TRACE, PARENT]) assert.ok(body.includes(Buffer.from(id, 'hex')), id)
+  assert.ok(body.includes('orders'))
+}
+
+test('Zipkin JSON through the collector cluster', () =>
+  traced(
+    ZIPKIN,
+    () => ({}),
+    async outcome => {
+      const { target, headers, body } = await arrived(outcome)
+      assert.equal(target, '/api/v2/spans')
+      assert.ok(headers.some(([name, value]) => name === 'content-type' && value === 'application/json'))
+      isOurZipkinSpan(body, outcome.app)
+      await waitFor(async () => (await outcome.stats()).get('tracing.zipkin.reports_sent') === 1)
+    },
+  ))
+
+test('OTLP/HTTP through the collector cluster', () =>
+  traced(
+    OTLP,
+    () => ({}),
+    async outcome => {
+      const { startLine, headers, body } = await arrived(outcome)
+      assert.match(startLine, /^POST \/v1\/traces /)
+      const of = (name: string) => headers.find(([key]) => key === name)?.[1]
+      assert.deepEqual(
+        [of('content-type'), of('host'), of('x-token')],
+        ['application/x-protobuf', 'collector.local', 't'],
+      )
+      isOurOtlpSpan(body)
+    },
+  ))
+
+test('OTEL_TRACES_EXPORTER=zipkin', () =>
+  traced(
+    ZIPKIN,
+    port => ({
+      OTEL_TRACES_EXPORTER: 'zipkin',
+      OTEL_EXPORTER_ZIPKIN_ENDPOINT: `http://127.0.0.1:${port}/from/the/sdk`,
+    }),
+    async outcome => {
+      const { target, body } = await arrived(outcome)
+      assert.equal(target, '/from/the/sdk')
+      isOurZipkinSpan(body, outcome.app)
+    },
+  ))
+
+test('OTEL_TRACES_EXPORTER=otlp', () =>
+  traced(
+    ZIPKIN,
+    port => ({ OTEL_TRACES_EXPORTER: 'otlp', OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` }),
+    async outcome => {
+      const { target, body } = await arrived(outcome)
+      assert.equal(target, '/v1/traces')
+      isOurOtlpSpan(body)
+    },
+  ))
+
+test('OTEL_TRACES_EXPORTER=console', () =>
+  traced(
+    ZIPKIN,
+    () => ({ OTEL_TRACES_EXPORTER: 'console' }),
+    async outcome => {
+      await waitFor(() => outcome.output().includes(TRACE), { deadlineMs: 20_000, what: 'a span on the console' })
+      assert.equal(outcome.collector.requests.length, 0)
+    },
+  ))
