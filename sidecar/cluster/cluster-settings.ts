@@ -118,6 +118,12 @@ export function clusterSettings(
   // What has not changed goes on, with its sessions and secrets.
   const transport =
     before !== undefined && sameTransport(before.message, message) ? before.transport : context.transport(message)
+  if (http?.autoConfig !== undefined && !transport.secure) {
+    throw new ConfigError(
+      'typed_extension_protocol_options',
+      `ALPN configured for cluster ${message.name} which has a non-ALPN transport socket: auto_config needs TLS`,
+    )
+  }
   const errorMatcher = http?.outlierDetection?.errorMatcher
   return Object.freeze({
     message,
