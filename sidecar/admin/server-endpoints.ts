@@ -108,8 +108,8 @@ function memory() {
 function certificates(control: ServerControl) {
   return {
     certificates: control.certificates().map(({ caCertificates, chain }) => ({
-      ...(caCertificates.length > 0 ? { ca_cert: caCertificates.map(certificate) } : {}),
-      ...(chain.length > 0 ? { cert_chain: chain.map(certificate) } : {}),
+      ca_cert: caCertificates.map(certificate),
+      cert_chain: chain.map(certificate),
     })),
   }
 }

@@ -18,6 +18,7 @@ import type { Runtime } from '../filter-chain/runtime.ts'
 import type { LoadBalancingPolicy } from '../load-balancer/policy.ts'
 import type { Counter, Gauge, StatsScope } from '../observability/stats.ts'
 import { connectPlaintext } from '../transport/plaintext.ts'
+import type { TlsContext } from '../transport/tls/tls-context.ts'
 import type { Clusters } from './cluster.ts'
 import { type ClusterSettings, type ClusterTransport, clusterSettings } from './cluster-settings.ts'
 import type { ClusterSharing, PublishedCluster } from './cluster-sharing.ts'
@@ -201,6 +202,11 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
     })
   }
 
+  /** Certificates of all clusters, by TLS context. */
+  get tlsContexts(): readonly TlsContext[] {
+    return [...this.#clusters.values()].flatMap(({ settings }) => settings.transport.contexts)
+  }
+
   /** Percent of hosts that are healthy, or undefined where there is no such cluster. */
   scopeOf(name: string): StatsScope | undefined {
     return this.#clusters.get(name)?.stats
@@ -300,6 +306,7 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
 const plaintext = (): ClusterTransport => plaintextTransport
 const plaintextTransport: ClusterTransport = {
   secure: false,
+  contexts: [],
   connect: (target, options, handler, timers) => connectPlaintext(target.address, options, handler, timers),
   useStats() {},
 }

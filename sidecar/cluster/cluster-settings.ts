@@ -22,6 +22,7 @@ import { ConfigError } from '../filter-chain/http-filter.ts'
 import type { HostPickerFactory, LoadBalancingPolicy } from '../load-balancer/policy.ts'
 import type { BalancerSettings } from '../load-balancer/priority-balancer.ts'
 import type { StatsScope } from '../observability/stats.ts'
+import type { TlsContext } from '../transport/tls/tls-context.ts'
 import { http2Settings } from '../upstream/http2-settings.ts'
 import type { Connect, ConnectionSettings } from '../upstream/pool.ts'
 import { PoolKind } from '../upstream/pool-kind.ts'
@@ -91,6 +92,8 @@ export interface ClusterTransport {
   /** TLS may be spoken. */
   readonly secure: boolean
   readonly connect: Connect
+  /** What it holds of certificates, for `/certs`. */
+  readonly contexts: readonly TlsContext[]
   /** Counts in the scope of the cluster from now on. */
   useStats(scope: StatsScope): void
 }

@@ -40,6 +40,12 @@ export class FilterChainMatcher<Chain> {
     this.#only = chains.length === 1 && isEmptyMatch(chains[0]!.match) ? chains[0]!.chain : undefined
   }
 
+  /** Every chain, the default one last. */
+  get chains(): readonly Chain[] {
+    const chains = this.#candidates.map(({ chain }) => chain)
+    return this.#fallback === undefined ? chains : [...chains, this.#fallback]
+  }
+
   find(traits: ConnectionTraits): Chain | undefined {
     if (this.#only !== undefined) return this.#only
     let left = this.#candidates

@@ -1,4 +1,5 @@
 /** What the server tells its admin endpoints; see `admin/server-control.ts` for what each means. */
+import { certificateDetails } from '../admin/certificate-view.ts'
 import type {
   CertificateView,
   ClusterView,
@@ -20,6 +21,11 @@ import { commandLineOptions } from './command-line-options.ts'
 import { configDumpSections } from './config-dump-sections.ts'
 import { nodeMessage } from './node-identity.ts'
 import type { Server } from './server.ts'
+
+/** '' for what came out of the configuration. */
+function pathOf(path: string): string {
+  return path.startsWith('<') ? '' : path
+}
 
 export class Control implements ServerControl {
   readonly #server: Server
@@ -124,7 +130,18 @@ export class Control implements ServerControl {
   }
 
   certificates(): readonly CertificateView[] {
-    return []
+    return this.#server.tlsContexts.flatMap(({ material }) => {
+      if (material === undefined) return []
+      const trusted = material.validation?.trusted ?? []
+      return [
+        {
+          caCertificates: trusted.slice(0, 1).map(one => certificateDetails(one.certificate, pathOf(one.path))),
+          chain: material.certificates.flatMap(({ leaf, path }) =>
+            leaf === undefined ? [] : [certificateDetails(leaf, pathOf(path))],
+          ),
+        },
+      ]
+    })
   }
 
   configDump(includeEndpoints: boolean): readonly ConfigDumpSection[] {

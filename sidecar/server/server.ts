@@ -23,6 +23,7 @@ import type { LoadBalancingPolicy } from '../load-balancer/policy.ts'
 import { logger, processLog } from '../observability/logging.ts'
 import type { TagExtractor } from '../observability/stats-tags.ts'
 import type { SpanReporter } from '../observability/tracing/tracer.ts'
+import type { TlsContext } from '../transport/tls/tls-context.ts'
 import { adminChain } from './admin-listener.ts'
 import { bindErrorText, DataPlane, type ListenerChoice, wait } from './data-plane.ts'
 import type { Condition, Environment } from './environment.ts'
@@ -132,6 +133,12 @@ export class Server {
 
   get listeners(): ListenerManager {
     return this.#plane.listeners
+  }
+
+  /** Every TLS context in use: those of clusters, then those of listeners, as Envoy lists them. */
+  get tlsContexts(): readonly TlsContext[] {
+    const chains = this.listeners.listeners.flatMap(({ config }) => config.chains.chains)
+    return [...this.env.clusters.tlsContexts, ...chains.flatMap(({ tls }) => (tls === undefined ? [] : [tls.context]))]
   }
 
   get tags(): TagExtractor {

@@ -20,7 +20,7 @@ import { stringMatch } from '../router/string-matcher.ts'
 import { connectPlaintext } from '../transport/plaintext.ts'
 import { DownstreamTls } from '../transport/tls/downstream-tls.ts'
 import type { SecretProvider } from '../transport/tls/secret.ts'
-import { type TlsEnvironment, within } from '../transport/tls/tls-context.ts'
+import { type TlsContext, type TlsEnvironment, within } from '../transport/tls/tls-context.ts'
 import { UpstreamTls } from '../transport/tls/upstream-tls.ts'
 import type { Connect, ConnectTarget } from '../upstream/pool.ts'
 
@@ -73,6 +73,7 @@ export function upstreamTransport(cluster: Cluster, context: TransportSocketCont
 
 const plaintext: ClusterTransport = {
   secure: false,
+  contexts: [],
   connect: (target, options, handler, timers) => connectPlaintext(target.address, options, handler, timers),
   useStats() {},
 }
@@ -91,6 +92,7 @@ function upstreamSocket(
   )
   return {
     secure: true,
+    contexts: [tls.context],
     connect: (target, options, handler, timers) => tls.connect(target, options, handler, timers),
     useStats: scope => tls.useStats(scope),
   }
@@ -105,6 +107,7 @@ interface Candidate {
 /** The first candidate whose metadata the endpoint has; the cluster's own socket where none fits. */
 class MatchingTransport implements ClusterTransport {
   readonly secure: boolean
+  readonly contexts: readonly TlsContext[]
   readonly #candidates: readonly Candidate[]
   readonly #general: ClusterTransport
   readonly #counters = new Map<Candidate, Counter>()
@@ -112,6 +115,7 @@ class MatchingTransport implements ClusterTransport {
   constructor(candidates: readonly Candidate[], general: ClusterTransport) {
     this.#candidates = candidates
     this.#general = general
+    this.contexts = [...candidates.flatMap(({ transport }) => transport.contexts), ...general.contexts]
     this.secure = general.secure || candidates.some(({ transport }) => transport.secure)
   }
 

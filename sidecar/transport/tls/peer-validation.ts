@@ -88,11 +88,11 @@ export class PeerValidation {
    * verdict, '' when the chain is trusted. `wantedName`: the SNI that must be among its names (`auto_sni_san_validation`).
    */
   check(peer: X509Certificate, chainError: string, wantedName: string, stats: TlsStats): TlsCloseReason | undefined {
-    if (this.trusted.length > 0 && !this.acceptsUntrusted) {
+    if (this.trusted.length > 0) {
       const failure = chainError === '' ? this.#checkChain(peer) : chainFailure(chainError)
       if (failure !== undefined) {
         stats.failVerifyError.inc()
-        return failure
+        if (!this.acceptsUntrusted) return failure
       }
     }
     if (wantedName !== '' || this.#sanMatchers.length > 0) {

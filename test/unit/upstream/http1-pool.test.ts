@@ -275,7 +275,7 @@ class FakeTransport {
 }
 
 function transportOf(connect: Connect) {
-  return { secure: false, connect, useStats() {} }
+  return { secure: false, contexts: [], connect, useStats() {} }
 }
 
 function timed(yaml: string) {
