@@ -46,6 +46,7 @@ interface Parts {
 
 function configuration(port: number, { filters = '', cluster = '', upstream, listeners = '' }: Parts): string {
   return `
+layered_runtime: { layers: [{ name: admin, admin_layer: {} }] }
 static_resources:
   listeners:
 ${listener('in', port, filters)}${listeners}

@@ -58,7 +58,7 @@ export class ProxyProcess {
   }
 
   /** Until `/ready` says that listeners accept. */
-  async waitReady(deadlineMs = 15_000): Promise<void> {
+  async waitReady(deadlineMs = 60_000): Promise<void> {
     await this.process.waitUntil(
       async () => {
         try {
