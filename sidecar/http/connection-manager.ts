@@ -52,6 +52,7 @@ export interface ConnectionManagerConfig {
   readonly http2: Http2Settings
   /** Timeouts in milliseconds; 0 is off. */
   readonly streamIdleTimeoutMs: number
+  readonly streamFlushTimeoutMs: number
   readonly requestTimeoutMs: number
   readonly requestHeadersTimeoutMs: number
   readonly maxStreamDurationMs: number

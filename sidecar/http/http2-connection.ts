@@ -15,7 +15,9 @@ import type {
   Http2ServerEvents,
   Http2ServerStream,
   Http2Sink,
+  Http2Stream,
 } from '../codec/http2/contract.ts'
+import { ErrorCode } from '../codec/http2/frame/error-code.ts'
 import type { StreamFailure } from '../codec/stream.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
@@ -47,6 +49,8 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
   readonly #timer = new Timer(() => this.#onTimer())
   readonly #drainTimer = new Timer(() => this.#onDrainTimeout())
   readonly #bytes = new DownstreamBytes()
+  /** Streams whose response is complete and held back, by the timer that bounds it; undefined until there was one. */
+  #flushing: Map<Http2Stream, Timer> | undefined = undefined
   /** Exchanges whose response is not complete. */
   #active = 0
   #requests = 0
@@ -206,7 +210,12 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
     return new Http2Exchange(this, stream)
   }
 
-  onStreamClosed(): void {
+  onStreamClosed(stream: Http2Stream): void {
+    const flushing = this.#flushing?.get(stream)
+    if (flushing !== undefined) {
+      this.#manager.timers.stop(flushing)
+      this.#flushing!.delete(stream)
+    }
     this.#closeIfDone()
   }
 
@@ -227,6 +236,24 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
   }
 
   // Exchanges.
+
+  /**
+   * The response is complete and its peer opens no window for the rest: it gets as long as a stream may idle (Envoy:
+   * `stream_flush_timeout`, which is `stream_idle_timeout` where it is not set), so that memory is not held for good.
+   */
+  boundFlush(stream: Http2ServerStream): void {
+    const { config, timers } = this.#manager
+    if (config.streamFlushTimeoutMs === 0) return
+    const timer = new Timer(() => {
+      this.#manager.stats.http2.tx_flush_timeout++
+      stream.reset(ErrorCode.InternalError)
+      // A second reset gives up what is held back.
+      if (!stream.closed) stream.reset(ErrorCode.InternalError)
+    })
+    this.#flushing ??= new Map()
+    this.#flushing.set(stream, timer)
+    timers.start(timer, config.streamFlushTimeoutMs)
+  }
 
   /** The response is complete, or never will be. */
   onExchangeEnd(active: ActiveStream): void {
@@ -284,6 +311,7 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
     const { timers } = this.#manager
     timers.stop(this.#timer)
     timers.stop(this.#drainTimer)
+    for (const timer of this.#flushing?.values() ?? []) timers.stop(timer)
   }
 
   #startTimer(): void {

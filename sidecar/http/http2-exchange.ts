@@ -68,6 +68,7 @@ export class Http2Exchange implements DownstreamConnection, ResponseEncoder {
     const stream = this.#stream
     // What the request still had to say is of no use (RFC 9113 §8.1).
     if (stream !== undefined && !stream.closed && !stream.remoteEnded) stream.reset()
+    if (stream !== undefined && !stream.closed && stream.pendingBytes > 0) this.#connection.boundFlush(stream)
     this.#connection.onExchangeEnd(active)
   }
 

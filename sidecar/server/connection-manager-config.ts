@@ -113,6 +113,7 @@ export function connectionManagerConfig(
       streamError: message.streamErrorOnInvalidHttpMessage,
     }),
     streamIdleTimeoutMs: message.streamIdleTimeout ?? 300_000,
+    streamFlushTimeoutMs: message.streamFlushTimeout ?? message.streamIdleTimeout ?? 300_000,
     requestTimeoutMs: message.requestTimeout ?? 0,
     requestHeadersTimeoutMs: message.requestHeadersTimeout ?? 0,
     maxStreamDurationMs: common?.maxStreamDuration ?? 0,

@@ -8,7 +8,7 @@ import { freePort } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw } from '../kit/http-client.ts'
 import { Http2TestClient } from '../kit/http2-client.ts'
-import { type Frame, FrameReader, FrameType, getRequest, PREFACE, SETTINGS } from '../kit/http2-frames.ts'
+import { type Frame, FrameReader, FrameType, getRequest, PREFACE, SETTINGS, settings } from '../kit/http2-frames.ts'
 import { type ProxyProcess, withAdmin } from '../kit/proxy-process.ts'
 import { waitFor } from '../kit/wait-for.ts'
 
@@ -168,4 +168,22 @@ test('SIGTERM: the streams that run are served to the end', async () => {
   running.proxy.process.signal('SIGTERM')
   assert.equal((await answer).text, 'late')
   await client.closed
+})
+
+test('a response that its client does not let in is given up after stream_flush_timeout', async () => {
+  await using running = await start([{ body: 'x'.repeat(1000) }], 'stream_flush_timeout: 0.3s')
+  using client = new FrameClient(running.listen)
+  const INITIAL_WINDOW_SIZE = 4
+  client.socket.write(Buffer.concat([PREFACE, settings({ [INITIAL_WINDOW_SIZE]: 10 }), getRequest(1), getRequest(3)]))
+  await client.until(FrameType.RstStream, 2)
+  assert.deepEqual(
+    client.of(FrameType.Data).map(({ payload }) => payload.length),
+    [10, 10],
+  )
+  const INTERNAL_ERROR = 2
+  assert.equal(client.of(FrameType.RstStream)[0]!.payload.readUInt32BE(0), INTERNAL_ERROR)
+  const stats = await running.proxy.stats('^http2.')
+  assert.equal(stats.get('http2.tx_flush_timeout'), 2)
+  assert.equal(stats.get('http2.streams_active'), 0)
+  assert.equal(stats.get('http2.pending_send_bytes'), 0)
 })

@@ -17,6 +17,7 @@ export const httpConnectionManager: Supported = {
     'scheme_header_transformation',
     'max_request_headers_kb',
     'stream_idle_timeout',
+    'stream_flush_timeout',
     'request_timeout',
     'request_headers_timeout',
     'drain_timeout',
