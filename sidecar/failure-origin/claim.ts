@@ -205,8 +205,11 @@ export class Claims {
     for (let call = this.#ledger.looseHead; call !== undefined && steps < MAX_WAITING; call = call.looseNext, steps++) {
       if (call.startSeq < entry.seq || call.waitedBy !== undefined || call.record !== undefined) continue
       if (this.#copiesElsewhere(call)) continue
-      // Later calls come later still: none of them is this request's.
-      if (nowMs - call.startMs < leastAge) break
+      // Later calls come later still: none of them is this request's, though on a busy machine nobody can be sure.
+      if (nowMs - call.startMs < leastAge) {
+        tooLate = true
+        break
+      }
       // What is usual was perhaps learned while there was less to do.
       if (call.startMs - entry.startMs > Math.max(this.#longestLag, (nowMs - entry.startMs) * LATE_SHARE)) {
         tooLate = true

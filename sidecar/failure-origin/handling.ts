@@ -16,7 +16,7 @@ const PASSES_AND_SUCCEEDS = 0.02
  */
 const PASSES_LATE = 0.15
 /** The application changes its ways (another code path, a deployment) between two observations. */
-const SWITCH = 0.01
+const SWITCH = 0.004
 const PRIOR_HANDLES = 0.05
 /** Smallest belief in its own failing: an application that was never seen to fail can begin to. */
 const LEAST_BASE_RATE = 0.001

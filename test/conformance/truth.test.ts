@@ -4,7 +4,7 @@
  * and from their counters; clients only say what they saw.
  */
 import assert from 'node:assert/strict'
-import { after, before, test as ordinaryTest } from 'node:test'
+import { after, before, test } from 'node:test'
 import { startEnvoy } from '../kit/envoy.ts'
 import {
   assertConserved,
@@ -25,8 +25,17 @@ const BACKGROUND = ['a', 'b', 'c'] as const
 /** Enough for 50 requests in flight to wait for applications rather than for the processor. */
 const LEISURELY_MS = 200
 
-/** Every cell runs and shows what it found; they are not binding until each floor is reached. */
-const test = (name: string, run: () => Promise<void>) => ordinaryTest(name, { todo: 'not every floor is reached' }, run)
+/**
+ * Where nothing is copied, fifty at a time, it is the time between two failures against what an answer takes that decides
+ * whether they can be told apart. So applications work for long, and the processor is nearly idle.
+ */
+const SLOW_MS = 700
+/**
+ * Not binding: what is judged by time and nothing else. It has not been measured on a machine that was quiet; on one with ten
+ * processes on each core, where an answer takes longer than the time between two failures, the floors are not reached. The
+ * same floors are binding on simulated time (`test/unit/failure-origin/simulation.test.ts`).
+ */
+const BY_TIME_ONLY = { todo: 'not yet measured on a quiet machine' }
 
 let copying: Mesh
 let silent: Mesh
@@ -78,7 +87,7 @@ for (const manner of ['pass', 'retry', 'swallow', 'repair'] as const) {
       assertConserved(verdict)
       if (manner !== 'pass' && manner !== 'retry') return
       assertShare(beyondLinks(verdict.visible), ['exact', 'trace'], 0.99)
-      assertRight(verdict.visible, 0.99)
+      assertRight(verdict.visible)
       assertRight(verdict.visible.filter(({ confidence }) => confidence === 'exact' || confidence === 'trace'))
     })
   }
@@ -99,7 +108,7 @@ test('nothing copied, one at a time: unique, and right', async () => {
     // At the head of the chain nothing has to be matched, and what began there is exact.
     const matched = beyondLinks(cell.verdict.visible).filter(({ seen }) => seen.plan.fault?.seenBy !== undefined)
     assertShare(matched, ['unique'], 0.99)
-    assertRight(cell.verdict.visible, 0.99)
+    assertRight(cell.verdict.visible)
     assertRight(cell.verdict.visible.filter(({ confidence }) => confidence === 'unique'))
   }
 })
@@ -145,64 +154,84 @@ test('a forged proxy-status changes nothing, from outside, from the application,
   assert.ok(!ids.has('f00df00df00df00d'))
 })
 
-test('who hangs is named, nothing copied, many at a time, c holding a long poll; c asleep is the control', async () => {
-  // Fifty requests of 50 ms each would be a thousand a second, which is a test of the processor.
-  for (const [budgetMs, concurrency, requests] of [
-    [1000, 50, 200],
-    [50, 4, 200],
-    [15_000, 50, 50],
-  ] as const) {
-    for (const hop of ['d', 'c'] as const) {
-      if (budgetMs === 15_000 && hop === 'c') continue
-      const { verdict } = await runCell(silent, {
-        name: `${hop} hangs for ${budgetMs} ms`,
-        plans: [{ fault: fault(`${hop}:app_timeout`), manner: 'pass', budgetMs }],
-        requests,
-        concurrency,
-        control: { longPoll: ['c'] },
-      })
-      assertRight(verdict.visible, 0.95)
+test(
+  'who hangs is named, nothing copied, many at a time, c holding a long poll; c asleep is the control',
+  BY_TIME_ONLY,
+  async () => {
+    // Fifty requests of 50 ms each would be a thousand a second, which is a test of the processor.
+    for (const [budgetMs, concurrency, requests] of [
+      [1000, 50, 200],
+      [50, 4, 200],
+      [15_000, 50, 50],
+    ] as const) {
+      for (const hop of ['d', 'c'] as const) {
+        if (budgetMs === 15_000 && hop === 'c') continue
+        const { verdict } = await runCell(silent, {
+          name: `${hop} hangs for ${budgetMs} ms`,
+          plans: [{ fault: fault(`${hop}:app_timeout`), manner: 'pass', budgetMs }],
+          requests,
+          concurrency,
+          control: { longPoll: ['c'] },
+          spreadMs: Math.min(budgetMs, 1000),
+        })
+        assert.equal(verdict.visible.length, requests)
+        assert.equal(
+          verdict.withoutOrigin.length + verdict.twice.length + verdict.lost.length,
+          0,
+          'one merged origin each',
+        )
+        assertRight(verdict.visible)
+      }
     }
-  }
-})
+  },
+)
 
-test('nothing copied, 50 at a time, two faults at once among innocents and background calls: 90 % right', async () => {
-  const { verdict } = await runCell(silent, {
-    name: 'two faults',
-    plans: [...as([fault('d:app_error'), fault('c:reset')], 'pass'), INNOCENT, INNOCENT, INNOCENT, INNOCENT],
-    requests: 900,
-    concurrency: 50,
-    control: { background: BACKGROUND, workMs: LEISURELY_MS },
-  })
-  assertConserved(verdict)
-  assertRight(verdict.visible, 0.9)
-  assertRight(verdict.visible.filter(({ confidence }) => confidence !== 'likely'))
-})
+test(
+  'nothing copied, 50 at a time, two faults at once among innocents and background calls: 90 % right',
+  BY_TIME_ONLY,
+  async () => {
+    const { verdict } = await runCell(silent, {
+      name: 'two faults',
+      plans: [...as([fault('d:app_error'), fault('c:reset')], 'pass'), INNOCENT, INNOCENT, INNOCENT, INNOCENT],
+      requests: 400,
+      concurrency: 50,
+      control: { background: BACKGROUND, workMs: SLOW_MS },
+      spreadMs: 2 * SLOW_MS,
+    })
+    assertConserved(verdict)
+    assertRight(verdict.visible, 0.9)
+    assertRight(verdict.visible.filter(({ confidence }) => confidence !== 'likely'))
+  },
+)
 
-test('an error of the application’s own, beside failures it swallows, is its own', async () => {
-  const swallowed: Plan = { fault: fault('d:app_error'), manner: 'swallow' }
-  const own: Plan = { fault: fault('c:app_error'), manner: 'pass' }
-  const both: Plan = { ...own, besides: fault('d:app_error') }
-  // What applications do about failures is learned, so these have their customs from the beginning.
-  const fresh = await Mesh.start({ copies: 'nothing' })
-  try {
-    for (const mesh of [copying, fresh]) {
-      for (const concurrency of [1, 50]) {
+for (const copies of ['headers', 'nothing'] as const) {
+  for (const concurrency of [1, 50]) {
+    const byTimeOnly = copies === 'nothing' && concurrency === 50
+    const name = `an error of the application’s own, beside failures it swallows, is its own: ${copies} copied, ${concurrency} at a time`
+    test(name, byTimeOnly ? BY_TIME_ONLY : {}, async () => {
+      const swallowed: Plan = { fault: fault('d:app_error'), manner: 'swallow' }
+      const own: Plan = { fault: fault('c:app_error'), manner: 'pass' }
+      const both: Plan = { ...own, besides: fault('d:app_error') }
+      // What applications do about failures is learned, so these have their customs from the beginning.
+      const mesh = await Mesh.start({ copies })
+      try {
         const { verdict } = await runCell(mesh, {
           name: 'own error beside swallowed ones',
           plans: [swallowed, swallowed, swallowed, both, own, INNOCENT, INNOCENT, INNOCENT, INNOCENT],
-          requests: concurrency === 1 ? 270 : 900,
+          requests: concurrency === 1 ? 540 : 450,
           concurrency,
-          control: { workMs: concurrency === 1 ? 1 : LEISURELY_MS, background: concurrency === 1 ? [] : BACKGROUND },
+          control:
+            concurrency === 1 ? { workMs: 1 } : { workMs: byTimeOnly ? SLOW_MS : LEISURELY_MS, background: BACKGROUND },
+          spreadMs: concurrency === 1 ? 0 : LEISURELY_MS,
         })
         assertConserved(verdict)
         assertRight(verdict.visible, 0.95)
+      } finally {
+        await mesh.close()
       }
-    }
-  } finally {
-    await fresh.close()
+    })
   }
-})
+}
 
 test('the real Envoy in place of a sidecar: the origin is still named, with confidence link', async () => {
   const mesh = await Mesh.start({

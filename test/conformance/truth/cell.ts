@@ -14,6 +14,7 @@ export interface Cell {
   readonly requests: number
   readonly concurrency: number
   readonly control?: Control
+  readonly spreadMs?: number
 }
 
 export interface CellResult {
@@ -24,8 +25,9 @@ export interface CellResult {
 /** Lines of all cells, to be printed together at the end. */
 export const table: string[] = []
 
-export async function runCell(mesh: Mesh, { name, plans, requests, concurrency, control }: Cell): Promise<CellResult> {
-  const run = await runPlans(mesh, mixed(plans, requests), concurrency, control)
+export async function runCell(mesh: Mesh, cell: Cell): Promise<CellResult> {
+  const { name, plans, requests, concurrency, control, spreadMs } = cell
+  const run = await runPlans(mesh, mixed(plans, requests), concurrency, control, spreadMs)
   const verdict = judge(run)
   table.push(cellLine(`${mesh.copies} ×${concurrency}: ${name}`, verdict, run.ms), ...missLines(verdict))
   return { run, verdict }

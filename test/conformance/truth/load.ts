@@ -29,14 +29,18 @@ const SETTLE_MS = 150
 const QUIET_MS = 500
 
 /** Who hangs is waited for so long, where nothing else is said. */
-const HANG_MS = 1000
+const HANG_MS = 400
 
-/** All of `plans`, in this order, `concurrency` at a time, with `control` in force; then asks the sidecars. */
+/**
+ * All of `plans`, in this order, `concurrency` at a time, with `control` in force; then asks the sidecars. The first
+ * requests are spread over `spreadMs`.
+ */
 export async function runPlans(
   mesh: Mesh,
   plans: readonly Plan[],
   concurrency: number,
   control: Control = {},
+  spreadMs = 0,
 ): Promise<Run> {
   await mesh.control(control)
   // Services have quiet moments, in which sidecars see what is called without any request.
@@ -45,7 +49,9 @@ export async function runPlans(
   const seen: Seen[] = []
   const started = performance.now()
   let next = 0
-  const worker = async () => {
+  const worker = async (_: unknown, i: number) => {
+    // Clients do not come all in one moment, so that fifty timers do not fire in one either.
+    await delay((i * spreadMs) / concurrency)
     while (next < plans.length) {
       const one = await send(mesh.ports.of.a.ingress, plans[next++]!, agent)
       seen.push(one)
@@ -53,7 +59,7 @@ export async function runPlans(
       if (one.cut && concurrency === 1) await mesh.idle()
     }
   }
-  await Promise.all(Array.from({ length: concurrency }, worker))
+  await Promise.all(Array.from({ length: concurrency }, () => 0).map(worker))
   const ms = performance.now() - started
   agent.destroy()
   // Nothing may go on failing while the sidecars are asked one after the other.

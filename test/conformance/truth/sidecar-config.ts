@@ -26,7 +26,7 @@ export interface MeshPorts {
 }
 
 /** Route timeouts a request may ask for (`x-budget`), and the one it has else. */
-export const BUDGETS_MS = [50, 1000, 3000, 15_000] as const
+export const BUDGETS_MS = [50, 400, 1000, 3000, 15_000] as const
 const DEFAULT_MS = 10_000
 /** How long the timers of faults take. */
 const SHORT = '0.15s'
