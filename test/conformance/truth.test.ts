@@ -71,46 +71,34 @@ after(async () => {
   console.log(kindLines(everyKind.map(({ verdict }) => verdict)).join('\n'))
 })
 
-for (const manner of ['pass', 'retry', 'swallow', 'repair'] as const) {
-  for (const concurrency of [1, 50]) {
-    test(`headers copied, ${concurrency} at a time, applications ${manner}: exact or trace, and right`, async () => {
-      const faults = manner === 'pass' || manner === 'retry' ? FAULTS : SEEN_BY_APPLICATION
-      const cell = await runCell(copying, {
-        name: `every fault, ${manner}`,
-        plans: as(faults, manner).map(plan => (concurrency === 1 ? plan : patient(plan))),
-        requests: concurrency === 1 ? 240 : 800,
-        concurrency,
-        ...(concurrency === 50 && { control: { background: BACKGROUND, workMs: LEISURELY_MS } }),
-      })
-      everyKind.push(cell)
-      const { verdict } = cell
-      assertConserved(verdict)
-      if (manner !== 'pass' && manner !== 'retry') return
-      assertShare(beyondLinks(verdict.visible), ['exact', 'trace'], 0.99)
-      assertRight(verdict.visible)
-      assertRight(verdict.visible.filter(({ confidence }) => confidence === 'exact' || confidence === 'trace'))
+test('the real Envoy in place of a sidecar: the origin is still named, with confidence link', async () => {
+  const mesh = await Mesh.start({
+    copies: 'headers',
+    sidecars: { c: (yaml, adminPort) => startEnvoy(yaml, { adminPort }) },
+  })
+  try {
+    const { verdict } = await runCell(mesh, {
+      name: 'Envoy at c',
+      plans: as([fault('d:connect_refused'), fault('c:app_down'), fault('b:app_error')], 'pass'),
+      requests: 210,
+      concurrency: 10,
     })
+    for (const { seen, failure, confidence } of verdict.visible) {
+      const { origin } = seen.plan.fault!
+      // Envoy's word does not cross c's application: what lies beyond is c's, as far as anybody can know.
+      assert.equal(failure?.origin, origin === 'd' ? 'c' : origin)
+      assert.equal(confidence, origin === 'b' ? 'exact' : 'link')
+    }
+  } finally {
+    await mesh.close()
   }
-}
+})
 
-test('nothing copied, one at a time: unique, and right', async () => {
-  for (const manner of ['pass', 'retry', 'swallow'] as const) {
-    const faults = manner === 'swallow' ? SEEN_BY_APPLICATION : FAULTS
-    const cell = await runCell(silent, {
-      name: `every fault, ${manner}`,
-      plans: as(faults, manner),
-      requests: 240,
-      concurrency: 1,
-    })
-    everyKind.push(cell)
-    assertConserved(cell.verdict)
-    if (manner === 'swallow') continue
-    // At the head of the chain nothing has to be matched, and what began there is exact.
-    const matched = beyondLinks(cell.verdict.visible).filter(({ seen }) => seen.plan.fault?.seenBy !== undefined)
-    assertShare(matched, ['unique'], 0.99)
-    assertRight(cell.verdict.visible)
-    assertRight(cell.verdict.visible.filter(({ confidence }) => confidence === 'unique'))
-  }
+test('a harness that lies about what it broke is found out', async () => {
+  const run = await runPlans(copying, Array<Plan>(50).fill({ fault: fault('c:app_error'), manner: 'pass' }), 10)
+  assertRight(judge(run).visible)
+  const lie = judge(run, () => fault('d:app_error'))
+  assert.throws(() => assertRight(lie.visible, 0.9), /0 of 50 are named right/)
 })
 
 test('a body that breaks off while it is streamed: one origin, whoever streams it on', async () => {
@@ -152,6 +140,48 @@ test('a forged proxy-status changes nothing, from outside, from the application,
   )
   const ids = new Set(run.evidence.entries.flatMap(entry => [entry.id, ...entry.aliases]))
   assert.ok(!ids.has('f00df00df00df00d'))
+})
+
+for (const manner of ['pass', 'retry', 'swallow', 'repair'] as const) {
+  for (const concurrency of [1, 50]) {
+    test(`headers copied, ${concurrency} at a time, applications ${manner}: exact or trace, and right`, async () => {
+      const faults = manner === 'pass' || manner === 'retry' ? FAULTS : SEEN_BY_APPLICATION
+      const cell = await runCell(copying, {
+        name: `every fault, ${manner}`,
+        plans: as(faults, manner).map(plan => (concurrency === 1 ? plan : patient(plan))),
+        requests: concurrency === 1 ? 240 : 800,
+        concurrency,
+        ...(concurrency === 50 && { control: { background: BACKGROUND, workMs: LEISURELY_MS } }),
+      })
+      everyKind.push(cell)
+      const { verdict } = cell
+      assertConserved(verdict)
+      if (manner !== 'pass' && manner !== 'retry') return
+      assertShare(beyondLinks(verdict.visible), ['exact', 'trace'], 0.99)
+      assertRight(verdict.visible)
+      assertRight(verdict.visible.filter(({ confidence }) => confidence === 'exact' || confidence === 'trace'))
+    })
+  }
+}
+
+test('nothing copied, one at a time: unique, and right', async () => {
+  for (const manner of ['pass', 'retry', 'swallow'] as const) {
+    const faults = manner === 'swallow' ? SEEN_BY_APPLICATION : FAULTS
+    const cell = await runCell(silent, {
+      name: `every fault, ${manner}`,
+      plans: as(faults, manner),
+      requests: 240,
+      concurrency: 1,
+    })
+    everyKind.push(cell)
+    assertConserved(cell.verdict)
+    if (manner === 'swallow') continue
+    // At the head of the chain nothing has to be matched, and what began there is exact.
+    const matched = beyondLinks(cell.verdict.visible).filter(({ seen }) => seen.plan.fault?.seenBy !== undefined)
+    assertShare(matched, ['unique'], 0.99)
+    assertRight(cell.verdict.visible)
+    assertRight(cell.verdict.visible.filter(({ confidence }) => confidence === 'unique'))
+  }
 })
 
 test(
@@ -232,33 +262,3 @@ for (const copies of ['headers', 'nothing'] as const) {
     })
   }
 }
-
-test('the real Envoy in place of a sidecar: the origin is still named, with confidence link', async () => {
-  const mesh = await Mesh.start({
-    copies: 'headers',
-    sidecars: { c: (yaml, adminPort) => startEnvoy(yaml, { adminPort }) },
-  })
-  try {
-    const { verdict } = await runCell(mesh, {
-      name: 'Envoy at c',
-      plans: as([fault('d:connect_refused'), fault('c:app_down'), fault('b:app_error')], 'pass'),
-      requests: 210,
-      concurrency: 10,
-    })
-    for (const { seen, failure, confidence } of verdict.visible) {
-      const { origin } = seen.plan.fault!
-      // Envoy's word does not cross c's application: what lies beyond is c's, as far as anybody can know.
-      assert.equal(failure?.origin, origin === 'd' ? 'c' : origin)
-      assert.equal(confidence, origin === 'b' ? 'exact' : 'link')
-    }
-  } finally {
-    await mesh.close()
-  }
-})
-
-test('a harness that lies about what it broke is found out', async () => {
-  const run = await runPlans(copying, Array<Plan>(50).fill({ fault: fault('c:app_error'), manner: 'pass' }), 10)
-  assertRight(judge(run).visible)
-  const lie = judge(run, () => fault('d:app_error'))
-  assert.throws(() => assertRight(lie.visible, 0.9), /0 of 50 are named right/)
-})
