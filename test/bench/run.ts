@@ -5,6 +5,7 @@
  *   npm run bench -- --quick      one minute, for a first impression
  *   npm run bench -- --readme     writes the table into README.md
  *   npm run bench -- --only GET   workloads whose name contains the text; no memory
+ *   npm run bench -- --workers    two worker threads against one
  *   npm run bench -- --micro      the small ones in this folder, each a question of its own
  *
  * Each proxy is pinned to the first core, one at a time under load; wrk, the upstream and the collector stub run on the
@@ -23,6 +24,7 @@ import { TestProcess } from '../kit/process.ts'
 import { drive, type LoadResult } from './side-by-side/load.ts'
 import { BenchProxy, LOAD_CORE } from './side-by-side/proxy.ts'
 import { machineFacts, markdownTable, median, type Row, withBenchmarks } from './side-by-side/table.ts'
+import { benchWorkers } from './side-by-side/workers.ts'
 import {
   AFTER_NAME,
   IDLE_CONNECTIONS_NAME,
@@ -41,6 +43,7 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     readme: { type: 'boolean', default: false },
     micro: { type: 'boolean', default: false },
+    workers: { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
@@ -154,6 +157,11 @@ async function sideBySide(): Promise<void> {
   // As after an installation: bundled, and what a start compiles is kept.
   spawnSync(process.execPath, [join(repository, 'sidecar', 'bin', 'build-bundle.mjs')], { stdio: 'inherit' })
   await (await BenchProxy.start('hopwise', upstreamPort)).stop()
+  if (options.workers) {
+    await benchWorkers(upstreamPort, { rounds, seconds, warmUpSeconds: WARM_UP_SECONDS })
+    await upstream.stop('SIGKILL')
+    return
+  }
   const envoy = await BenchProxy.start('envoy', upstreamPort)
   const ours = await BenchProxy.start('hopwise', upstreamPort)
   const both = [envoy, ours]

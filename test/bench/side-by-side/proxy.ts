@@ -34,6 +34,7 @@ export class BenchProxy {
     name: 'envoy' | 'hopwise',
     upstreamPort: number,
     env: Readonly<Record<string, string>> = {},
+    args: readonly string[] = [],
   ): Promise<BenchProxy> {
     const [admin, plain, routes, traced, inbound, outbound, tls] = await freePorts(7)
     const ports = { admin, plain, routes, traced, inbound, outbound, tls } as BenchPorts
@@ -41,7 +42,7 @@ export class BenchProxy {
     const command =
       name === 'envoy'
         ? [await envoyPath(), '-c', file, '--concurrency', '1', '--use-dynamic-base-id', '-l', 'error']
-        : [hopwisePath, 'run', '-c', file, '-l', 'error']
+        : [hopwisePath, 'run', '-c', file, '-l', 'error', ...args]
     const began = performance.now()
     const process = TestProcess.start('taskset', ['-c', PROXY_CORE, ...command], { name, env })
     const proxy = new ProxyProcess(process, ports.admin, file)
