@@ -113,6 +113,7 @@ export class FailureLocator implements FailureOrigin {
   sweep(): void {
     const { ledger, claims, clock, metrics, sharing } = this.#context
     sharing?.drain()
+    sharing?.tellCallees()
     const lost = sharing?.takeLost() ?? 0
     if (lost > 0) metrics.overflow('worker_ring').add(lost)
     claims.sweep(clock.now())

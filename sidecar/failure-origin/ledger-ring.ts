@@ -124,6 +124,7 @@ export class RingReader {
   readonly #views: Views
   readonly #mine: number
   #position: number
+  #lostSince = false
   #units = 0
   #byte = 0
   #number = 0
@@ -208,8 +209,16 @@ export class RingReader {
     return Buffer.from(this.text(), 'latin1').toString('utf8')
   }
 
+  /** True once after records were lost. */
+  takeLost(): boolean {
+    const lost = this.#lostSince
+    this.#lostSince = false
+    return lost
+  }
+
   #skip(): void {
     this.lost++
+    this.#lostSince = true
     this.#position = this.written
   }
 }
@@ -228,7 +237,9 @@ export class RingsReader {
 
   /** Times that records of some ring were lost. */
   get lost(): number {
-    return this.#rings.reduce((sum, { lost }) => sum + lost, 0)
+    let sum = 0
+    for (const { lost } of this.#rings) sum += lost
+    return sum
   }
 
   /**
@@ -245,7 +256,7 @@ export class RingsReader {
     if (!any) return
     // What these records were written after is in the rings by now, if not by the first look.
     for (let i = 0; i < rings.length; i++) this.#ends[i] = rings[i]!.written
-    const before = rings.map(({ lost }) => lost)
+    const before = this.lost
     for (;;) {
       let first: RingReader | undefined
       let wanted = false
@@ -260,9 +271,8 @@ export class RingsReader {
       visit(first)
       first.leave()
     }
-    for (let i = 0; i < rings.length; i++) {
-      rings[i]!.told()
-      if (rings[i]!.lost !== before[i]) onLost(rings[i]!.worker)
-    }
+    for (const ring of rings) ring.told()
+    if (this.lost === before) return
+    for (const ring of rings) if (ring.takeLost()) onLost(ring.worker)
   }
 }

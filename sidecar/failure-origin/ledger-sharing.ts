@@ -38,8 +38,9 @@ const CALL_END = 6
 const TOOK = 7
 const WAITS = 8
 const UNEXPLAINED = 9
+const CALLEE = 10
 /** Numbers of each type of record. */
-const NUMBERS = [0, 4, 2, 4, 7, 4, 3, 2, 4, 2] as const
+const NUMBERS = [0, 5, 2, 4, 7, 4, 3, 2, 4, 2, 2] as const
 const numbersOf = (type: number): number => NUMBERS[type] ?? 0
 
 const CONFIDENCES: readonly Confidence[] = ['exact', 'trace', 'unique', 'likely', 'none']
@@ -59,18 +60,16 @@ class RemoteEntry extends InboundEntry {
 class RemoteCall extends EgressCall {
   /** The worker that makes it. */
   home = 0
-  requestId = ''
-  wireSpanId = ''
-  path = ''
+  /** x-request-id, span id on the wire and path, a line each: taken apart when they are asked for. */
+  ids = ''
 
   override get isRemote(): boolean {
     return true
   }
 
   override linkId(): string {
-    return this.target === undefined
-      ? ''
-      : derivedId(this.target.serviceName, this.requestId, this.wireSpanId, this.path)
+    const [requestId = '', wireSpanId = '', path = ''] = this.ids.split('\n')
+    return this.target === undefined ? '' : derivedId(this.target.serviceName, requestId, wireSpanId, path)
   }
 }
 
@@ -100,6 +99,9 @@ export class LedgerSharing {
   readonly #rings: RingsReader
   readonly #own = new Numbered<InboundEntry, EgressCall>()
   readonly #others: readonly Numbered<RemoteEntry, RemoteCall>[]
+  /** Callees by the number this worker tells them by, and by the numbers that others do. */
+  readonly #callees = new Map<CalleeState, number>()
+  readonly #calleesOf: readonly Map<number, CalleeState>[]
   #number: number
   #lost = 0
 
@@ -118,6 +120,7 @@ export class LedgerSharing {
     this.#writer = new RingWriter(rings, worker, onLag)
     this.#rings = new RingsReader(rings, worker)
     this.#others = rings.map(() => new Numbered<RemoteEntry, RemoteCall>())
+    this.#calleesOf = rings.map(() => new Map<number, CalleeState>())
     this.#number = firstNumber(nowMs)
     claims.onUnexplained = (own, atMs) => this.#writer.write(UNEXPLAINED, [own ? 1 : 0, atMs], [])
   }
@@ -138,7 +141,9 @@ export class LedgerSharing {
     entry.shareId = number
     this.#own.entries.set(number, entry)
     const { startMs, deadlineMs, sampled, traceId, spanId, requestId } = entry
-    this.#writer.write(INBOUND, [number, startMs, deadlineMs, sampled ? 1 : 0], [traceId, spanId, requestId])
+    // One text instead of three: reading them apart costs more than all the rest.
+    const lengths = traceId.length * 65_536 + spanId.length
+    this.#writer.write(INBOUND, [number, startMs, deadlineMs, sampled ? 1 : 0, lengths], [traceId + spanId + requestId])
   }
 
   deadlineKnown(entry: InboundEntry): void {
@@ -162,20 +167,31 @@ export class LedgerSharing {
     this.#own.calls.set(number, call)
     const { entry, target, startMs, confidence, candidates, ambiguousKey } = call
     const owner = entry === undefined ? NOBODY : entry instanceof RemoteEntry ? entry.home : this.#worker
+    const callee = target === undefined ? 0 : this.#calleeNumber(target)
     this.#writer.write(
       CALL,
-      [
-        number,
-        startMs,
-        owner,
-        entry?.shareId ?? 0,
-        CONFIDENCES.indexOf(confidence),
-        candidates,
-        target?.external === true ? 1 : 0,
-      ],
-      [ambiguousKey, requestId, wireSpanId, path.slice(0, 2048), target?.clusterName ?? '', target?.serviceName ?? ''],
-      true,
+      [number, startMs, owner, entry?.shareId ?? 0, CONFIDENCES.indexOf(confidence), candidates, callee],
+      [`${ambiguousKey}\n${requestId}\n${wireSpanId}\n${path.length > 2048 ? path.slice(0, 2048) : path}`],
     )
+  }
+
+  /** Tells the callees again, for workers that came later. From a timer. */
+  tellCallees(): void {
+    for (const [callee, number] of this.#callees) this.#tellCallee(callee, number)
+  }
+
+  #calleeNumber(callee: CalleeState): number {
+    let number = this.#callees.get(callee)
+    if (number === undefined) {
+      number = this.#callees.size + 1
+      this.#callees.set(callee, number)
+      this.#tellCallee(callee, number)
+    }
+    return number
+  }
+
+  #tellCallee({ clusterName, serviceName, external }: CalleeState, number: number): void {
+    this.#writer.write(CALLEE, [number, external ? 1 : 0], [clusterName, serviceName], true)
   }
 
   /** Before the application is answered. */
@@ -261,6 +277,14 @@ export class LedgerSharing {
       case CALL:
         this.#replayCall(worker, from, ring)
         return
+      case CALLEE: {
+        const number = ring.number()
+        const external = ring.number() === 1
+        const clusterName = ring.text()
+        const serviceName = ring.utf8()
+        if (ring.intact) this.#calleesOf[worker]!.set(number, this.#target({ clusterName, serviceName, external }))
+        return
+      }
       case CALL_FAILED: {
         const number = ring.number()
         const [endMs, status, abandoned] = [ring.number(), ring.number(), ring.number()]
@@ -308,9 +332,15 @@ export class LedgerSharing {
 
   #replayInbound(worker: number, from: Numbered<RemoteEntry, RemoteCall>, ring: RingReader): void {
     const number = ring.number()
-    const [startMs, deadlineMs, sampled] = [ring.number(), ring.number(), ring.number()]
-    const entry = new RemoteEntry(startMs, ring.text(), ring.text(), ring.text(), sampled === 1)
+    const startMs = ring.number()
+    const deadlineMs = ring.number()
+    const sampled = ring.number() === 1
+    const lengths = ring.number()
+    const text = ring.text()
     if (!ring.intact) return
+    const span = Math.floor(lengths / 65_536)
+    const request = span + (lengths % 65_536)
+    const entry = new RemoteEntry(startMs, text.slice(0, span), text.slice(span, request), text.slice(request), sampled)
     entry.home = worker
     entry.shareId = number
     entry.deadlineMs = deadlineMs
@@ -321,20 +351,19 @@ export class LedgerSharing {
   #replayCall(worker: number, from: Numbered<RemoteEntry, RemoteCall>, ring: RingReader): void {
     const number = ring.number()
     const call = new RemoteCall(ring.number())
-    const [owner, entryNumber] = [ring.number(), ring.number()]
+    const owner = ring.number()
+    const entryNumber = ring.number()
     call.confidence = CONFIDENCES[ring.number()] ?? 'likely'
     call.candidates = ring.number()
-    const external = ring.number() === 1
-    call.ambiguousKey = ring.text()
-    call.requestId = ring.text()
-    call.wireSpanId = ring.text()
-    call.path = ring.text()
-    const clusterName = ring.text()
-    const serviceName = ring.utf8()
+    const callee = ring.number()
+    const text = ring.text()
     if (!ring.intact) return
     call.home = worker
     call.shareId = number
-    if (serviceName !== '') call.target = this.#target({ clusterName, serviceName, external })
+    const end = text.indexOf('\n')
+    if (end > 0) call.ambiguousKey = text.slice(0, end)
+    call.ids = text.slice(end + 1)
+    call.target = this.#calleesOf[worker]!.get(callee)
     if (owner !== NOBODY) {
       call.entry = (owner === this.#worker ? this.#own : this.#others[owner])?.entries.get(entryNumber)
       // Of a request that has ended, or that this worker has not heard of.
