@@ -158,7 +158,7 @@ async function sideBySide(): Promise<void> {
   spawnSync(process.execPath, [join(repository, 'sidecar', 'bin', 'build-bundle.mjs')], { stdio: 'inherit' })
   await (await BenchProxy.start('hopwise', upstreamPort)).stop()
   if (options.workers) {
-    await benchWorkers(upstreamPort, { rounds, seconds, warmUpSeconds: WARM_UP_SECONDS })
+    await benchWorkers(upstreamPort, { rounds, seconds, warmUp })
     await upstream.stop('SIGKILL')
     return
   }

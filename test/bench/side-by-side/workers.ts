@@ -16,12 +16,12 @@ const MEASURED = ['GET, 20 bytes, keep-alive', 'one connection per request', 'in
 
 export async function benchWorkers(
   upstreamPort: number,
-  { rounds, seconds, warmUpSeconds }: { rounds: number; seconds: number; warmUpSeconds: number },
+  { rounds, seconds, warmUp }: { rounds: number; seconds: number; warmUp: (proxy: BenchProxy) => Promise<void> },
 ): Promise<void> {
   const start = (workers: number) => BenchProxy.start('hopwise', upstreamPort, {}, ['--concurrency', String(workers)])
   const [one, two] = [await start(1), await start(2)]
   process.stdout.write(`RSS, idle: ${one.rssMb().toFixed(0)} MB, two workers ${two.rssMb().toFixed(0)} MB\n`)
-  for (const proxy of [one, two]) await drive(proxy, WORKLOADS[0]!.shape, warmUpSeconds)
+  for (const proxy of [one, two]) await warmUp(proxy)
   for (const { name, shape } of WORKLOADS.filter(workload => MEASURED.includes(workload.name))) {
     for (const proxy of [one, two]) await drive(proxy, shape, 1)
     const ratios: number[] = []
