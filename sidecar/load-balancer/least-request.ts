@@ -3,6 +3,9 @@
  * with the fewest requests in flight (two choices are nearly as good as looking at all, and do not herd), or the fewest of
  * all with `selection_method: FULL_SCAN`. With weights: a schedule by deadlines in which a host's weight is divided by
  * `(requests in flight + 1) ** active_request_bias` whenever it has had its turn.
+ *
+ * With `--concurrency N` each worker looks at the requests it has in flight itself, where Envoy's hosts count those of all
+ * its workers: a count that all threads change with every request would cost each of them more than it tells.
  */
 import type { Random } from '../base/random.ts'
 import type { Cluster as ClusterMessage, LeastRequest } from '../config/schema/generated/types.ts'

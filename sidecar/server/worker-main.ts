@@ -7,6 +7,7 @@ import type { AnyHttpFilterFactory } from '../filter-chain/http-filter.ts'
 import type { AnyListenerFilterFactory } from '../filter-chain/listener-filter.ts'
 import type { LoadBalancingPolicy } from '../load-balancer/policy.ts'
 import { isLogLevel, processLog } from '../observability/logging.ts'
+import type { Counter } from '../observability/stats.ts'
 import type { OtelSdkExporter } from '../observability/tracing/otel-sdk-exporter.ts'
 import { DataPlane } from './data-plane.ts'
 import type {
@@ -34,6 +35,8 @@ export class DataPlaneWorker {
   readonly #plane: DataPlane
   readonly #housekeeping: NodeJS.Timeout
   readonly #spanReporter: OtelSdkExporter | undefined
+  readonly #buckets: SharedBuckets
+  readonly #bucketsOverflow: Counter
   #published: PublishedClusters
 
   constructor(start: WorkerStart, { filters, policies, listenerFilters, spanReporter }: WorkerParts) {
@@ -41,6 +44,7 @@ export class DataPlaneWorker {
     this.#published = start.published
     this.#spanReporter = spanReporter
     const { index, options, serviceName, bootstrap } = start
+    this.#buckets = new SharedBuckets(start.buckets, index)
     this.#plane = new DataPlane({
       options,
       bootstrap,
@@ -53,7 +57,7 @@ export class DataPlaneWorker {
       random: systemRandom,
       worker: {
         index,
-        buckets: new SharedBuckets(start.buckets, index),
+        buckets: this.#buckets,
         ledger: { worker: index, rings: start.rings, onLag: worker => this.#send({ type: 'lagging', worker }) },
       },
       sharing: {
@@ -64,6 +68,13 @@ export class DataPlaneWorker {
       },
     })
     const { env, condition } = this.#plane
+    this.#bucketsOverflow = env.stats
+      .labelled(
+        'hopwise_shared_buckets_overflow_total',
+        ['worker'],
+        'Token buckets that are one for each worker instead of one for all, because the shared table was full',
+      )
+      .counter(String(index))
     Object.assign(condition, start.condition)
     env.runtime.modify(start.runtime)
     for (const [component, level] of start.logLevels) processLog.set(component, level)
@@ -175,6 +186,8 @@ export class DataPlaneWorker {
     const { env } = this.#plane
     env.failures.sweep()
     env.stats.rotateHistograms()
+    this.#bucketsOverflow.add(this.#buckets.overflowed)
+    this.#buckets.overflowed = 0
     this.#sendStats()
   }
 
