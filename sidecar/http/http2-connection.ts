@@ -6,6 +6,7 @@
  *
  * Two steps, because requests may be on their way when the first GOAWAY is written (RFC 9113 §6.8).
  */
+import { addressText } from '../base/address.ts'
 import { Timer } from '../base/timer-wheel.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'
 import { http2ServerConnection } from '../codec/http2/connection.ts'
@@ -19,6 +20,7 @@ import type {
 } from '../codec/http2/contract.ts'
 import { ErrorCode } from '../codec/http2/frame/error-code.ts'
 import type { StreamFailure } from '../codec/stream.ts'
+import { logger } from '../observability/logging.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
 import { type CloseReason, type Connection, type ConnectionHandler, heldWrites } from '../transport/connection.ts'
@@ -28,6 +30,8 @@ import type { ActiveStream } from './active-stream.ts'
 import type { ConnectionManager } from './connection-manager.ts'
 import { DownstreamBytes } from './downstream-bytes.ts'
 import { Http2Exchange } from './http2-exchange.ts'
+
+const log = logger('http')
 
 const GONE: StreamFailure = Object.freeze({
   origin: 'downstream',
@@ -219,7 +223,8 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
     this.#closeIfDone()
   }
 
-  onConnectionError(_error: Http2ConnectionError): void {
+  onConnectionError({ rfc, message, details }: Http2ConnectionError): void {
+    log.debug({ peer: addressText(this.info.directRemote), rfc, details }, message)
     this.#manager.stats.named.downstream_cx_protocol_error.inc()
     this.#close()
   }

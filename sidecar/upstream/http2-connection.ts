@@ -8,6 +8,7 @@
  * The codec knows the protocol; here are the socket, the timers, the counters, and the words that routers read. Upgrades are
  * HTTP/1 on this side of the connection and extended CONNECT (RFC 8441) on the other.
  */
+import { addressText } from '../base/address.ts'
 import { Timer } from '../base/timer-wheel.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import { http2ClientConnection } from '../codec/http2/connection.ts'
@@ -20,6 +21,7 @@ import type {
   Http2Stream,
 } from '../codec/http2/contract.ts'
 import type { BodyChunk, ResponseDecoder, StreamFailure } from '../codec/stream.ts'
+import { logger } from '../observability/logging.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { Protocol, TlsInfo } from '../observability/stream-info.ts'
 import { type CloseReason, type Connection, type ConnectionHandler, heldWrites } from '../transport/connection.ts'
@@ -30,6 +32,8 @@ import { Http2KeepAlive, type KeepAliveOwner } from './http2-keepalive.ts'
 import type { PoolEnvironment } from './pool.ts'
 import type { ConnectionOwner, LentStream, PooledConnection } from './stream-pool.ts'
 import { requestAsConnect, responseAsUpgrade } from './upgrade-mapping.ts'
+
+const log = logger('upstream')
 
 export class Http2Connection
   implements ConnectionHandler, Http2ClientEvents, Http2Sink, Flushable, KeepAliveOwner, PooledConnection
@@ -52,6 +56,8 @@ export class Http2Connection
   #sentBytesCharged = 0
   /** Streams under way when the bytes that are being read came. */
   #activeBefore = 0
+  /** The first bytes were an HTTP/1 response: whoever configured HTTP/2 for this upstream wants to know. */
+  #answersInHttp1 = false
   requests = 0
   remainingRequests: number
 
@@ -139,6 +145,7 @@ export class Http2Connection
     this.#environment.stats.cxRxBytesTotal.add(chunk.length)
     this.#keepAlive?.onReceived()
     this.#activeBefore = this.#active
+    if (this.#codec?.settingsReceived === false) this.#answersInHttp1 = chunk.toString('latin1', 0, 7) === 'HTTP/1.'
     this.#codec?.receive(chunk)
   }
 
@@ -205,7 +212,11 @@ export class Http2Connection
     this.#keepAlive?.onPingAck()
   }
 
-  onConnectionError(_error: Http2ConnectionError): void {
+  onConnectionError({ rfc, message, details }: Http2ConnectionError): void {
+    log.debug(
+      { peer: addressText(this.transport.remote), rfc, details },
+      this.#answersInHttp1 ? 'the upstream answers in HTTP/1, while its cluster has http2_protocol_options' : message,
+    )
     this.#environment.stats.cxProtocolError.inc()
     this.#chargeDestroy(true, this.#activeBefore > 0)
     this.#becomeUnusable()

@@ -12,6 +12,8 @@ const big = 'x'.repeat(200_000)
 const SWITCHED = 'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nx-a: 1\r\n\r\npong'
 const UPGRADE =
   'GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: k\r\n\r\n'
+const H2C =
+  'GET / HTTP/1.1\r\nhost: a\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n\r\n'
 const websocket = { upgrade_configs: [{ upgrade_type: 'websocket' }] }
 
 const common: readonly ExchangeScenario[] = [
@@ -231,6 +233,10 @@ const http2Upstream: readonly ExchangeScenario[] = [
 /** Upgrades of HTTP/1.1 callers. */
 const http1Downstream: readonly ExchangeScenario[] = [
   {
+    name: 'an upgrade to h2c is not taken',
+    steps: [{ raw: H2C }],
+  },
+  {
     name: 'an upgrade',
     steps: [{ raw: UPGRADE, tunnel: 'ping', rawBytes: 4 }],
     withoutStats: 'how the tunnel ends is a race',
@@ -288,6 +294,18 @@ const http2Downstream: readonly ExchangeScenario[] = [
       { method: 'POST', body: 'short' },
       { method: 'POST', body: 'longer than ten bytes' },
     ],
+  },
+  {
+    name: 'a connection that is old enough',
+    manager: { common_http_protocol_options: { max_connection_duration: '0.3s' }, drain_timeout: '0.1s' },
+    steps: [{ connectionAfterMs: 1500 }],
+  },
+  {
+    name: 'a stream that idles',
+    manager: { stream_idle_timeout: '0.3s' },
+    route: { timeout: '0s' },
+    upstreams: { app: [{ end: 'hang' }] },
+    steps: [{}],
   },
   {
     name: 'draining',
