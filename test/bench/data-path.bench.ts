@@ -89,9 +89,12 @@ class NoSocket implements Connection {
 const upstreams: NoSocket[] = []
 
 function makeServer() {
-  const ports = { admin: 1, plain: 2, routes: 3, traced: 4, inbound: 5, outbound: 6, tls: 7 }
+  const ports = { admin: 1, plain: 2, routes: 3, traced: 4, inbound: 5, outbound: 6, tls: 7, http2: 8 }
   const options = parseServerOptions(['--config-yaml', '{}'])
-  const { bootstrap, errors } = loadBootstrap({ text: benchConfiguration(ports, 9), file: 'bench.yaml' })
+  const { bootstrap, errors } = loadBootstrap({
+    text: benchConfiguration(ports, { http1: 9, http2: 9 }),
+    file: 'bench.yaml',
+  })
   if (bootstrap === undefined || options === 'help') throw new Error(JSON.stringify(errors))
   const parts = {
     options,

@@ -18,9 +18,10 @@ import { connect, type Socket } from 'node:net'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { freePort } from '../kit/free-port.ts'
+import { freePorts } from '../kit/free-port.ts'
 import { repository } from '../kit/install-once.ts'
 import { TestProcess } from '../kit/process.ts'
+import type { UpstreamPorts } from './side-by-side/configuration.ts'
 import { drive, type LoadResult } from './side-by-side/load.ts'
 import { BenchProxy, LOAD_CORE } from './side-by-side/proxy.ts'
 import { machineFacts, markdownTable, median, type Row, withBenchmarks } from './side-by-side/table.ts'
@@ -80,7 +81,7 @@ function ratioRow(name: string, envoy: number[], ours: number[], unit: string, t
     envoy: `${median(envoy).toFixed(digits)} ${unit}`,
     ours: `${median(ours).toFixed(digits)} ${unit}`,
     ratio: ratio.toFixed(2),
-    target: target === undefined ? '' : `≤ ${target.toFixed(1)}`,
+    target: target === undefined ? '' : `≤ ${target}`,
     met: target === undefined ? undefined : Number(ratio.toFixed(2)) <= target,
   }
 }
@@ -149,21 +150,29 @@ async function sideBySide(): Promise<void> {
   if (cpus().length < 2) throw new Error('two cores are needed: one for the proxy, one for the load')
   // The upstream and wrk inherit the core.
   spawnSync('taskset', ['-cp', LOAD_CORE, String(process.pid)])
-  const upstreamPort = await freePort()
-  const upstreamFile = join(import.meta.dirname, 'side-by-side', 'upstream.ts')
-  const upstream = TestProcess.start(process.execPath, [upstreamFile, String(upstreamPort)], { name: 'upstream' })
-  await upstream.waitForPort(upstreamPort)
+  const [http1, http2] = await freePorts(2)
+  const upstreams: UpstreamPorts = { http1: http1!, http2: http2! }
+  const servers: TestProcess[] = []
+  for (const [file, port] of [
+    ['upstream.ts', upstreams.http1],
+    ['upstream-http2.ts', upstreams.http2],
+  ] as const) {
+    const script = join(import.meta.dirname, 'side-by-side', file)
+    const server = TestProcess.start(process.execPath, [script, String(port)], { name: file })
+    await server.waitForPort(port)
+    servers.push(server)
+  }
 
   // As after an installation: bundled, and what a start compiles is kept.
   spawnSync(process.execPath, [join(repository, 'sidecar', 'bin', 'build-bundle.mjs')], { stdio: 'inherit' })
-  await (await BenchProxy.start('hopwise', upstreamPort)).stop()
+  await (await BenchProxy.start('hopwise', upstreams)).stop()
   if (options.workers) {
-    await benchWorkers(upstreamPort, { rounds, seconds, warmUp })
-    await upstream.stop('SIGKILL')
+    await benchWorkers(upstreams.http1, { rounds, seconds, warmUp })
+    for (const server of servers) await server.stop('SIGKILL')
     return
   }
-  const envoy = await BenchProxy.start('envoy', upstreamPort)
-  const ours = await BenchProxy.start('hopwise', upstreamPort)
+  const envoy = await BenchProxy.start('envoy', upstreams)
+  const ours = await BenchProxy.start('hopwise', upstreams)
   const both = [envoy, ours]
   const rows: Row[] = []
   const add = (row: Row) => {
@@ -208,7 +217,7 @@ async function sideBySide(): Promise<void> {
     const ready: number[][] = [[], []]
     for (let i = 0; i < STARTS; i++) {
       for (const [at, name] of (['envoy', 'hopwise'] as const).entries()) {
-        const started = await BenchProxy.start(name, upstreamPort)
+        const started = await BenchProxy.start(name, upstreams)
         ready[at]!.push(started.readyMs)
         await started.stop()
       }
@@ -219,7 +228,7 @@ async function sideBySide(): Promise<void> {
     add({ ...row, target: `≤ ${READY_TARGET_MS} ms`, met: own <= READY_TARGET_MS })
   }
   for (const one of [envoy, ours]) await one.stop()
-  await upstream.stop('SIGKILL')
+  for (const server of servers) await server.stop('SIGKILL')
 
   const how = `${rounds} rounds of ${seconds} s, medians (starts: the quickest of ${STARTS}, waiting for the core left out); CPU per request of the proxy process on one core`
   const content = `${markdownTable(rows)}\n\n${machineFacts(how)}`

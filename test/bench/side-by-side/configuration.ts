@@ -11,6 +11,14 @@ export interface BenchPorts {
   readonly inbound: number
   readonly outbound: number
   readonly tls: number
+  /** HTTP/2 by prior knowledge, to an upstream that speaks it as well. */
+  readonly http2: number
+}
+
+/** Where the upstreams of the benchmarks listen. */
+export interface UpstreamPorts {
+  readonly http1: number
+  readonly http2: number
 }
 
 export const ROUTES = 50
@@ -50,13 +58,19 @@ ${direction === undefined ? '' : `    traffic_direction: ${direction}\n`}    fil
 ${options.transport ?? ''}`
 }
 
-function cluster(name: string, port: number): string {
+const HTTP2 = `    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+`
+
+function cluster(name: string, port: number, protocol = ''): string {
   return `  - name: ${name}
     type: STATIC
     load_assignment:
       cluster_name: ${name}
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${port}}}}}]}]
-`
+${protocol}`
 }
 
 /** The same certificate for both: an EC key, as meshes have them. */
@@ -78,7 +92,7 @@ function tlsTransport(): string {
 }
 
 /** A listener per kind of work, all to one upstream; `inbound` calls `outbound` as if there were an application between. */
-export function benchConfiguration(ports: BenchPorts, upstreamPort: number): string {
+export function benchConfiguration(ports: BenchPorts, upstreams: UpstreamPorts): string {
   // The path that is asked for matches the last one.
   const routes = Array.from(
     { length: ROUTES },
@@ -88,6 +102,6 @@ export function benchConfiguration(ports: BenchPorts, upstreamPort: number): str
 node: {id: bench, cluster: bench}
 static_resources:
   listeners:
-${listener('plain', ports.plain, {})}${listener('routes', ports.routes, { routes })}${listener('traced', ports.traced, { sampling: 100 })}${listener('inbound', ports.inbound, { cluster: 'outbound', direction: 'INBOUND' })}${listener('outbound', ports.outbound, { direction: 'OUTBOUND' })}${listener('tls', ports.tls, { transport: tlsTransport() })}  clusters:
-${cluster('upstream', upstreamPort)}${cluster('outbound', ports.outbound)}${cluster('collector', upstreamPort)}`
+${listener('plain', ports.plain, {})}${listener('routes', ports.routes, { routes })}${listener('traced', ports.traced, { sampling: 100 })}${listener('inbound', ports.inbound, { cluster: 'outbound', direction: 'INBOUND' })}${listener('outbound', ports.outbound, { direction: 'OUTBOUND' })}${listener('tls', ports.tls, { transport: tlsTransport() })}${listener('http2', ports.http2, { cluster: 'http2-upstream' })}  clusters:
+${cluster('upstream', upstreams.http1)}${cluster('http2-upstream', upstreams.http2, HTTP2)}${cluster('outbound', ports.outbound)}${cluster('collector', upstreams.http1)}`
 }

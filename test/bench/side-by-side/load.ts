@@ -1,13 +1,16 @@
-/** Load by wrk from the other core, and what the proxy spent on it. */
+/** Load by wrk, or h2load for HTTP/2, from the other core, and what the proxy spent on it. */
 import { part } from '../../kit/parts.ts'
 import { run } from '../../kit/process.ts'
 import { temporaryFile } from '../../kit/proxy-process.ts'
 import { type BenchProxy, LOAD_CORE } from './proxy.ts'
 
 export interface LoadShape {
-  readonly port: 'plain' | 'routes' | 'traced' | 'inbound' | 'tls'
+  /** `http2` is spoken to in HTTP/2. */
+  readonly port: 'plain' | 'routes' | 'traced' | 'inbound' | 'tls' | 'http2'
   readonly path: string
   readonly connections: number
+  /** Requests under way on each connection; HTTP/2 only. */
+  readonly streams?: number
   readonly postBytes?: number
   readonly closeEach?: boolean
 }
@@ -31,13 +34,35 @@ function postScript(bytes: number): string {
   return file
 }
 
-/** Drives one proxy for some seconds. Throws when requests failed: a proxy that refuses fast is not a fast one. */
-export async function drive(proxy: BenchProxy, shape: LoadShape, seconds: number): Promise<LoadResult> {
-  const wrk = await part('wrk')
-  const args = ['-c', LOAD_CORE, wrk, '-t1', `-c${shape.connections}`, `-d${seconds}s`, '--timeout', '10s']
+async function wrk(shape: LoadShape, seconds: number): Promise<string[]> {
+  const args = [await part('wrk'), '-t1', `-c${shape.connections}`, `-d${seconds}s`, '--timeout', '10s']
   if (shape.postBytes !== undefined) args.push('-s', postScript(shape.postBytes))
   if (shape.closeEach === true) args.push('-H', 'Connection: close')
-  args.push(`${shape.port === 'tls' ? 'https' : 'http'}://127.0.0.1:${proxy.ports[shape.port]}${shape.path}`)
+  return args
+}
+
+function readWrk(output: string): { requests: number; failed: string } {
+  const failed = /Non-2xx or 3xx responses: (\d+)|Socket errors: .*/.exec(output)
+  return { requests: Number(/(\d+) requests in/.exec(output)?.[1] ?? 0), failed: failed?.[0] ?? '' }
+}
+
+async function h2load(shape: LoadShape, seconds: number): Promise<string[]> {
+  const args = [await part('h2load'), '-t1', `-c${shape.connections}`, `-m${shape.streams ?? 1}`, `-D${seconds}`]
+  if (shape.postBytes !== undefined) args.push('-d', temporaryFile('body', 'x'.repeat(shape.postBytes)))
+  return args
+}
+
+/** Requests that run when the time is up are no failures. */
+function readH2load(output: string): { requests: number; failed: string } {
+  const counts = /(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout/.exec(output)
+  const bad = counts === null || /[1-9]/.test(counts.slice(2).join('')) || / [1-9]\d* 5xx/.test(output)
+  return { requests: Number(counts?.[1] ?? 0), failed: bad ? (counts?.[0] ?? output) : '' }
+}
+
+/** Drives one proxy for some seconds. Throws when requests failed: a proxy that refuses fast is not a fast one. */
+export async function drive(proxy: BenchProxy, shape: LoadShape, seconds: number): Promise<LoadResult> {
+  const command = await (shape.port === 'http2' ? h2load : wrk)(shape, seconds)
+  const url = `${shape.port === 'tls' ? 'https' : 'http'}://127.0.0.1:${proxy.ports[shape.port]}${shape.path}`
   let rssMb = 0
   const sampler = setInterval(() => {
     rssMb = Math.max(rssMb, proxy.rssMb())
@@ -45,18 +70,17 @@ export async function drive(proxy: BenchProxy, shape: LoadShape, seconds: number
   const before = proxy.cpuUs()
   let output: string
   try {
-    output = (await run('taskset', args, { deadlineMs: (seconds + 30) * 1000 })).stdout
+    output = (await run('taskset', ['-c', LOAD_CORE, ...command, url], { deadlineMs: (seconds + 30) * 1000 })).stdout
   } finally {
     clearInterval(sampler)
   }
   const cpuUs = proxy.cpuUs() - before
-  const requests = Number(/(\d+) requests in/.exec(output)?.[1] ?? 0)
-  const failed = /Non-2xx or 3xx responses: (\d+)|Socket errors: .*/.exec(output)
-  if (failed !== null || requests === 0) throw new Error(`${proxy.name}: ${failed?.[0] ?? 'no request'} of ${requests}`)
+  const { requests, failed } = shape.port === 'http2' ? readH2load(output) : readWrk(output)
+  if (failed !== '' || requests === 0) throw new Error(`${proxy.name}: ${failed || 'no request'} of ${requests}`)
   return {
     requests,
     cpuUsPerRequest: cpuUs / requests,
-    requestsPerSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(output)?.[1] ?? 0),
+    requestsPerSecond: requests / seconds,
     rssMb,
   }
 }

@@ -5,7 +5,7 @@ import { freePorts } from '../../kit/free-port.ts'
 import { hopwisePath } from '../../kit/hopwise.ts'
 import { TestProcess } from '../../kit/process.ts'
 import { ProxyProcess, temporaryFile } from '../../kit/proxy-process.ts'
-import { type BenchPorts, benchConfiguration } from './configuration.ts'
+import { type BenchPorts, benchConfiguration, type UpstreamPorts } from './configuration.ts'
 
 export const PROXY_CORE = '0'
 export const LOAD_CORE = '1'
@@ -32,13 +32,13 @@ export class BenchProxy {
 
   static async start(
     name: 'envoy' | 'hopwise',
-    upstreamPort: number,
+    upstreams: UpstreamPorts,
     env: Readonly<Record<string, string>> = {},
     args: readonly string[] = [],
   ): Promise<BenchProxy> {
-    const [admin, plain, routes, traced, inbound, outbound, tls] = await freePorts(7)
-    const ports = { admin, plain, routes, traced, inbound, outbound, tls } as BenchPorts
-    const file = temporaryFile('envoy.yaml', benchConfiguration(ports, upstreamPort))
+    const [admin, plain, routes, traced, inbound, outbound, tls, http2] = await freePorts(8)
+    const ports = { admin, plain, routes, traced, inbound, outbound, tls, http2 } as BenchPorts
+    const file = temporaryFile('envoy.yaml', benchConfiguration(ports, upstreams))
     const command =
       name === 'envoy'
         ? [await envoyPath(), '-c', file, '--concurrency', '1', '--use-dynamic-base-id', '-l', 'error']

@@ -35,6 +35,12 @@ export const WORKLOADS: readonly Workload[] = [
     name: 'TLS 1.3, one connection per request',
     shape: { port: 'tls', path: '/', connections: 32, closeEach: true },
   },
+  {
+    name: 'HTTP/2 to HTTP/2, 20 bytes',
+    shape: { port: 'http2', path: '/', connections: 8, streams: 16 },
+    target: 0.75,
+  },
+  { name: 'HTTP/2 to HTTP/2, 1 MiB', shape: { port: 'http2', path: '/1024k', connections: 4, streams: 4 }, target: 1 },
   { name: 'in and out again: two passes', shape: { port: 'inbound', path: '/', connections: 64 } },
 ]
 
