@@ -30,6 +30,8 @@ const REASONS: Readonly<Record<FailureKind, ResetReason>> = {
 export function resetReason(failure: StreamFailure): ResetReason {
   // An RST on HTTP/1.1 ends the connection and with it the request; only HTTP/2 can reset a stream alone.
   if (failure.kind === 'reset' && failure.flag === ResponseFlag.UpstreamConnectionTermination) return REASONS.terminated
+  // Headers that are too large end an HTTP/1.1 connection; in HTTP/2 they reset the stream.
+  if (failure.kind === 'headers_too_large' && failure.flag === ResponseFlag.UpstreamRemoteReset) return REASONS.reset
   return REASONS[failure.kind] ?? UNKNOWN
 }
 

@@ -212,7 +212,8 @@ function tooLarge(details: string): StreamFailure {
   return Object.freeze({
     origin: 'upstream',
     kind: 'headers_too_large',
-    flag: ResponseFlag.UpstreamProtocolError,
+    // Envoy's codec resets such a stream, which its router takes for a reset by the upstream (measured): 503 UR.
+    flag: ResponseFlag.UpstreamRemoteReset,
     details,
   })
 }
