@@ -22,8 +22,8 @@ export interface EchoServer {
 }
 
 /**
- * Answers each request when it is complete: 200, `content-type: text/plain`, its body and trailers again, or `no body came` where it
- * had no body. `/large/N` gets N bytes.
+ * Answers each request when it is complete: 200, `content-type: text/plain`, its headers that begin with `x-`, its body and
+ * trailers again, or `no body came` where it had no body. `/large/N` gets N bytes.
  */
 export async function startEchoServer(options: Partial<Http2Options> = {}): Promise<EchoServer> {
   const counters = newHttp2Counters()
@@ -95,11 +95,14 @@ class Echo implements RequestDecoder {
   readonly #stream: Http2ServerStream
   readonly #path: string
   readonly #head: boolean
+  readonly #headers: string[] = []
   readonly #body: Buffer[] = []
   constructor(stream: Http2ServerStream, headers: RequestHeaders) {
     this.#stream = stream
     this.#path = headers.path
     this.#head = headers.method === 'HEAD'
+    const { list } = headers
+    for (let i = 0; i < list.length; i += 2) if (list[i]!.startsWith('x-')) this.#headers.push(list[i]!, list[i + 1]!)
   }
   onRequestHeaders(_headers: RequestHeaders, endStream: boolean): void {
     if (endStream) this.#answer(undefined)
@@ -119,7 +122,7 @@ class Echo implements RequestDecoder {
     let body = Buffer.concat(this.#body)
     if (large !== null) body = Buffer.alloc(Number(large[1]), 'x')
     else if (body.length === 0) body = Buffer.from('no body came')
-    const list = ['content-type', 'text/plain', 'content-length', String(body.length)]
+    const list = ['content-type', 'text/plain', 'content-length', String(body.length), ...this.#headers]
     if (this.#head) {
       this.#stream.encodeHeaders(new ResponseHeaders(200, list), true)
       return
