@@ -167,7 +167,7 @@ async function sideBySide(): Promise<void> {
   spawnSync(process.execPath, [join(repository, 'sidecar', 'bin', 'build-bundle.mjs')], { stdio: 'inherit' })
   await (await BenchProxy.start('hopwise', upstreams)).stop()
   if (options.workers) {
-    await benchWorkers(upstreams.http1, { rounds, seconds, warmUp })
+    await benchWorkers(upstreams, { rounds, seconds, warmUp })
     for (const server of servers) await server.stop('SIGKILL')
     return
   }

@@ -6,6 +6,7 @@
  * Both proxies on the same core, by turns; what counts is the median of the rounds' ratios.
  */
 
+import type { UpstreamPorts } from './configuration.ts'
 import { drive } from './load.ts'
 import { BenchProxy } from './proxy.ts'
 import { median } from './table.ts'
@@ -15,10 +16,10 @@ export const WORKERS_TARGET = 1.1
 const MEASURED = ['GET, 20 bytes, keep-alive', 'one connection per request', 'in and out again: two passes']
 
 export async function benchWorkers(
-  upstreamPort: number,
+  upstreams: UpstreamPorts,
   { rounds, seconds, warmUp }: { rounds: number; seconds: number; warmUp: (proxy: BenchProxy) => Promise<void> },
 ): Promise<void> {
-  const start = (workers: number) => BenchProxy.start('hopwise', upstreamPort, {}, ['--concurrency', String(workers)])
+  const start = (workers: number) => BenchProxy.start('hopwise', upstreams, {}, ['--concurrency', String(workers)])
   const [one, two] = [await start(1), await start(2)]
   process.stdout.write(`RSS, idle: ${one.rssMb().toFixed(0)} MB, two workers ${two.rssMb().toFixed(0)} MB\n`)
   for (const proxy of [one, two]) await warmUp(proxy)
