@@ -11,6 +11,7 @@
  */
 import { SharedCount, sharedCounts } from '../base/shared-count.ts'
 import type { CircuitBreakers, CircuitBreakers_Thresholds, RoutingPriority } from '../config/schema/generated/types.ts'
+import type { Runtime } from '../filter-chain/runtime.ts'
 import type { Gauge, StatsScope } from '../observability/stats.ts'
 import type { Resource, ResourceManager } from '../upstream/resource.ts'
 
@@ -27,6 +28,8 @@ export interface Limits {
   readonly maxRetries: number
   readonly retryBudget: { readonly percent: number; readonly minConcurrency: number } | undefined
   readonly trackRemaining: boolean
+  /** `per_host_thresholds`: of these Envoy takes max_connections only. */
+  readonly maxConnectionsPerHost: number
 }
 
 /** The limits of a priority. As in Envoy the first threshold of a priority counts, and retries have a budget or a number. */
@@ -43,6 +46,39 @@ export function limitsOf(breakers: CircuitBreakers | undefined, priority: Routin
       minConcurrency: budget.minRetryConcurrency ?? DEFAULT_MIN_RETRY_CONCURRENCY,
     },
     trackRemaining: found?.trackRemaining ?? false,
+    maxConnectionsPerHost:
+      breakers?.perHostThresholds.find(entry => entry.priority === priority)?.maxConnections ??
+      Number.POSITIVE_INFINITY,
+  }
+}
+
+/**
+ * The limits with what the runtime says instead, under keys such as `circuit_breakers.<cluster>.default.max_requests`. As in
+ * Envoy a key of a retry budget makes one where the configuration has none.
+ */
+export function limitsNow(limits: Limits, runtime: Runtime | undefined, keyPrefix: string): Limits {
+  if (runtime === undefined) return limits
+  const whole = (name: string, fallback: number) => {
+    const value = runtime.number(`${keyPrefix}.${name}`, fallback)
+    return Number.isInteger(value) && value >= 0 ? value : fallback
+  }
+  const { retryBudget } = limits
+  const percent = runtime.number(`${keyPrefix}.retry_budget.budget_percent`, Number.NaN)
+  const minConcurrency = whole('retry_budget.min_retry_concurrency', -1)
+  const hasBudget = retryBudget !== undefined || !Number.isNaN(percent) || minConcurrency >= 0
+  return {
+    ...limits,
+    maxConnections: whole('max_connections', limits.maxConnections),
+    maxPendingRequests: whole('max_pending_requests', limits.maxPendingRequests),
+    maxRequests: whole('max_requests', limits.maxRequests),
+    maxRetries: whole('max_retries', limits.maxRetries),
+    retryBudget: hasBudget
+      ? {
+          percent: Number.isNaN(percent) ? (retryBudget?.percent ?? DEFAULT_BUDGET_PERCENT) : percent,
+          minConcurrency:
+            minConcurrency < 0 ? (retryBudget?.minConcurrency ?? DEFAULT_MIN_RETRY_CONCURRENCY) : minConcurrency,
+        }
+      : undefined,
   }
 }
 
@@ -242,6 +278,7 @@ export class CircuitBreaker implements ResourceManager {
   readonly pendingRequests: NumberedResource
   readonly requests: NumberedResource
   readonly retries: RetryResource
+  maxConnectionsPerHost: number
   readonly #scope: StatsScope
 
   /**
@@ -267,12 +304,24 @@ export class CircuitBreaker implements ResourceManager {
       scope.gauge('rq_retry_open'),
       count('retries'),
     )
+    this.maxConnectionsPerHost = limits.maxConnectionsPerHost
     // There is no limit on pools, so this never opens; Envoy lists it all the same.
     scope.gauge('cx_pool_open')
     this.configure(limits)
   }
 
+  /** The limits in force, as `/clusters` shows them: that on retries follows the load where there is a budget. */
+  get limits(): { maxConnections: number; maxPendingRequests: number; maxRequests: number; maxRetries: number } {
+    return {
+      maxConnections: this.connections.max,
+      maxPendingRequests: this.pendingRequests.max,
+      maxRequests: this.requests.max,
+      maxRetries: this.retries.max,
+    }
+  }
+
   configure(limits: Limits): void {
+    this.maxConnectionsPerHost = limits.maxConnectionsPerHost
     const remaining = (name: string) => (limits.trackRemaining ? this.#scope.gauge(`remaining_${name}`) : undefined)
     this.connections.configure(limits.maxConnections, remaining('cx'))
     this.pendingRequests.configure(limits.maxPendingRequests, remaining('pending'))

@@ -115,6 +115,9 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
     this.sharing = options.sharing
     this.controlStats = options.controlStats ?? options.stats
     this.#stats = new ManagerStats(this.controlStats.scope('cluster_manager'))
+    this.runtime?.onModified?.(() => {
+      for (const cluster of this.#clusters.values()) cluster.applyLimits()
+    })
   }
 
   get(name: string): RunningCluster | undefined {

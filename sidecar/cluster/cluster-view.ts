@@ -1,14 +1,17 @@
 /** What the admin page shows of clusters: plain values, taken at one moment. */
 import type { RunningHost } from '../upstream/running-host.ts'
-import type { Limits } from './circuit-breaker.ts'
+import type { CircuitBreaker } from './circuit-breaker.ts'
 import type { RunningCluster } from './running-cluster.ts'
+
+/** Limits in force. */
+export type LimitsView = CircuitBreaker['limits']
 
 export interface ClusterView {
   readonly name: string
   readonly observabilityName: string
   readonly addedViaApi: boolean
   /** Limits of the two priorities of routes. */
-  readonly circuitBreakers: readonly [normal: Limits, high: Limits]
+  readonly circuitBreakers: readonly [normal: LimitsView, high: LimitsView]
   readonly hasOutlierDetection: boolean
   /** -1 where the algorithm is off or has had too few requests. */
   readonly successRate: SuccessRateView
@@ -53,7 +56,7 @@ export function viewOf(cluster: RunningCluster): ClusterView {
     name: cluster.name,
     observabilityName: cluster.statName,
     addedViaApi: false,
-    circuitBreakers: settings.limits,
+    circuitBreakers: [cluster.breakers[0].limits, cluster.breakers[1].limits],
     hasOutlierDetection: settings.message.outlierDetection !== undefined,
     successRate: outlier.successRate,
     localOriginSuccessRate: outlier.localOriginSuccessRate,

@@ -31,7 +31,7 @@ import {
 import { createPool, PoolKind } from '../upstream/pool-kind.ts'
 import type { ResourceManager } from '../upstream/resource.ts'
 import { type Endpoint, isDegraded, isHealthy, RunningHost } from '../upstream/running-host.ts'
-import { type BreakerMemory, breakerMemory, CircuitBreaker } from './circuit-breaker.ts'
+import { type BreakerMemory, breakerMemory, CircuitBreaker, type Limits, limitsNow } from './circuit-breaker.ts'
 import type { Cluster, Priority } from './cluster.ts'
 import type { AutoNames, ClusterSettings } from './cluster-settings.ts'
 import type { ClusterSharing, PublishedCluster } from './cluster-sharing.ts'
@@ -94,8 +94,8 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     const breakers = control.scope('circuit_breakers')
     this.#memory = memoryOf(settings.name, sharing)
     this.breakers = [
-      new CircuitBreaker(settings.limits[0], breakers.scope('default'), this.#memory, 0),
-      new CircuitBreaker(settings.limits[1], breakers.scope('high'), this.#memory, 1),
+      new CircuitBreaker(this.#limits(0), breakers.scope('default'), this.#memory, 0),
+      new CircuitBreaker(this.#limits(1), breakers.scope('high'), this.#memory, 1),
     ]
     this.#pools = new ClusterPools(this, new ConnectionStats(this.stats), environment)
     this.#balancer = new PriorityBalancer(
@@ -122,6 +122,17 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     this.#updateBalancer()
   }
 
+  #limits(priority: 0 | 1): Limits {
+    const { settings } = this
+    const keyPrefix = `circuit_breakers.${settings.name}.${priority === 0 ? 'default' : 'high'}`
+    return limitsNow(settings.limits[priority], this.#environment.runtime, keyPrefix)
+  }
+
+  /** Works out the limits anew: the settings or the runtime have changed. */
+  applyLimits(): void {
+    for (const priority of [0, 1] as const) this.breakers[priority].configure(this.#limits(priority))
+  }
+
   /** Begins discovery; resolves when the cluster is warm. */
   start(): Promise<void> {
     return this.#discovery.start()
@@ -132,7 +143,7 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     const before = this.settings
     this.settings = settings
     if (settings.transport !== before.transport) settings.transport.useStats(this.stats)
-    for (const i of [0, 1] as const) this.breakers[i].configure(settings.limits[i])
+    this.applyLimits()
     this.#balancer.configure(settings.policy, settings.balancer)
     this.outlier.configure(settings)
     // Connections that were made to another order are not used for new requests.

@@ -11,6 +11,7 @@ const manager = 'envoy.extensions.filters.network.http_connection_manager.v3.Htt
 
 const eventLoop = 'Node watches its own event loop; see server.event_loop_delay in /stats'
 const noSocketOptions = 'Node gives no access to socket options'
+const dnsOverUdp = 'names are asked over UDP, and over TCP where an answer does not fit'
 const hotPath = 'it tunes the inside of Envoy'
 
 export const acceptedWithoutEffect: Readonly<Record<string, string>> = {
@@ -47,6 +48,10 @@ export const acceptedWithoutEffect: Readonly<Record<string, string>> = {
   'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig.max_udp_channel_duration': hotPath,
   'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig.reinit_channel_on_timeout': hotPath,
   'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig.qcache_max_ttl': hotPath,
+
+  [`${bootstrap}.Bootstrap.use_tcp_for_dns_lookups`]: dnsOverUdp,
+  [`${cluster}.use_tcp_for_dns_lookups`]: dnsOverUdp,
+  [`${core}.DnsResolverOptions.use_tcp_for_dns_lookups`]: dnsOverUdp,
 
   [`${core}.Metadata.typed_filter_metadata`]: 'only filter_metadata is read',
   [`${core}.HttpService.formatters`]: 'the formatters of Envoy are built in',

@@ -67,7 +67,6 @@ export const comesLater: Readonly<Record<string, string>> = {
   'envoy.extensions.filters.http.router.v3.Router.start_child_span':
     'set spawn_upstream_span in "tracing" of the http_connection_manager instead',
 
-  'envoy.config.core.v3.SocketAddress.protocol=UDP': udp,
   'envoy.config.listener.v3.Listener.udp_listener_config': udp,
   'envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig': udp,
   'envoy.extensions.filters.udp.dns_filter.v3.DnsFilterConfig': udp,

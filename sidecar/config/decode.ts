@@ -43,6 +43,9 @@ interface Ancestor {
   readonly isOptional: boolean
 }
 
+/** Fields of Envoy's v2 API that old tutorials still have, and what took their place. */
+const SUCCESSORS: Readonly<Record<string, string>> = { hosts: 'load_assignment', tls_context: 'transport_socket' }
+
 export class TreeDecoder {
   readonly context: DecodeContext
   /** Messages being decoded, outermost first: where a misplaced field might have been meant to go. */
@@ -336,6 +339,8 @@ export class TreeDecoder {
   #cureForUnknown(descriptor: MessageDescriptor, key: string): string {
     if (key === '<<') return '; Envoy knows no YAML merge keys, repeat the fields or use an alias for the whole value'
     if (key === 'config' && descriptor.field('typed_config')) return '; since v3 it is "typed_config", with an "@type"'
+    const successor = SUCCESSORS[key]
+    if (successor !== undefined && descriptor.field(successor)) return `; since v3 it is "${successor}"`
     if (/^[\u2013\u2014\u2212]/.test(key)) return '; write a plain hyphen for a list item'
     // Names of one letter off come first, then the right name in the wrong place.
     const names = descriptor.fields.map(field => field.name)

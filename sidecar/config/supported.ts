@@ -39,7 +39,6 @@ export const supportedValues: Readonly<Record<string, readonly string[]>> = {
     'RANDOM',
     'LOAD_BALANCING_POLICY_CONFIG',
   ],
-  'envoy.config.core.v3.SocketAddress.protocol': ['TCP'],
   'envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.san_type': ['EMAIL', 'DNS', 'URI', 'IP_ADDRESS'],
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type': [
     'AUTO',

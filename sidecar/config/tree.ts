@@ -44,12 +44,17 @@ export function entryOf(node: ConfigNode | undefined, key: string): MapEntry | u
   return node?.kind === 'map' ? node.entries.find(entry => entry.key === key) : undefined
 }
 
+/** Envoy replaces nothing either. */
+export const unreplacedVariable =
+  'environment variables are not replaced in a configuration; put their values in first (envsubst)'
+
 export function describeNode(node: ConfigNode): string {
   if (node.kind === 'map') return 'a mapping'
   if (node.kind === 'list') return 'a list'
   if (isNull(node)) return 'nothing'
   const text = node.text.length > 40 ? `${node.text.slice(0, 40)}…` : node.text
-  return JSON.stringify(text)
+  const isVariable = /^\$(\{\w[^}]*\}|[A-Z_]+)$/.test(node.text)
+  return isVariable ? `${JSON.stringify(text)}: ${unreplacedVariable}` : JSON.stringify(text)
 }
 
 /** JSON that did not come as text (a TypedStruct in protobuf) in the form that decoders take. */

@@ -13,6 +13,7 @@ import { type Document, isAlias, isCollection, isMap, isPair, isScalar, isSeq, p
 import type { Problems } from './problems.ts'
 import { SourceDocument } from './source.ts'
 import type { ConfigNode, MapEntry, ScalarNode } from './tree.ts'
+import { unreplacedVariable } from './tree.ts'
 
 export interface ParsedText {
   readonly document: SourceDocument
@@ -26,7 +27,7 @@ export function parseText(file: string, text: string, problems: Problems): Parse
   const first = parse(source)
   if (typeof first === 'string') return failed(file, source, first, problems)
   const slips = findSlips(source, first)
-  if (slips.length === 0) return convert(new SourceDocument(file, source), first, problems)
+  if (slips.length === 0) return convert(new SourceDocument(file, source), first, problems, source)
 
   const original = new SourceDocument(file, source)
   for (const slip of slips)
@@ -170,16 +171,40 @@ function replaceSlips(text: string, slips: readonly Slip[], tabWidth: number): R
   return { parsed: parse(result), originalOffset }
 }
 
-function convert(document: SourceDocument, parsed: Document.Parsed, problems: Problems): ParsedText {
+/** `text` is what was parsed, where it is what the author wrote. */
+function convert(document: SourceDocument, parsed: Document.Parsed, problems: Problems, text = ''): ParsedText {
   let broken = false
+  const placeholders = new Set<number>()
   for (const error of parsed.errors) {
     // Envoy reads the first document and ignores what follows.
     if (error.code === 'MULTIPLE_DOCS') continue
     broken = true
-    problems.error({ document, offset: error.pos[0], path: '' }, 'syntax', syntaxMessage(error.code, error.message))
+    const offset = error.pos[0]
+    const placeholder = placeholderAt(text, offset)
+    // One mistake, however many errors the parser makes of it.
+    if (placeholder === undefined) {
+      problems.error({ document, offset, path: '' }, 'syntax', syntaxMessage(error.code, error.message))
+    } else if (!placeholders.has(placeholder.offset)) {
+      placeholders.add(placeholder.offset)
+      problems.error({ document, offset: placeholder.offset, path: '' }, 'syntax', placeholder.message)
+    }
   }
   if (broken) return { document, root: undefined }
   return { document, root: new Converter(parsed, document, problems).root() }
+}
+
+/** A variable or a template on the line of `offset` that nobody has filled in: what the parser says of it helps nobody. */
+function placeholderAt(
+  text: string,
+  offset: number,
+): { readonly offset: number; readonly message: string } | undefined {
+  const start = text.lastIndexOf('\n', offset - 1) + 1
+  const end = text.indexOf('\n', offset)
+  const line = text.slice(start, end < 0 ? text.length : end)
+  const match = /\$\{\w[^}]*\}|\{\{.*?\}\}/.exec(line)
+  if (match === null) return undefined
+  const message = match[0].startsWith('$') ? unreplacedVariable : 'this is a template that has not been rendered'
+  return { offset: start + match.index, message: `${match[0]}: ${message}` }
 }
 
 function syntaxMessage(code: string, message: string): string {
@@ -239,7 +264,11 @@ class Converter {
 
   #entry(pair: Pair, fallbackOffset: number): MapEntry {
     const keyNode = this.#node(pair.key, fallbackOffset)
-    if (keyNode.kind !== 'scalar') this.#error(keyNode.offset, 'a key must be a plain name, not a mapping or a list')
+    if (keyNode.kind !== 'scalar')
+      this.#error(
+        keyNode.offset,
+        'a key must be a plain name, not a mapping or a list; is this a template that has not been rendered?',
+      )
     const key = keyNode.kind === 'scalar' ? keyNode.text : ''
     return { key, keyOffset: keyNode.offset, value: this.#node(pair.value, keyNode.offset) }
   }

@@ -36,7 +36,7 @@ export class RuntimeLayers implements Runtime {
   readonly #admin: Layer | undefined
   /** The layers flattened; made anew when the admin layer changes. */
   #values = new Map<string, RuntimeValue>()
-  #modified = (): void => {}
+  readonly #modified: (() => void)[] = []
 
   private constructor(layers: readonly Layer[], admin: Layer | undefined) {
     this.#layers = layers
@@ -112,13 +112,12 @@ export class RuntimeLayers implements Runtime {
       else this.#admin.values.set(key, fromText(text))
     }
     this.#flatten()
-    this.#modified()
+    for (const callback of this.#modified) callback()
     return true
   }
 
-  /** Calls `callback` after each change of the admin layer; one callback, a later one replaces it. */
   onModified(callback: () => void): void {
-    this.#modified = callback
+    this.#modified.push(callback)
   }
 
   snapshot(): RuntimeSnapshot {

@@ -17,4 +17,6 @@ export interface Runtime {
   boolean(key: string, fallback: boolean): boolean
   /** Decides by lot: true in the given fraction of calls. */
   enabled(fraction: RuntimeFraction, random: Random): boolean
+  /** Calls `callback` after each change, for what is worked out of values beforehand. */
+  onModified?(callback: () => void): void
 }

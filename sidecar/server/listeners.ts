@@ -88,7 +88,6 @@ export class ListenerManager {
     bound: BoundAddresses = new Map(),
   ): Map<string, Running> {
     const built = new Map<string, Running>()
-    const undirected: string[] = []
     messages.forEach((message, i) => {
       const addresses = [addressOf(message.address), ...message.additionalAddresses.map(one => addressOf(one.address))]
       const name = message.name === '' ? addressText(addresses[0]!) : message.name
@@ -98,9 +97,6 @@ export class ListenerManager {
         // those are looked up by name.
         built.set(name, known)
         return
-      }
-      if (message.trafficDirection === 'UNSPECIFIED' && hopwiseMetadata(message.metadata).direction === undefined) {
-        undirected.push(name)
       }
       const path = `static_resources.listeners[${i}]`
       const statName = listenerStatName({ statPrefix: message.statPrefix, addresses })
@@ -139,12 +135,6 @@ export class ListenerManager {
       }
       built.set(name, { message, listener: new Listener(config, this.#env.clock, this.#env.timers, this.#env.stats) })
     })
-    if (undirected.length > 0 && errors.errors.length === 0 && this.#env.worker === undefined) {
-      log.warning(
-        { listeners: undirected.join(' ') },
-        'taken for outbound: set traffic_direction, so that failures of your own application can be told from others',
-      )
-    }
     return built
   }
 
@@ -162,6 +152,21 @@ export class ListenerManager {
     }
   }
 
+  #warnOfDirections(fresh: readonly Listener[]): void {
+    if (this.#env.worker !== undefined) return
+    const undirected = fresh
+      .map(({ config }) => this.#running.get(config.name)!.message)
+      .filter(
+        ({ trafficDirection, metadata }) =>
+          trafficDirection === 'UNSPECIFIED' && hopwiseMetadata(metadata).direction === undefined,
+      )
+    if (undirected.length === 0) return
+    log.warning(
+      { listeners: undirected.map(({ name }) => name).join(' ') },
+      'taken for outbound: set traffic_direction, so that failures of your own application can be told from others',
+    )
+  }
+
   /** Closes again what {@link bind} has bound. */
   abandon(built: ReadonlyMap<string, Running>): void {
     for (const listener of this.#freshOf(built)) {
@@ -176,6 +181,7 @@ export class ListenerManager {
     const fresh = this.#freshOf(built)
     for (const listener of fresh) this.#sockets.takeOver(listener)
     this.#running = built
+    this.#warnOfDirections(fresh)
     for (const listener of fresh) {
       const { name } = listener.config
       this.#stats.createSuccess.inc()

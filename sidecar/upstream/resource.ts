@@ -18,6 +18,8 @@ export interface Resource {
 
 /** The circuit breaker of one priority (`circuit_breakers.thresholds`). */
 export interface ResourceManager {
+  /** Connections that one host may have (`per_host_thresholds`); Infinity where nothing is said. */
+  readonly maxConnectionsPerHost: number
   readonly connections: Resource
   readonly pendingRequests: Resource
   readonly requests: Resource

@@ -299,7 +299,8 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
 
   #connectAsNeeded(): void {
     while (this.#waiting > this.#expected) {
-      const allowed = this.#resources.connections.canCreate()
+      const { connections, maxConnectionsPerHost } = this.#resources
+      const allowed = this.#host.stats.cxActive.value < maxConnectionsPerHost && connections.canCreate()
       if (!allowed) {
         this.environment.stats.cxOverflow.inc()
         // A pool may always open its first connection: other pools may hold all the others for good.

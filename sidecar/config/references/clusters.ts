@@ -14,6 +14,7 @@ export function checkClusters(clusters: readonly Cluster[], report: Report): voi
     byName.set(cluster.name, cluster)
     checkDiscovery(cluster, report)
     checkOutlierDetection(cluster, report)
+    checkPerHostThresholds(cluster, report)
   }
 }
 
@@ -38,6 +39,25 @@ function checkDiscovery(cluster: Cluster, report: Report): void {
   const text = `the cluster has no endpoints, so every request to it fails; give it a load_assignment`
   report.warning(cluster, cluster.loadAssignment ? 'loadAssignment' : undefined, text, 'advice')
 }
+
+function checkPerHostThresholds({ circuitBreakers }: Cluster, report: Report): void {
+  for (const thresholds of circuitBreakers?.perHostThresholds ?? []) {
+    for (const field of ONLY_OF_CLUSTERS) {
+      if (thresholds[field] === undefined || thresholds[field] === false) continue
+      report.error(thresholds, field, 'is no limit of single hosts; of these there is only max_connections', 'rule')
+    }
+  }
+}
+
+/** What Envoy refuses in `per_host_thresholds`. */
+const ONLY_OF_CLUSTERS = [
+  'maxPendingRequests',
+  'maxRequests',
+  'maxRetries',
+  'maxConnectionPools',
+  'retryBudget',
+  'trackRemaining',
+] as const
 
 const envoyOnLogicalDns = 'LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint'
 

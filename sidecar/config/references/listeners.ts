@@ -38,6 +38,9 @@ function checkAddress(listener: Listener, byAddress: Map<string, Listener>, repo
   for (const address of [listener.address, ...listener.additionalAddresses.map(additional => additional.address)]) {
     const socket = address?.socketAddress
     if (!socket) continue
+    if (socket.protocol === 'UDP') {
+      report.error(socket, 'protocol', 'UDP is not supported yet by Hopwise: it comes with UDP', 'unsupported')
+    }
     if (isIP(socket.address) === 0) {
       const text = `"${socket.address}" is no IP address, which a listener needs; 127.0.0.1 or 0.0.0.0 are`
       report.error(socket, 'address', text, 'rule')

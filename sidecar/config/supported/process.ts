@@ -12,7 +12,6 @@ export const process: Supported = {
     'stats_flush_interval',
     'typed_dns_resolver_config',
     'dns_resolution_config',
-    'use_tcp_for_dns_lookups',
   ],
   'envoy.config.bootstrap.v3.Bootstrap.StaticResources': ['listeners', 'clusters', 'secrets'],
   'envoy.config.bootstrap.v3.Admin': ['access_log', 'access_log_path', 'address', 'allow_paths'],

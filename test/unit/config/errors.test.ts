@@ -2,6 +2,7 @@
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { editDistance, nearest } from '../../../sidecar/base/suggest.ts'
+import { loadBootstrap } from '../../../sidecar/config/bootstrap.ts'
 import { sourceOf } from '../../../sidecar/config/source.ts'
 import {
   clusterOf,
@@ -191,4 +192,50 @@ test('an extension that Hopwise lacks is refused by name and told nothing about 
   const lua = extension('filters.http.lua.v3.Lua', ', source_codes: {a: {inline_string: x}}')
   const messages = errorsOf({ filters: `[{name: l, typed_config: ${lua}}, {name: envoy.filters.http.router}]` })
   assert.deepEqual(messages, ['Lua is not supported yet by Hopwise'])
+})
+
+test('a variable or a template that nobody filled in is named as such, once', () => {
+  const envsubst = 'environment variables are not replaced in a configuration; put their values in first (envsubst)'
+  const flow = parse('static_resources: {clusters: [{name: $' + '{NAME}, type: STATIC}]}\n')
+  assert.deepEqual(flow, [[1, 38, `\${NAME}: ${envsubst}`]])
+  const block = parse('stats_flush_interval: $' + '{INTERVAL}\n')
+  assert.equal(block[0]![0], 1)
+  assert.ok(block[0]![2].endsWith(`not "\${INTERVAL}": ${envsubst}`), block[0]![2])
+  const helm = parse('node:\n  id: {{ .Values.id }}\n')
+  assert.ok(helm.some(([line, , message]) => line === 2 && /template that has not been rendered/.test(message)))
+
+  function parse(text: string) {
+    const { errors } = loadBootstrap({ text })
+    return errors.map(({ line, column, message }) => [line, column, message] as const)
+  }
+})
+
+test('fields of the v2 API are answered with their successors', () => {
+  assert.deepEqual(errorsOf({ cluster: 'hosts: [{socket_address: {address: a, port_value: 1}}]' }), [
+    'unknown field; since v3 it is "load_assignment"',
+  ])
+  assert.deepEqual(errorsOf({ cluster: 'tls_context: {}' }), ['unknown field; since v3 it is "transport_socket"'])
+})
+
+test('limits of single hosts: only connections', () => {
+  assert.deepEqual(
+    errorsOf({ cluster: 'circuit_breakers: {per_host_thresholds: [{max_connections: 1, max_requests: 1}]}' }),
+    ['is no limit of single hosts; of these there is only max_connections'],
+  )
+  assert.deepEqual(errorsOf({ cluster: 'circuit_breakers: {per_host_thresholds: [{max_connections: 1}]}' }), [])
+})
+
+test('servers of the DNS may be given with any protocol, a listener of UDP comes later', () => {
+  const servers = (protocol: string) =>
+    `typed_dns_resolver_config: {name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig, resolvers: [{socket_address: {protocol: ${protocol}, address: 10.0.0.1, port_value: 53}}]}}`
+  for (const protocol of ['UDP', 'TCP']) assert.deepEqual(errorsOf({ cluster: servers(protocol) }), [])
+  const listener =
+    'static_resources: {listeners: [{name: l, address: {socket_address: {protocol: UDP, address: 0.0.0.0, port_value: 1}}}]}'
+  const [error] = loadBootstrap({ text: listener }).errors
+  assert.equal(error!.message, 'UDP is not supported yet by Hopwise: it comes with UDP')
+})
+
+test('use_tcp_for_dns_lookups warns that it changes nothing', () => {
+  const [warning] = warningsOf({ cluster: 'use_tcp_for_dns_lookups: true' })
+  assert.match(warning!, /has no effect here: names are asked over UDP, and over TCP where an answer does not fit/)
 })
