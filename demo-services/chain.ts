@@ -37,10 +37,23 @@ const SERVICES: Readonly<Record<string, Pick<ServiceOptions, 'calls' | 'workMs' 
 }
 const WITHOUT_TRACING = new Set(['b', 'outside'])
 
+/** What tests run the chain with instead of what people see. */
+export interface ChainVariant {
+  /** False where something else listens on the trace store's port. */
+  readonly ownTraceStore?: boolean
+  /** `OTEL_PROPAGATORS` of the applications. */
+  readonly propagators?: string
+  /** b and the outside host trace too. */
+  readonly allTrace?: boolean
+  /** Changes the configuration of a sidecar. */
+  readonly configuration?: (yaml: string) => string
+}
+
 export class Chain {
   readonly ports: Ports
   readonly folder: string
   readonly #otel: boolean
+  readonly #variant: ChainVariant
   readonly #applications = new Map<string, Child>()
   readonly #sidecars = new Map<string, Child>()
   #traceStore: TraceStore | undefined
@@ -49,9 +62,10 @@ export class Chain {
   /** Those that do not behave. */
   readonly #ill = new Set<string>()
 
-  constructor(ports: Ports, otel: boolean) {
+  constructor(ports: Ports, otel: boolean, variant: ChainVariant = {}) {
     this.ports = ports
     this.#otel = otel
+    this.#variant = variant
     this.folder = mkdtempSync(join(tmpdir(), 'hopwise-demo-'))
     process.on('exit', () => rmSync(this.folder, { recursive: true, force: true }))
   }
@@ -63,13 +77,17 @@ export class Chain {
     for (const name of SIDECARS) starting.push(this.#startSidecar(name))
     for (const name of APPLICATIONS) starting.push(this.#startApplication(name))
     starting.push(
-      startTraceStore({ port: this.ports.traceStore }).then(store => {
-        this.#traceStore = store
-      }),
       startNameServer(this.ports.dns).then(server => {
         this.#nameServer = server
       }),
     )
+    if (this.#variant.ownTraceStore !== false) {
+      starting.push(
+        startTraceStore({ port: this.ports.traceStore }).then(store => {
+          this.#traceStore = store
+        }),
+      )
+    }
     const hole = [join(import.meta.dirname, 'black-hole.ts'), String(this.ports.blackHole)]
     this.#blackHole = new Child('archive', process.execPath, hole, this.#logs)
     await Promise.all(starting)
@@ -132,7 +150,8 @@ export class Chain {
 
   async #startSidecar(name: string): Promise<void> {
     const path = join(this.folder, `${name}.yaml`)
-    writeFileSync(path, configurationOf(name, this.ports, this.#logs))
+    const { configuration = (yaml: string) => yaml } = this.#variant
+    writeFileSync(path, configuration(configurationOf(name, this.ports, this.#logs)))
     const args = ['run', '-c', path, '--no-watch', '-l', 'warning']
     const child = new Child(`${name}-sidecar`, hopwise, args, this.#logs)
     this.#sidecars.set(name, child)
@@ -141,7 +160,7 @@ export class Chain {
 
   async #startApplication(name: string): Promise<void> {
     const { app, ops, egress } = this.ports.of[name]!
-    const traced = this.#otel && !WITHOUT_TRACING.has(name)
+    const traced = this.#otel && (this.#variant.allTrace === true || !WITHOUT_TRACING.has(name))
     const options: ServiceOptions = {
       ...SERVICES[name]!,
       name: `${name}-app`,
@@ -149,6 +168,7 @@ export class Chain {
       opsPort: ops,
       egressPort: egress,
       zipkinUrl: traced ? `http://127.0.0.1:${this.ports.traceStore}/api/v2/spans` : '',
+      propagators: this.#variant.propagators ?? 'b3multi',
     }
     const args = [join(import.meta.dirname, 'service.ts'), JSON.stringify(options)]
     const child = new Child(`${name}-app`, process.execPath, args, this.#logs)

@@ -26,6 +26,8 @@ export interface ServiceOptions {
   readonly workMs: number
   /** Where spans go; '' for a service without tracing. */
   readonly zipkinUrl: string
+  /** How the context travels: `b3multi`, `b3`, `tracecontext`, or several (`OTEL_PROPAGATORS`). */
+  readonly propagators: string
 }
 
 const MAX_BODY = 1024 * 1024
@@ -49,7 +51,8 @@ const seconds = new Histogram({
 
 // A sidecar keeps its connections; closing an idle one just as it is used again would look like a failure.
 const agent = new Agent({ keepAlive: true, maxSockets: 1000 })
-const tracing = options.zipkinUrl === '' ? noTracing : await openTelemetry(options.name, options.zipkinUrl)
+const tracing =
+  options.zipkinUrl === '' ? noTracing : await openTelemetry(options.name, options.zipkinUrl, options.propagators)
 
 const server = createServer((req, res) => {
   const started = performance.now()

@@ -19,10 +19,10 @@ const none: RequestTrace = { call: () => ({ headers: {}, end: () => {} }), end: 
 
 export const noTracing: Tracing = { request: () => none }
 
-/** `url` is where Zipkin takes spans. */
-export async function openTelemetry(serviceName: string, url: string): Promise<Tracing> {
+/** `url` is where Zipkin takes spans, `propagators` the value of `OTEL_PROPAGATORS`. */
+export async function openTelemetry(serviceName: string, url: string, propagators: string): Promise<Tracing> {
   Object.assign(process.env, {
-    OTEL_PROPAGATORS: 'b3multi',
+    OTEL_PROPAGATORS: propagators,
     OTEL_METRICS_EXPORTER: 'none',
     OTEL_LOGS_EXPORTER: 'none',
     OTEL_BSP_SCHEDULE_DELAY: '400',

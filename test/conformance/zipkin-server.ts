@@ -7,11 +7,11 @@ import { TestProcess } from '../kit/process.ts'
 /** A JVM with Spring in it takes its time on a busy machine. */
 const START_DEADLINE_MS = 120_000
 
-/** Base URL, or undefined where Zipkin is missing and may be. It ends with the test. */
-export async function startZipkin(test: TestContext): Promise<string | undefined> {
+/** Base URL, or undefined where Zipkin is missing and may be. It ends with the test. On a free port unless one is given. */
+export async function startZipkin(test: TestContext, givenPort?: number): Promise<string | undefined> {
   const jar = await partOrSkip(test, 'zipkin')
   if (jar === undefined) return undefined
-  const port = await freePort()
+  const port = givenPort ?? (await freePort())
   const url = `http://127.0.0.1:${port}`
   const process = TestProcess.start(await part('java'), ['-Xmx256m', '-jar', jar], {
     name: 'zipkin',
