@@ -43,6 +43,16 @@ interface Ancestor {
   readonly isOptional: boolean
 }
 
+/** The field that an unknown key stands for: one that is written alike, or one that it belongs into. */
+function meantField(descriptor: MessageDescriptor, key: string): FieldDescriptor | undefined {
+  const close = nearest(
+    key,
+    descriptor.fields.map(({ name }) => name),
+  )
+  const below = descriptor.fields.find(({ message }) => message && !message.native && message.field(key))
+  return below ?? (close === undefined ? undefined : descriptor.field(close))
+}
+
 /** Fields of Envoy's v2 API that old tutorials still have, and what took their place. */
 const SUCCESSORS: Readonly<Record<string, string>> = { hosts: 'load_assignment', tls_context: 'transport_socket' }
 
@@ -135,7 +145,12 @@ export class TreeDecoder {
       const field = descriptor.field(entry.key)
       if (!field) {
         // What a message carried by an Any is called stands beside its fields.
-        if (entry.key !== '@type') this.#unknownField(descriptor, entry, path)
+        if (entry.key !== '@type') {
+          this.#unknownField(descriptor, entry, path)
+          // Whoever misspells a field need not hear that it is missing, too.
+          const meant = meantField(descriptor, entry.key)
+          if (meant !== undefined) (failed ??= new Set()).add(meant)
+        }
         continue
       }
       const fieldPath = path === '' ? field.name : `${path}.${field.name}`
