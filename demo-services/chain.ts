@@ -8,6 +8,7 @@ import type { Behaviour } from './behaviour.ts'
 import type { Injection } from './catalogue.ts'
 import { Child } from './child.ts'
 import { APPLICATIONS, configurationOf, type Ports, SIDECARS } from './layout.ts'
+import { MeshIdentities } from './mutual-tls.ts'
 import { startNameServer } from './name-server.ts'
 import type { ServiceOptions } from './service.ts'
 import { fetchText } from './sidecar-output.ts'
@@ -47,6 +48,8 @@ export interface ChainVariant {
   readonly allTrace?: boolean
   /** Changes the configuration of a sidecar. */
   readonly configuration?: (yaml: string) => string
+  /** The sidecars speak mutual TLS with each other. */
+  readonly mtls?: boolean
 }
 
 export class Chain {
@@ -54,6 +57,7 @@ export class Chain {
   readonly folder: string
   readonly #otel: boolean
   readonly #variant: ChainVariant
+  readonly #identities: MeshIdentities | undefined
   readonly #applications = new Map<string, Child>()
   readonly #sidecars = new Map<string, Child>()
   #traceStore: TraceStore | undefined
@@ -67,6 +71,7 @@ export class Chain {
     this.#otel = otel
     this.#variant = variant
     this.folder = mkdtempSync(join(tmpdir(), 'hopwise-demo-'))
+    this.#identities = variant.mtls === true ? new MeshIdentities(this.folder) : undefined
     process.on('exit', () => rmSync(this.folder, { recursive: true, force: true }))
   }
 
@@ -151,7 +156,8 @@ export class Chain {
   async #startSidecar(name: string): Promise<void> {
     const path = join(this.folder, `${name}.yaml`)
     const { configuration = (yaml: string) => yaml } = this.#variant
-    writeFileSync(path, configuration(configurationOf(name, this.ports, this.#logs)))
+    const text = configuration(configurationOf(name, this.ports, this.#logs))
+    writeFileSync(path, this.#identities?.secure(text, name) ?? text)
     const args = ['run', '-c', path, '--no-watch', '-l', 'warning']
     const child = new Child(`${name}-sidecar`, hopwise, args, this.#logs)
     this.#sidecars.set(name, child)

@@ -62,7 +62,7 @@ async function main(): Promise<number> {
     `${terminal.bold('Hopwise')}  front → a → b → c → d ×3 (weights 5/2/3), c → outside   seed ${given.seed}`,
   )
   for (let tries = 1; ; tries++) {
-    const chain = new Chain(await layPorts(given.ports), given.otel)
+    const chain = new Chain(await layPorts(given.ports), given.otel, { mtls: given.mtls })
     try {
       return await Promise.race([ended, show(given, chosen, chain)])
     } catch (error) {

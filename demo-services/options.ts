@@ -16,6 +16,8 @@ export interface DemoOptions {
   readonly faults: number
   /** Whether the services trace. */
   readonly otel: boolean
+  /** Whether the sidecars speak mutual TLS with each other. */
+  readonly mtls: boolean
 }
 
 export class WrongOption extends Error {
@@ -30,6 +32,7 @@ const OPTIONS = {
   ports: { type: 'string' },
   faults: { type: 'string' },
   otel: { type: 'string' },
+  mtls: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const
 
@@ -51,6 +54,7 @@ and prints whom the sidecars blame. Needs nothing but Node; everything is on loo
   --lie               break another hop than announced: must end with 1
   --ports BASE        ports from BASE upwards (0: any free ones)
   --otel on|off       whether a, c and d trace (on)
+  --mtls              the sidecars speak mutual TLS, with certificates made on the spot
 
 Faults, and where they can happen:
 ${faults.join('\n')}
@@ -74,6 +78,7 @@ export function parseOptions(args: readonly string[]): DemoOptions | 'help' {
     ports?: string
     faults?: string
     otel?: string
+    mtls?: boolean
     help?: boolean
   }
   try {
@@ -99,5 +104,6 @@ export function parseOptions(args: readonly string[]): DemoOptions | 'help' {
     ports: whole('ports', values.ports, 0, 65_000),
     faults: whole('faults', values.faults, DEFAULT_FAULTS, 1000),
     otel: otel === 'on',
+    mtls: values.mtls === true,
   }
 }

@@ -114,12 +114,18 @@ test('a certificate rotates behind a link that Kubernetes turns, under load, and
       }
     })()
     const second = files.authority.issue({ dns: ['a.test'] })
-    await waitFor(() => serials.size === 1, { what: 'a request by the first certificate' })
+    await waitFor(() => serials.size === 1, { what: 'a request by the first certificate', deadlineMs: 20_000 })
     publish('v2', second.chain, second.key)
-    await waitFor(() => serials.has(second.serial.toString('hex').toUpperCase()), { what: 'the second certificate' })
+    await waitFor(() => serials.has(second.serial.toString('hex').toUpperCase()), {
+      what: 'the second certificate',
+      deadlineMs: 20_000,
+    })
     // A key that is another's is not taken; the good one stays.
     publish('v3', first.chain, second.key)
-    await waitFor(() => proxy.process.output.includes('the last good one stays'), { what: 'the refusal in the log' })
+    await waitFor(() => proxy.process.output.includes('the last good one stays'), {
+      what: 'the refusal in the log',
+      deadlineMs: 20_000,
+    })
     stop = true
     assert.ok((await standing) > 0)
     await fresh

@@ -147,7 +147,7 @@ export class DownstreamTls {
     }
     const validated = peer !== undefined && validation?.asksForCertificate === true && chainError === ''
     const now = this.#clock.now()
-    const session = new TlsSession(socket, chosen.identityOf(socket), hello?.serverName ?? '', validated, now)
+    const session = new TlsSession(socket, peer, chosen.identityOf(socket), hello?.serverName ?? '', validated, now)
     stats.onHandshake(session.version, session.cipher, session.group, session.reused)
     connection.endUpgrade(socket, session, this.#errorReason)
     handshake.onSecure()

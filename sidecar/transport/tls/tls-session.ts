@@ -35,7 +35,14 @@ export class TlsSession implements TlsInfo {
   #names: CertificateNames | undefined = undefined
   #fingerprint256: string | undefined = undefined
 
-  constructor(socket: TLSSocket, own: OwnIdentity, sni: string, peerValidated: boolean, nowMs: number) {
+  constructor(
+    socket: TLSSocket,
+    peer: X509Certificate | undefined,
+    own: OwnIdentity,
+    sni: string,
+    peerValidated: boolean,
+    nowMs: number,
+  ) {
     this.version = socket.getProtocol() ?? ''
     this.cipher = socket.getCipher()?.name ?? ''
     this.sni = sni
@@ -44,7 +51,7 @@ export class TlsSession implements TlsInfo {
     const key = socket.getEphemeralKeyInfo() as { readonly name?: string } | null
     this.group = key?.name === undefined ? '' : (GROUPS[key.name] ?? key.name)
     this.reused = socket.isSessionReused()
-    this.#peer = socket.getPeerX509Certificate()
+    this.#peer = peer
     this.peerValidated = peerValidated && this.#peer !== undefined
     this.#own = own
   }

@@ -6,6 +6,7 @@
  * resumed ones. A connection counts as made when the handshake is done and the peer accepted: until then the time of
  * `connect_timeout` runs.
  */
+import type { X509Certificate } from 'node:crypto'
 import type net from 'node:net'
 import { isIP } from 'node:net'
 import tls from 'node:tls'
@@ -19,7 +20,7 @@ import type { CloseReason, Connection, ConnectionHandler } from '../connection.t
 import { type ConnectOptions, connectSettings, plainReason, SocketConnection } from '../socket-connection.ts'
 import { openSslMistake } from './downstream-tls.ts'
 import { identityOptions, TlsContext, type TlsEnvironment, trustOptions, within } from './tls-context.ts'
-import { CLOSED_IN_HANDSHAKE, tlsFailure } from './tls-error.ts'
+import { CLOSED_IN_HANDSHAKE, chainFailure, tlsFailure } from './tls-error.ts'
 import { tlsOptions } from './tls-params.ts'
 import { NOBODY, type OwnIdentity, TlsSession } from './tls-session.ts'
 import { TlsStats } from './tls-stats.ts'
@@ -39,7 +40,14 @@ export interface TlsTarget {
 interface Ready {
   readonly secureContext: tls.SecureContext
   readonly own: OwnIdentity
-  readonly sessions: { readonly session: Buffer; readonly single: boolean }[]
+  readonly sessions: KeptSession[]
+}
+
+/** A session to resume. Node does not show the certificate of a resumed session, so it is kept beside it. */
+interface KeptSession {
+  readonly session: Buffer
+  readonly single: boolean
+  readonly peer: X509Certificate
 }
 
 export class UpstreamTls {
@@ -76,7 +84,7 @@ export class UpstreamTls {
     const connection = new SocketConnection(target.address, handler, timers, true)
     const ready = this.#ready
     const serverName = this.#serverName(target)
-    const session = ready && this.#takeSession(ready)
+    const kept = ready && this.#takeSession(ready)
     const configured = this.context.message.alpnProtocols
     const alpn = configured.length > 0 ? configured : (options.alpn ?? [])
     const socket = tls.connect({
@@ -85,11 +93,11 @@ export class UpstreamTls {
       // An address is no name (RFC 6066 §3).
       ...(serverName !== '' && isIP(serverName) === 0 && { servername: serverName }),
       ...(alpn.length > 0 && { ALPNProtocols: [...alpn] }),
-      ...(session !== undefined && { session }),
+      ...(kept !== undefined && { session: kept.session }),
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,
     } as tls.ConnectionOptions)
-    const upstream = new UpstreamHandshake(this, connection, socket, target, serverName)
+    const upstream = new UpstreamHandshake(this, connection, socket, target, serverName, kept?.peer)
     connection.attachEncrypted(socket as net.Socket, upstream.errorReason)
     connection.armConnectTimeout(options.connectTimeoutMs)
     if (ready === undefined) {
@@ -100,7 +108,9 @@ export class UpstreamTls {
     if (this.#maxSessions > 0) {
       socket.on('session', (fresh: Buffer) => {
         // TLS 1.3: a ticket is for one connection (RFC 8446 §C.4).
-        ready.sessions.push({ session: fresh, single: socket.getProtocol() === 'TLSv1.3' })
+        const { peer } = upstream
+        if (peer === undefined) return
+        ready.sessions.push({ session: fresh, single: socket.getProtocol() === 'TLSv1.3', peer })
         if (ready.sessions.length > this.#maxSessions) ready.sessions.shift()
       })
     }
@@ -118,14 +128,23 @@ export class UpstreamTls {
   }
 
   /** Why the peer is not accepted, or undefined. */
-  check(socket: tls.TLSSocket, target: TlsTarget, serverName: string): CloseReason | undefined {
-    const peer = socket.getPeerX509Certificate()
+  check(
+    socket: tls.TLSSocket,
+    peer: X509Certificate | undefined,
+    target: TlsTarget,
+    serverName: string,
+  ): CloseReason | undefined {
     const { validation } = this.context.material!
     const stats = this.#stats
-    if (peer === undefined || stats === undefined) return undefined
+    if (validation === undefined || stats === undefined) return undefined
+    if (peer === undefined) {
+      if (!validation.asksForCertificate) return undefined
+      stats.failVerifyNoCert.inc()
+      return chainFailure('UNABLE_TO_GET_ISSUER_CERT')
+    }
     const chainError = socket.authorized ? '' : String(socket.authorizationError ?? '')
     const wanted = this.#message.autoSniSanValidation && serverName !== '' ? serverName : target.wantedName
-    return validation?.check(peer, chainError, wanted, stats)
+    return validation.check(peer, chainError, wanted, stats)
   }
 
   get validates(): boolean {
@@ -137,11 +156,11 @@ export class UpstreamTls {
     return target.serverName === '' ? this.#message.sni : target.serverName
   }
 
-  #takeSession(ready: Ready): Buffer | undefined {
+  #takeSession(ready: Ready): KeptSession | undefined {
     const last = ready.sessions.at(-1)
     if (last === undefined) return undefined
     if (last.single) ready.sessions.pop()
-    return last.session
+    return last
   }
 
   #prepare(): void {
@@ -174,6 +193,10 @@ class UpstreamHandshake {
   readonly #socket: tls.TLSSocket
   readonly #target: TlsTarget
   readonly #serverName: string
+  /** Of the session that may be resumed. */
+  readonly #keptPeer: X509Certificate | undefined
+  /** The peer's certificate, once the handshake is done. */
+  peer: X509Certificate | undefined = undefined
   #stage: 'tcp' | 'tls' | 'done' = 'tcp'
 
   constructor(
@@ -182,8 +205,10 @@ class UpstreamHandshake {
     socket: tls.TLSSocket,
     target: TlsTarget,
     serverName: string,
+    keptPeer: X509Certificate | undefined,
   ) {
     this.#tls = upstream
+    this.#keptPeer = keptPeer
     this.#connection = connection
     this.#socket = socket
     this.#target = target
@@ -207,13 +232,14 @@ class UpstreamHandshake {
     this.#stage = 'done'
     if (this.#connection.closed) return
     const socket = this.#socket
-    const failure = this.#tls.check(socket, this.#target, this.#serverName)
+    this.peer = socket.getPeerX509Certificate() ?? (socket.isSessionReused() ? this.#keptPeer : undefined)
+    const failure = this.#tls.check(socket, this.peer, this.#target, this.#serverName)
     if (failure !== undefined) {
       this.#connection.refuse(failure)
       return
     }
     const validated = this.#tls.validates && socket.authorized
-    const session = new TlsSession(socket, own, this.#serverName, validated, this.#tls.now())
+    const session = new TlsSession(socket, this.peer, own, this.#serverName, validated, this.#tls.now())
     this.#tls.stats?.onHandshake(session.version, session.cipher, session.group, session.reused)
     this.#connection.tls = session
     this.#connection.onConnected()
