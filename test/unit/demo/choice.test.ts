@@ -73,6 +73,7 @@ test('options are read, and wrong ones are answered with the nearest name', () =
     once: true,
     seed: 4,
     lie: false,
+    mtls: false,
     breaks: ['d:down'],
     ports: 20000,
     faults: 14,
