@@ -139,6 +139,8 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
 
   onEnd(): void {
     this.#activeAtEnd = this.#active > 0
+    // Requests that end with their connection say nothing of resets.
+    this.#state = 'closed'
     this.#codec.destroy(GONE)
     this.#connection.closeAfterFlush(0)
   }

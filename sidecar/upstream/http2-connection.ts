@@ -151,6 +151,8 @@ export class Http2Connection
 
   onEnd(): void {
     this.#chargeDestroy(false, this.#active > 0)
+    // First, because those who hear of it ask for another at once.
+    this.#becomeUnusable()
     this.#codec?.destroy(TERMINATED)
     this.close()
   }

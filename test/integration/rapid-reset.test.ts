@@ -22,7 +22,11 @@ static_resources:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: out
           route_config:
-            virtual_hosts: [{ name: all, domains: ["*"], routes: [{ match: { prefix: / }, route: { cluster: app } }] }]
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              # The upstream (nghttp2) has a guard of its own and sends GOAWAY; what it has not taken may be sent again.
+              routes: [{ match: { prefix: / }, route: { cluster: app, retry_policy: { retry_on: refused-stream, num_retries: 3 } } }]
           http_filters:
           - name: envoy.filters.http.router
             typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }
