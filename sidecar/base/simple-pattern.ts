@@ -268,6 +268,9 @@ class Analysis {
   ): { first: CharSet; unbounded: boolean } {
     const { item, min, max } = node
     if (item.kind !== 'set') {
+      // JavaScript gives up a turn of a repetition that matched nothing and tries the next branch (ECMA-262,
+      // RepeatMatcher); RE2 takes it: `(|b)?` on "b".
+      if (canBeEmpty(item)) throw new NotSimple()
       return this.#choice([item, { kind: 'sequence', items: [] }], follow, unboundedAfter)
     }
     const ambiguous = overlap(item.set, follow)
@@ -279,6 +282,22 @@ class Analysis {
     }
     const first = setOf(c => item.set[c] === 1 || (min === 0 && follow[c] === 1))
     return { first, unbounded: unboundedAfter || max === Infinity }
+  }
+}
+
+function canBeEmpty(node: Node): boolean {
+  switch (node.kind) {
+    case 'set':
+      return false
+    case 'begin':
+    case 'end':
+      return true
+    case 'sequence':
+      return node.items.every(canBeEmpty)
+    case 'choice':
+      return node.branches.some(canBeEmpty)
+    case 'repeat':
+      return node.min === 0 || canBeEmpty(node.item)
   }
 }
 

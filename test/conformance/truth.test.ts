@@ -31,9 +31,9 @@ const LEISURELY_MS = 200
  */
 const SLOW_MS = 700
 /**
- * Not binding: what is judged by time and nothing else. It has not been measured on a machine that was quiet; on one with ten
- * processes on each core, where an answer takes longer than the time between two failures, the floors are not reached. The
- * same floors are binding on simulated time (`test/unit/failure-origin/simulation.test.ts`).
+ * Not binding: what is judged by time and nothing else. Where the processor has so much to do that an answer takes longer
+ * than the time between two failures the floors are not reached. On simulated time they are binding, that of own errors on
+ * an idle loop only (`test/unit/failure-origin/simulation.test.ts`).
  */
 const BY_TIME_ONLY = { todo: 'not yet measured on a quiet machine' }
 /** Not binding yet for want of a run since the judgement was changed; nothing speaks against them. */

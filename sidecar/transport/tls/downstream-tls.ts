@@ -181,7 +181,7 @@ export class DownstreamTls {
     handshake.connection.failUpgrade(reason)
   }
 
-  /** The raw socket below a TLS socket is not in Node's documentation; test/unit/transport/downstream-tls.test.ts. */
+  /** The raw socket below a TLS socket is not in Node's documentation; test/integration/tls.test.ts would notice. */
   #handshakeOf(socket: TLSSocket): Handshake | undefined {
     const raw = (socket as unknown as { readonly _parent?: net.Socket })._parent
     return raw === undefined ? undefined : this.#handshakes.get(raw)
