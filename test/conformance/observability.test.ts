@@ -134,8 +134,14 @@ test('every query of every panel gives data of the running chain, and the first 
     }
     const [first] = await query('topk(1, sum by (origin, cause) (hopwise:failure_origins:increase1m))')
     assert.deepEqual(first?.metric, { origin: 'b', cause: 'app_error' })
-    const alerts = await query('ALERTS{alertname="FailureOriginFound"}')
-    assert.ok(alerts.some(({ metric }) => metric['origin'] === 'b' && metric['alertstate'] === 'firing'))
+    // The alert reads a recording rule of another group, so it comes an evaluation later.
+    await waitFor(
+      async () => (await query('ALERTS{alertname="FailureOriginFound",origin="b",alertstate="firing"}')).length > 0,
+      {
+        deadlineMs: 30_000,
+        what: 'the alert',
+      },
+    )
   } finally {
     traffic.stop()
     await chain.stop()
