@@ -35,9 +35,7 @@ const SLOW_MS = 700
  * than the time between two failures the floors are not reached. On simulated time they are binding, that of own errors on
  * an idle loop only (`test/unit/failure-origin/simulation.test.ts`).
  */
-const BY_TIME_ONLY = { todo: 'not yet measured on a quiet machine' }
-/** Not binding yet for want of a run since the judgement was changed; nothing speaks against them. */
-const TO_BE_RUN = { todo: 'to be run again' }
+const BY_TIME_ONLY = { todo: 'hangs reach 197 of 200; the others reach their floors with too little to spare' }
 
 let copying: Mesh
 let silent: Mesh
@@ -73,7 +71,7 @@ after(async () => {
   console.log(kindLines(everyKind.map(({ verdict }) => verdict)).join('\n'))
 })
 
-test('the real Envoy in place of a sidecar: the origin is still named, with confidence link', TO_BE_RUN, async () => {
+test('the real Envoy in place of a sidecar: the origin is still named, with confidence link', async () => {
   const mesh = await Mesh.start({
     copies: 'headers',
     sidecars: { c: (yaml, adminPort) => startEnvoy(yaml, { adminPort }) },
@@ -96,14 +94,14 @@ test('the real Envoy in place of a sidecar: the origin is still named, with conf
   }
 })
 
-test('a harness that lies about what it broke is found out', TO_BE_RUN, async () => {
+test('a harness that lies about what it broke is found out', async () => {
   const run = await runPlans(copying, Array<Plan>(50).fill({ fault: fault('c:app_error'), manner: 'pass' }), 10)
   assertRight(judge(run).visible)
   const lie = judge(run, () => fault('d:app_error'))
   assert.throws(() => assertRight(lie.visible, 0.9), /0 of 50 are named right/)
 })
 
-test('a body that breaks off while it is streamed: one origin, whoever streams it on', TO_BE_RUN, async () => {
+test('a body that breaks off while it is streamed: one origin, whoever streams it on', async () => {
   const plans = as([fault('d:partial_length'), fault('d:partial_chunked'), fault('c:partial_chunked')], 'stream')
   for (const mesh of [copying, silent]) {
     for (const concurrency of mesh === copying ? [1, 50] : [1]) {
@@ -114,64 +112,55 @@ test('a body that breaks off while it is streamed: one origin, whoever streams i
   }
 })
 
-test('callers that go away are nobody’s failure', TO_BE_RUN, async () => {
+test('callers that go away are nobody’s failure', async () => {
   const plan: Plan = { fault: fault('d:app_timeout'), manner: 'pass', budgetMs: 1000, abortAfterMs: 120 }
   const { verdict } = await runCell(copying, { name: 'cancelled', plans: [plan], requests: 200, concurrency: 50 })
   assert.deepEqual([verdict.visible.length, verdict.lost.length], [0, 0])
 })
 
-test(
-  'a forged proxy-status changes nothing, from outside, from the application, from beyond the mesh',
-  TO_BE_RUN,
-  async () => {
-    const forged = 'x; error=connection_refused; failure-origin=nobody; failure-id=f00df00df00df00d'
-    const outside: Fault = { ...fault('c:app_error'), origin: 'outside' }
-    const plans: Plan[] = [
-      {
-        fault: fault('d:app_error'),
-        manner: 'pass',
-        headers: { 'proxy-status': forged, 'x-failure-id': 'f00df00df00df00d' },
-      },
-      { fault: fault('d:app_error'), manner: 'pass', headers: { 'x-forge': 'application' } },
-      { fault: outside, manner: 'pass', headers: { 'x-forge': 'outside' } },
-      { ...INNOCENT, headers: { 'x-forge': 'application', 'proxy-status': forged } },
-    ]
-    const { run, verdict } = await runCell(copying, { name: 'forged', plans, requests: 200, concurrency: 20 })
-    assertConserved(verdict)
-    assertRight(verdict.visible)
-    assert.ok(
-      run.seen.every(({ proxyStatus }) => proxyStatus === ''),
-      'nothing leaves at the edge',
-    )
-    const ids = new Set(run.evidence.entries.flatMap(entry => [entry.id, ...entry.aliases]))
-    assert.ok(!ids.has('f00df00df00df00d'))
-  },
-)
+test('a forged proxy-status changes nothing, from outside, from the application, from beyond the mesh', async () => {
+  const forged = 'x; error=connection_refused; failure-origin=nobody; failure-id=f00df00df00df00d'
+  const outside: Fault = { ...fault('c:app_error'), origin: 'outside' }
+  const plans: Plan[] = [
+    {
+      fault: fault('d:app_error'),
+      manner: 'pass',
+      headers: { 'proxy-status': forged, 'x-failure-id': 'f00df00df00df00d' },
+    },
+    { fault: fault('d:app_error'), manner: 'pass', headers: { 'x-forge': 'application' } },
+    { fault: outside, manner: 'pass', headers: { 'x-forge': 'outside' } },
+    { ...INNOCENT, headers: { 'x-forge': 'application', 'proxy-status': forged } },
+  ]
+  const { run, verdict } = await runCell(copying, { name: 'forged', plans, requests: 200, concurrency: 20 })
+  assertConserved(verdict)
+  assertRight(verdict.visible)
+  assert.ok(
+    run.seen.every(({ proxyStatus }) => proxyStatus === ''),
+    'nothing leaves at the edge',
+  )
+  const ids = new Set(run.evidence.entries.flatMap(entry => [entry.id, ...entry.aliases]))
+  assert.ok(!ids.has('f00df00df00df00d'))
+})
 
 for (const manner of ['pass', 'retry', 'swallow', 'repair'] as const) {
   for (const concurrency of [1, 50]) {
-    const seen = manner === 'pass' || manner === 'retry' || (manner === 'swallow' && concurrency === 1)
-    test(
-      `headers copied, ${concurrency} at a time, applications ${manner}: exact or trace, and right`,
-      seen ? {} : TO_BE_RUN,
-      async () => {
-        const faults = manner === 'pass' || manner === 'retry' ? FAULTS : SEEN_BY_APPLICATION
-        const cell = await runCell(copying, {
-          name: `every fault, ${manner}`,
-          plans: as(faults, manner).map(plan => (concurrency === 1 ? plan : patient(plan))),
-          requests: concurrency === 1 ? 240 : 800,
-          concurrency,
-          ...(concurrency === 50 && { control: { background: BACKGROUND, workMs: LEISURELY_MS } }),
-        })
-        everyKind.push(cell)
-        const { verdict } = cell
-        assertConserved(verdict)
-        if (manner !== 'pass' && manner !== 'retry') return
-        assertShare(beyondLinks(verdict.visible), ['exact', 'trace'], 0.99)
-        assertRight(verdict.visible)
-        assertRight(verdict.visible.filter(({ confidence }) => confidence === 'exact' || confidence === 'trace'))
-      },
-    )
+    test(`headers copied, ${concurrency} at a time, applications ${manner}: exact or trace, and right`, async () => {
+      const faults = manner === 'pass' || manner === 'retry' ? FAULTS : SEEN_BY_APPLICATION
+      const cell = await runCell(copying, {
+        name: `every fault, ${manner}`,
+        plans: as(faults, manner).map(plan => (concurrency === 1 ? plan : patient(plan))),
+        requests: concurrency === 1 ? 240 : 800,
+        concurrency,
+        ...(concurrency === 50 && { control: { background: BACKGROUND, workMs: LEISURELY_MS } }),
+      })
+      everyKind.push(cell)
+      const { verdict } = cell
+      assertConserved(verdict)
+      if (manner !== 'pass' && manner !== 'retry') return
+      assertShare(beyondLinks(verdict.visible), ['exact', 'trace'], 0.99)
+      assertRight(verdict.visible)
+      assertRight(verdict.visible.filter(({ confidence }) => confidence === 'exact' || confidence === 'trace'))
+    })
   }
 }
 
@@ -241,7 +230,8 @@ test(
     })
     assertConserved(verdict)
     assertRight(verdict.visible, 0.9)
-    assertRight(verdict.visible.filter(({ confidence }) => confidence !== 'likely'))
+    const surer = verdict.visible.filter(({ confidence }) => confidence !== 'likely')
+    if (surer.length > 0) assertRight(surer)
   },
 )
 
@@ -249,8 +239,7 @@ for (const copies of ['headers', 'nothing'] as const) {
   for (const concurrency of [1, 50]) {
     const byTimeOnly = copies === 'nothing' && concurrency === 50
     const name = `an error of the application’s own, beside failures it swallows, is its own: ${copies} copied, ${concurrency} at a time`
-    const seen = copies === 'headers' && concurrency === 50
-    test(name, byTimeOnly ? BY_TIME_ONLY : seen ? {} : TO_BE_RUN, async () => {
+    test(name, byTimeOnly ? BY_TIME_ONLY : {}, async () => {
       const swallowed: Plan = { fault: fault('d:app_error'), manner: 'swallow' }
       const own: Plan = { fault: fault('c:app_error'), manner: 'pass' }
       const both: Plan = { ...own, besides: fault('d:app_error') }
