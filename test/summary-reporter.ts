@@ -1,6 +1,7 @@
 /**
  * The reporter of `npm test`: a sign of life at most every two seconds, every failure in full as soon as it is known, and
- * at the end the slowest tests, coverage in one line, and Node's own closing lines (`# tests N`, `# pass N`, …).
+ * at the end what failed once more in short, the slowest tests, coverage in one line, and Node's own closing lines
+ * (`# tests N`, `# pass N`, …). `.ci/run` repeats the part that {@link FAILED_HEADING} begins.
  */
 
 import { relative } from 'node:path'
@@ -12,12 +13,16 @@ const PROGRESS_EVERY_MS = 2000
 const SLOWEST = 5
 /** Below this nobody wonders where the time went. */
 const SLOW_MS = 500
+const FAILED_HEADING = 'failed:'
+/** Of each failure in the list at the end. */
+const RECAP_LINES = 12
 
 export default async function* summaryReporter(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   const slow: { name: string; file: string; ms: number }[] = []
   /** What a file's tests wrote, shown only when one of them fails. */
   const written = new Map<string, string>()
   const failedFiles = new Set<string>()
+  const recap: string[] = []
   const closing: string[] = []
   let passed = 0
   let failed = 0
@@ -39,7 +44,13 @@ export default async function* summaryReporter(source: AsyncIterable<TestEvent>)
         // A parent fails because of its children, which have been shown.
         if (error.failureType === 'subtestsFailed') break
         failed++
-        yield `\n✖ ${data.name}\n  at ${place(data)}\n${indent(errorText(error.cause ?? error))}\n`
+        const text = indent(errorText(error.cause ?? error))
+        yield `\n✖ ${data.name}\n  at ${place(data)}\n${text}\n`
+        // What is marked as `todo` fails nobody.
+        if (data.todo === undefined) {
+          const lines = text.split('\n').filter(line => line.trim() !== '')
+          recap.push(`✖ ${data.name}\n  at ${place(data)}\n${lines.slice(0, RECAP_LINES).join('\n')}\n`)
+        }
         if (data.file !== undefined) failedFiles.add(data.file)
         break
       }
@@ -82,6 +93,7 @@ export default async function* summaryReporter(source: AsyncIterable<TestEvent>)
   const slowest = slow.slice(0, SLOWEST).filter(test => test.ms > SLOW_MS)
   if (slowest.length > 0) yield '\nslowest:\n'
   for (const test of slowest) yield `  ${(test.ms / 1000).toFixed(1)} s  ${test.name} (${test.file})\n`
+  if (recap.length > 0) yield `\n${FAILED_HEADING}\n${recap.join('')}\n`
   yield `\n${coverage}`
   yield* closing
 }
