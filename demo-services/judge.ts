@@ -3,8 +3,8 @@
  * counters in, a name and a verdict out. What callers saw, and what was really broken, play no part in the naming.
  */
 import type { FailureEntry } from '../sidecar/failure-origin/failure-log.ts'
-import { type MergedFailure, mergeFailures } from '../sidecar/failure-origin/merge.ts'
-import { CONFIDENCES, type Confidence, lowerConfidence } from '../sidecar/failure-origin/record.ts'
+import { type LocatedFailure, locateFailures } from '../sidecar/failure-origin/locate.ts'
+import { CONFIDENCES, type Confidence } from '../sidecar/failure-origin/record.ts'
 import type { Outcome, Truth } from './catalogue.ts'
 
 /** What the sidecars said in the time of one fault. */
@@ -68,45 +68,10 @@ const LEAST_VISIBLE = 0.05
 /** A service is slow when it takes this much longer than it used to. */
 const SLOW_MS = 20
 
-/** Everything of one failure that a reader wants on one line. */
-export interface LocatedFailure {
-  readonly merged: MergedFailure
-  readonly outcome: Outcome
-  readonly confidence: Confidence
-  readonly path: readonly string[]
-  readonly traceId: string
-  readonly attempts: number
-}
+const EDGES: ReadonlySet<string> = new Set(['front'])
 
 export function locate(entries: readonly FailureEntry[]): LocatedFailure[] {
-  return mergeFailures(entries).map(merged => {
-    const visible = merged.entries.find(entry => entry.service === 'front' && isSeen(entry))
-    let path = merged.entries[0]!.path
-    let confidence: Confidence = 'exact'
-    let attempts = 1
-    for (const entry of merged.entries) {
-      if (entry.path.length > path.length) path = entry.path
-      if (entry.role === 'propagated' || entry.role === 'origin')
-        confidence = lowerConfidence(confidence, entry.confidence)
-      attempts = Math.max(attempts, entry.attempts)
-    }
-    const traceId = (visible ?? merged.entries.find(entry => entry.traceId !== ''))?.traceId ?? ''
-    return { merged, outcome: outcomeOf(merged), confidence, path, traceId, attempts }
-  })
-}
-
-function isSeen({ role }: FailureEntry): boolean {
-  return role === 'origin' || role === 'propagated'
-}
-
-function outcomeOf(merged: MergedFailure): Outcome {
-  const has = (role: string) => merged.entries.some(entry => entry.role === role)
-  if (!merged.hasOrigin) return 'cancelled'
-  // What the caller of the edge got counts, not what became of an attempt on the way.
-  if (merged.entries.some(entry => entry.service === 'front' && isSeen(entry))) return 'visible'
-  if (has('retried')) return 'retried'
-  if (has('masked')) return 'masked'
-  return has('background') ? 'background' : 'visible'
+  return locateFailures(entries, EDGES)
 }
 
 /** Whom the sidecars blame for what happened, or who is slow when nothing failed. */

@@ -3,7 +3,8 @@
  * it began. Pure; `page-server.ts` does the asking.
  */
 import type { FailureEntry } from '../sidecar/failure-origin/failure-log.ts'
-import { type LocatedFailure, locate } from './judge.ts'
+import type { LocatedFailure } from '../sidecar/failure-origin/locate.ts'
+import { locate } from './judge.ts'
 import { APPLICATIONS, SIDECARS, serviceOf } from './layout.ts'
 import { type Counters, NO_SERVICE, risen } from './sidecar-output.ts'
 

@@ -1,6 +1,6 @@
 /**
  * The operator's endpoints, as Envoy 1.40 has them: same paths, verbs, parameters, texts and JSON (measured beside it by
- * test/conformance/admin-vs-envoy.test.ts), plus `/live`, `/healthz/ready` and `/failures`.
+ * test/conformance/admin-vs-envoy.test.ts), plus `/live`, `/healthz/ready`, `/failures`, `/mesh`, `/config_sources` and `/tap`.
  *
  * Knows no socket: a request is a value, the response another. Whatever carries it (our own data path) writes the
  * response and adds `date` and `server`.
@@ -13,12 +13,14 @@ import { configDumpEndpoints } from './config-dump.ts'
 import { failureEndpoints } from './failure-endpoints.ts'
 import { homePage } from './home-page.ts'
 import { loggingEndpoints } from './logging-endpoint.ts'
+import { meshEndpoints } from './mesh-endpoints.ts'
 import { type AdminRequest, type AdminResponse, type Endpoint, HTML, respond, text } from './message.ts'
 import { profilingEndpoints } from './profiling.ts'
 import { runtimeEndpoints } from './runtime-endpoints.ts'
 import type { AdminPages, ServerControl } from './server-control.ts'
 import { serverEndpoints } from './server-endpoints.ts'
 import { statsEndpoints } from './stats-endpoints.ts'
+import { tapEndpoints } from './tap-endpoint.ts'
 
 export interface AdminOptions {
   /** `admin.allow_paths`: when there are any, no other path is answered. */
@@ -52,6 +54,8 @@ export class AdminHandler {
       ...loggingEndpoints(control),
       ...runtimeEndpoints(control),
       ...failureEndpoints(control),
+      ...meshEndpoints(control),
+      ...tapEndpoints(control),
       ...profilingEndpoints(),
       ...(options.endpoints ?? []),
     ]

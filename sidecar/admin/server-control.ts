@@ -6,6 +6,8 @@
 import type { LogLevels } from '../observability/logging.ts'
 import type { StatsStore } from '../observability/stats-store.ts'
 import type { TagExtractor } from '../observability/stats-tags.ts'
+import type { TapQuery, TapSink } from '../observability/tap.ts'
+import type { SidecarView } from './mesh-view.ts'
 import type { AdminResponse } from './message.ts'
 
 /** Envoy: `envoy.admin.v3.ServerInfo.State`. */
@@ -44,6 +46,18 @@ export interface ServerControl {
   readonly logs: LogLevels
   readonly runtime: RuntimeView
   readonly failures: FailureLog
+
+  /** Tells `sink` of requests as they pass, in every thread; call the result to stop. Undefined where too many watch. */
+  tap(query: TapQuery, sink: TapSink): (() => void) | undefined
+  /** What this sidecar has to say of itself in the mesh. */
+  sidecar(): Promise<SidecarView>
+  clusterDetails(): Promise<readonly ClusterDetails[]>
+  /** Where listeners, routes and clusters in service stand in the configuration files. */
+  configSources(): readonly ConfigSource[]
+  /** The spans of a trace as Zipkin's JSON, from the collector that the configuration names; or why there are none. */
+  trace(id: string): Promise<Buffer | string>
+  /** Asks every collector of spans whether it is there. */
+  collectors(): Promise<readonly CollectorState[]>
 
   drainListeners(options: DrainOptions): void
   quit(): void
@@ -140,6 +154,66 @@ export interface HostHealthView {
   readonly draining?: boolean
   /** Envoy: `envoy.config.core.v3.HealthStatus`. */
   readonly edsStatus: 'UNKNOWN' | 'HEALTHY' | 'UNHEALTHY' | 'DRAINING' | 'TIMEOUT' | 'DEGRADED'
+}
+
+/** What `/clusters` has no place for, in one document with what the page and `hopwise check` need beside it. */
+export interface ClusterDetails {
+  readonly name: string
+  readonly service: string
+  readonly external: boolean
+  /** `STATIC`, `STRICT_DNS`, … */
+  readonly type: string
+  readonly lbPolicy: string
+  readonly tls: boolean
+  /** Why discovery found nothing, '' when it works. */
+  readonly discoveryFailure: string
+  /** Limits of the circuit breaker: what is in use, what may be, and how often it refused since the start. */
+  readonly limits: readonly {
+    readonly name: 'connections' | 'pending requests' | 'requests' | 'retries'
+    readonly inUse: number
+    readonly max: number
+    readonly refused: number
+  }[]
+  readonly outlierDetection: boolean
+  readonly warnings: readonly string[]
+  readonly hosts: readonly HostDetails[]
+}
+
+export interface HostDetails {
+  readonly address: string
+  readonly hostname: string
+  /** `draining` and `unhealthy` as discovery says, `failing` by health checks, `ejected` as an outlier. */
+  readonly health: 'healthy' | 'degraded' | 'failing' | 'ejected' | 'unhealthy'
+  readonly weight: number
+  readonly priority: number
+  readonly zone: string
+  readonly requests: number
+  readonly errors: number
+  readonly active: number
+  readonly connections: number
+  readonly lastFailure: string
+  /** Wall clock, milliseconds; 0 where there was none. */
+  readonly lastFailureAt: number
+}
+
+export interface CollectorState {
+  /** `zipkin`, `opentelemetry`. */
+  readonly kind: string
+  readonly cluster: string
+  /** Why it does not answer, '' when it does, whatever its answer. */
+  readonly failure: string
+}
+
+export interface ConfigSource {
+  readonly kind: 'listener' | 'filter_chain' | 'route_config' | 'virtual_host' | 'route' | 'cluster'
+  /** Of a filter chain, virtual host or route: the name of what it is in, then its own name or place. */
+  readonly name: string
+  readonly file: string
+  /** From 1; 0 where the configuration has no lines. */
+  readonly line: number
+  readonly column: number
+  /** In the names of the protos. */
+  readonly path: string
 }
 
 export interface CertificateView {

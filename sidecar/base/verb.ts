@@ -5,6 +5,10 @@ export interface CliIo {
   /** All of standard input. */
   stdin(): Promise<string>
   readonly isTerminal: boolean
+  /** Standard output may have colours: a terminal, and nobody said `NO_COLOR` (no-color.org). */
+  readonly colours: boolean
+  /** The same of standard error. */
+  readonly errorColours: boolean
 }
 
 /** Runs with the arguments after the verb's name; the result is the exit code. */

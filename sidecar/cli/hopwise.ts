@@ -28,15 +28,33 @@ const VERBS: Readonly<Record<string, VerbEntry>> = {
     summary: 'say which route and cluster would serve a request, and why: hopwise explain -c envoy.yaml GET http://b/x',
     load: async () => (await import('./explain.ts')).explain,
   },
+  check: {
+    summary: 'look over a sidecar and its configuration, with what to do about what is wrong: hopwise check',
+    load: async () => (await import('./check.ts')).check,
+  },
+  config: {
+    summary: 'show what a sidecar runs, as tables: hopwise config clusters | listeners | routes | endpoints',
+    load: async () => (await import('./config.ts')).config,
+  },
   failures: {
-    summary: 'list the failures a running sidecar has located: hopwise failures --admin 127.0.0.1:9901',
+    summary: 'list the failures that sidecars have located, one line each: hopwise failures --follow',
     load: async () => (await import('./failures.ts')).failures,
+  },
+  tap: {
+    summary: 'show requests as they pass: hopwise tap --path /orders --status 5xx',
+    load: async () => (await import('./tap.ts')).tap,
+  },
+  top: {
+    summary: 'show the routes that are in use, live: counts, latencies, success, where failures begin: hopwise top',
+    load: async () => (await import('./top.ts')).top,
   },
   schema: {
     summary: 'print the JSON schema of the configuration, for editors: hopwise schema > envoy.schema.json',
     load: async () => (await import('./schema.ts')).schema,
   },
 }
+
+const wantsColours = (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb'
 
 const io: CliIo = {
   out: text => process.stdout.write(text),
@@ -47,6 +65,8 @@ const io: CliIo = {
     return Buffer.concat(parts).toString('utf8')
   },
   isTerminal: process.stdout.isTTY === true,
+  colours: wantsColours && process.stdout.isTTY === true,
+  errorColours: wantsColours && process.stderr.isTTY === true,
 }
 
 function help(): string {

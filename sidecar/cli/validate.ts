@@ -39,14 +39,14 @@ export async function validate(args: string[], io: CliIo): Promise<number> {
   const results: FileResult[] = []
   for (const file of options.files) {
     const input = file === '-' ? { file: '<stdin>', text: await io.stdin() } : { file }
-    results.push({ file: input.file, ...check(loadBootstrap({ ...input, strict: options.strict })) })
+    results.push({ file: input.file, ...checkWhole(loadBootstrap({ ...input, strict: options.strict })) })
   }
   writers[options.format](results, io, options.quiet)
   return results.some(({ errors }) => errors.length > 0) ? 1 : 0
 }
 
 /** What decoding cannot find is found by building everything, without starting it: filters, routes, formats, limits. */
-function check(loaded: LoadedBootstrap): LoadedBootstrap {
+export function checkWhole(loaded: LoadedBootstrap): LoadedBootstrap {
   if (loaded.bootstrap === undefined) return loaded
   const server = new Server({
     options: QUIET_OPTIONS,
@@ -110,7 +110,7 @@ const writers: Readonly<Record<Format, (results: readonly FileResult[], io: CliI
 
 function writeText(results: readonly FileResult[], io: CliIo, quiet: boolean): void {
   for (const { file, errors, warnings } of results) {
-    for (const problem of inOrder(errors, quiet ? [] : warnings)) io.error(`${highlight(problem, io.isTerminal)}\n`)
+    for (const problem of inOrder(errors, quiet ? [] : warnings)) io.error(`${highlight(problem, io.errorColours)}\n`)
     if (!quiet) io.error(`${file}: ${summary(errors, warnings)}\n`)
   }
 }

@@ -1,6 +1,8 @@
 /** What the admin page shows of clusters: plain values, taken at one moment. */
+import type { Resource } from '../upstream/resource.ts'
 import type { RunningHost } from '../upstream/running-host.ts'
 import type { CircuitBreaker } from './circuit-breaker.ts'
+import { ejectionWarnings } from './outlier-settings.ts'
 import type { RunningCluster } from './running-cluster.ts'
 
 /** Limits in force. */
@@ -9,16 +11,35 @@ export type LimitsView = CircuitBreaker['limits']
 export interface ClusterView {
   readonly name: string
   readonly observabilityName: string
+  /** Whose failures those of its hosts are (failure-origin.md, "Name of a callee"). */
+  readonly serviceName: string
+  readonly external: boolean
+  /** `STATIC`, `STRICT_DNS`, …; and the name of the load-balancing policy. */
+  readonly type: string
+  readonly lbPolicy: string
+  readonly tls: boolean
   readonly addedViaApi: boolean
   /** Limits of the two priorities of routes. */
   readonly circuitBreakers: readonly [normal: LimitsView, high: LimitsView]
+  /** What routes of normal priority have taken of their limits. */
+  readonly usage: UsageView
   readonly hasOutlierDetection: boolean
+  /** Numbers of it that eject nobody. */
+  readonly ejectionWarnings: readonly string[]
   /** -1 where the algorithm is off or has had too few requests. */
   readonly successRate: SuccessRateView
   readonly localOriginSuccessRate: SuccessRateView
   /** Why discovery found nothing, '' when it works. */
   readonly discoveryFailure: string
   readonly hosts: readonly HostView[]
+}
+
+/** Each `[in use, limit]`. */
+export interface UsageView {
+  readonly connections: readonly [number, number]
+  readonly pendingRequests: readonly [number, number]
+  readonly requests: readonly [number, number]
+  readonly retries: readonly [number, number]
 }
 
 export interface SuccessRateView {
@@ -52,17 +73,35 @@ export interface HostView {
 
 export function viewOf(cluster: RunningCluster): ClusterView {
   const { settings, outlier } = cluster
+  const { message } = settings
+  const { connections, pendingRequests, requests, retries } = cluster.breakers[0]
   return {
     name: cluster.name,
     observabilityName: cluster.statName,
+    serviceName: settings.serviceName,
+    external: settings.external,
+    type: settings.discovery,
+    lbPolicy: message.loadBalancingPolicy?.policies[0]?.typedExtensionConfig?.name ?? message.lbPolicy,
+    tls: message.transportSocket !== undefined,
     addedViaApi: false,
     circuitBreakers: [cluster.breakers[0].limits, cluster.breakers[1].limits],
-    hasOutlierDetection: settings.message.outlierDetection !== undefined,
+    usage: {
+      connections: usageOf(connections),
+      pendingRequests: usageOf(pendingRequests),
+      requests: usageOf(requests),
+      retries: usageOf(retries),
+    },
+    hasOutlierDetection: message.outlierDetection !== undefined,
+    ejectionWarnings: ejectionWarnings(settings),
     successRate: outlier.successRate,
     localOriginSuccessRate: outlier.localOriginSuccessRate,
     discoveryFailure: cluster.discoveryFailure,
     hosts: cluster.hosts.map(host => hostView(host, cluster)),
   }
+}
+
+function usageOf({ inUse, max }: Resource): readonly [number, number] {
+  return [inUse, max]
 }
 
 function hostView(host: RunningHost, { outlier }: RunningCluster): HostView {

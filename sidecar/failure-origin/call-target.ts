@@ -17,6 +17,8 @@ export class CalleeState implements CallTarget {
   readonly serviceName: string
   readonly external: boolean
   readonly blockedSeconds: LabelledCounter
+  readonly calls: LabelledCounter
+  readonly failedCalls: LabelledCounter
   /** Calls that carried ids of an inbound request, and calls that carried none; both halved now and then. */
   callsWithIds = 0
   callsWithout = 0
@@ -33,11 +35,18 @@ export class CalleeState implements CallTarget {
   #busyBaseMs = 0
   #handling: Map<string, Handling> | undefined = undefined
 
-  constructor(callee: Callee, serviceName: string, blockedSeconds: LabelledCounter) {
+  constructor(
+    callee: Callee,
+    serviceName: string,
+    blockedSeconds: LabelledCounter,
+    calls: readonly [all: LabelledCounter, failed: LabelledCounter],
+  ) {
     this.clusterName = callee.clusterName
     this.serviceName = serviceName
     this.external = callee.external
     this.blockedSeconds = blockedSeconds
+    this.calls = calls[0]
+    this.failedCalls = calls[1]
   }
 
   /** How the application takes failures of this callee in one operation of its own. Asked only when something failed. */

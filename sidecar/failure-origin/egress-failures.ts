@@ -74,6 +74,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
 
   routed(target: CallTarget, requestId: string, path: string, wireSpanId: string): void {
     this.target = target as CalleeState
+    this.target.calls.inc()
     this.#requestId = requestId
     this.#path = path
     this.#wireSpanId = wireSpanId
@@ -192,7 +193,17 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     const received: ReceivedStatus | undefined = takeProxyStatus(headers)
     if (received === undefined || !this.#isPeer(info)) return
     if (received.record !== undefined) this.#received = this.#corrected(received.record)
+    if (received.record !== undefined) this.#noteName(received.record.path.at(-1)!, info)
     this.#foreign = received.foreign
+  }
+
+  /** Whoever passed a record on calls itself so; where its caller has another name for it, labels do not meet. */
+  #noteName(itsOwn: string, info: StreamInfo): void {
+    const { metrics, trust } = this.#context
+    const ours = this.target!.serviceName
+    for (const name of new Set([itsOwn, trust.serviceOf(info.upstreamTls) || ours])) {
+      if (name !== ours) metrics.otherName(ours, name)
+    }
   }
 
   /** `downstream` is what a callee calls us that cannot know our name. */
@@ -205,6 +216,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
 
   #fail(info: StreamInfo, cut: boolean): void {
     this.#failed = true
+    this.target?.failedCalls.inc()
     const { sharing } = this.#context
     sharing?.drain()
     const { role, record, aliases } = this.#judge(info, cut)

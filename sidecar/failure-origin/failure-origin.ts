@@ -66,7 +66,8 @@ export class FailureLocator implements FailureOrigin {
     let target = this.#targets.get(key)
     if (target === undefined) {
       const name = safeServiceName(callee.serviceName)
-      target = new CalleeState(callee, name, this.#context.metrics.blockedOn(name))
+      const { metrics } = this.#context
+      target = new CalleeState(callee, name, metrics.blockedOn(name), metrics.callsTo(name))
       this.#targets.set(key, target)
     }
     return target

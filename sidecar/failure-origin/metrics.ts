@@ -25,6 +25,9 @@ export class FailureMetrics {
   readonly #service: string
   readonly #failures: LabelledCounters
   readonly #blocked: LabelledCounters
+  readonly #calls: LabelledCounters
+  readonly #failedCalls: LabelledCounters
+  readonly #otherNames: LabelledCounters
   readonly #names = new Set<string>()
   readonly #maxNames: number
   /** Seconds of inbound requests that were not spent waiting for calls. */
@@ -47,6 +50,17 @@ export class FailureMetrics {
       ['service', 'on'],
       'Seconds inbound requests spent waiting for a service',
     )
+    this.#calls = stats.labelled('hopwise_calls_total', ['service', 'on'], 'Calls of a service to another')
+    this.#failedCalls = stats.labelled(
+      'hopwise_calls_failed_total',
+      ['service', 'on'],
+      'Calls that failed in the end, after what retries there were',
+    )
+    this.#otherNames = stats.labelled(
+      'hopwise_callee_other_name_total',
+      ['service', 'on', 'name'],
+      'Failures that came from a service which calls itself otherwise than its caller does',
+    )
     this.ownSeconds = stats
       .labelled('hopwise_own_seconds_total', ['service'], 'Seconds inbound requests spent in the service itself')
       .counter(service)
@@ -68,6 +82,17 @@ export class FailureMetrics {
 
   blockedOn(service: string): LabelledCounter {
     return this.#blocked.counter(this.#service, this.label(service))
+  }
+
+  /** Counters of calls to a service: all, and those that failed. */
+  callsTo(service: string): readonly [all: LabelledCounter, failed: LabelledCounter] {
+    const on = this.label(service)
+    return [this.#calls.counter(this.#service, on), this.#failedCalls.counter(this.#service, on)]
+  }
+
+  /** One service has two names, and so two labels. */
+  otherName(service: string, itsOwn: string): void {
+    this.#otherNames.counter(this.#service, this.label(service), this.label(itsOwn)).inc()
   }
 
   overflow(limit: 'max_in_flight' | 'max_unclaimed' | 'worker_ring'): LabelledCounter {

@@ -13,6 +13,7 @@ import type { FailureOrigin, StreamFailures, TraceContext } from '../failure-ori
 import { describeFailure } from '../failure-origin/record.ts'
 import type { UpstreamAttempt, UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import { binaryText } from '../observability/formatter/context.ts'
+import type { Tap, TappedStream } from '../observability/tap.ts'
 import type { Span } from '../observability/tracing/span.ts'
 import type { RouteTracing, Tracer } from '../observability/tracing/tracer.ts'
 import { traceIdsOf } from '../observability/tracing/wire-ids.ts'
@@ -31,10 +32,12 @@ export class StreamObserver {
   readonly policy: ObservationPolicy
   readonly origin: FailureOrigin
   readonly tracer: Tracer | undefined
-  constructor(policy: ObservationPolicy, origin: FailureOrigin, tracer: Tracer | undefined) {
+  readonly tap: Tap
+  constructor(policy: ObservationPolicy, origin: FailureOrigin, tracer: Tracer | undefined, tap: Tap) {
     this.policy = policy
     this.origin = origin
     this.tracer = tracer
+    this.tap = tap
     if (policy.direction === 'inbound') origin.expectInbound()
   }
 
@@ -49,6 +52,7 @@ export class StreamObservation implements UpstreamSpans {
   #span: Span | undefined = undefined
   #attempt: Span | undefined = undefined
   #route: RouteTracing | undefined = undefined
+  #tapped: TappedStream | undefined = undefined
   readonly #observer: StreamObserver
   readonly #stream: ActiveStream
   readonly #path: string
@@ -69,8 +73,9 @@ export class StreamObservation implements UpstreamSpans {
   }
 
   started(headers: RequestHeaders): void {
-    const { origin, policy, tracer } = this.#observer
+    const { origin, policy, tracer, tap } = this.#observer
     const { info } = this.#stream
+    if (tap.active) this.#tapped = tap.begin(policy.direction === 'inbound' ? 'in' : 'out', headers, info)
     const wire = traceIdsOf(headers)
     if (policy.direction === 'outbound') {
       const failures = origin.egressStart({
@@ -119,6 +124,7 @@ export class StreamObservation implements UpstreamSpans {
   onResponseHeaders(headers: ResponseHeaders): void {
     if (this.#span !== undefined) this.#observer.tracer!.decorateResponse(this.#span, headers, this.#route)
     this.failures.responseHead(this.#stream.info, headers)
+    this.#tapped?.response(headers.status, this.#stream.nowMs)
   }
 
   onResponseTrailers(trailers: HeaderMap): void {
@@ -128,6 +134,7 @@ export class StreamObservation implements UpstreamSpans {
   end(): void {
     const stream = this.#stream
     this.failures.end(stream.info)
+    this.#tapped?.end()
     const span = this.#span
     if (span === undefined) return
     const record = this.failures.record

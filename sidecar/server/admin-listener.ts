@@ -29,7 +29,10 @@ class AdminFilter implements HttpFilter {
   #body: Buffer[] = []
   #bytes = 0
   #ended = false
+  /** The peer reads more slowly than we write. */
+  #above = false
   #drained: (() => void) | undefined
+  #pieces: AsyncIterator<string | Buffer> | undefined
 
   constructor(handler: AdminHandler) {
     this.#handler = handler
@@ -56,6 +59,7 @@ class AdminFilter implements HttpFilter {
   }
 
   onResponseBackpressure(_stream: HttpStream, above: boolean): void {
+    this.#above = above
     if (above) return
     this.#drained?.()
     this.#drained = undefined
@@ -64,6 +68,8 @@ class AdminFilter implements HttpFilter {
   onStreamEnd(): void {
     this.#ended = true
     this.#drained?.()
+    // One that waits for what is to come would otherwise wait for ever.
+    void this.#pieces?.return?.()
   }
 
   async #answer(stream: HttpStream): Promise<void> {
@@ -87,13 +93,7 @@ class AdminFilter implements HttpFilter {
     for (const [name, value] of response.headers) out.set(name, value)
     const { body } = response
     if (typeof body !== 'string' && !Buffer.isBuffer(body)) {
-      stream.respondHeaders(out, false)
-      for await (const part of body) {
-        if (this.#ended) return
-        stream.respondData(Buffer.from(part as string), false)
-        await this.#room(stream)
-      }
-      if (!this.#ended) stream.respondData(Buffer.alloc(0), true)
+      await this.#stream(stream, out, body)
       return
     }
     const bytes = Buffer.from(body as string)
@@ -103,9 +103,36 @@ class AdminFilter implements HttpFilter {
     if (!headOnly) stream.respondData(bytes, true)
   }
 
+  /** Piece by piece, as they come and as the peer takes them. */
+  async #stream(stream: HttpStream, head: ResponseHeaders, body: AsyncIterable<string | Buffer>): Promise<void> {
+    const pieces = body[Symbol.asyncIterator]()
+    this.#pieces = pieces
+    const headOnly = stream.requestHeaders.method === 'HEAD'
+    stream.respondHeaders(head, headOnly)
+    if (headOnly) {
+      await pieces.return?.()
+      return
+    }
+    while (!this.#ended) {
+      const { done, value } = await pieces.next()
+      if (this.#ended) break
+      if (done === true) {
+        stream.respondData(Buffer.alloc(0), true)
+        return
+      }
+      stream.respondData(Buffer.from(value as string), false)
+      await this.#room()
+    }
+  }
+
   /** Waits while the peer is slow, and in any case until the event loop has turned: a page must not stop the traffic. */
-  #room(_stream: HttpStream): Promise<void> {
-    return new Promise(resolve => setImmediate(resolve))
+  async #room(): Promise<void> {
+    await new Promise(resolve => setImmediate(resolve))
+    while (this.#above && !this.#ended) {
+      await new Promise<void>(resolve => {
+        this.#drained = resolve
+      })
+    }
   }
 }
 

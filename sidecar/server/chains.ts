@@ -234,7 +234,7 @@ function buildConnectionManager(
     timers: env.timers,
     random: env.random,
     runtime: env.runtime,
-    observer: new StreamObserver(policy, env.failures, tracer),
+    observer: new StreamObserver(policy, env.failures, tracer, env.tap),
     condition: env.condition,
     loggers: loggers ?? [],
   })

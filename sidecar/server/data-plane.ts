@@ -26,6 +26,7 @@ import { logger } from '../observability/logging.ts'
 import { compileStatsConfig } from '../observability/stats-config.ts'
 import { StatsStore } from '../observability/stats-store.ts'
 import type { TagExtractor } from '../observability/stats-tags.ts'
+import { Tap } from '../observability/tap.ts'
 import type { SpanReporter } from '../observability/tracing/tracer.ts'
 import { AccessLogs } from './access-logs.ts'
 import { AsyncClient } from './async-client.ts'
@@ -138,6 +139,7 @@ export class DataPlane {
       worker,
       clusters,
       failures,
+      tap: new Tap(clock, worker?.index),
       condition: this.condition,
       node,
       serviceName,

@@ -12,6 +12,7 @@ import type { AnyListenerFilterFactory } from '../filter-chain/listener-filter.t
 import type { RuntimeLayers } from '../filter-chain/runtime-layers.ts'
 import type { ServerCondition } from '../http/connection-manager.ts'
 import type { StatsStore } from '../observability/stats-store.ts'
+import type { Tap } from '../observability/tap.ts'
 import type { AccessLogs } from './access-logs.ts'
 import type { Secrets } from './secrets.ts'
 import type { Tracers } from './tracers.ts'
@@ -51,6 +52,7 @@ export interface Environment {
   readonly worker: WorkerPlace | undefined
   readonly clusters: ClusterManager
   readonly failures: FailureLocator
+  readonly tap: Tap
   readonly condition: Condition
   readonly node: Node | undefined
   readonly serviceName: string

@@ -1,9 +1,13 @@
 /** What the server tells its admin endpoints; see `admin/server-control.ts` for what each means. */
 import { certificateDetails } from '../admin/certificate-view.ts'
+import type { SidecarView } from '../admin/mesh-view.ts'
 import type {
   CertificateView,
+  ClusterDetails,
   ClusterView,
+  CollectorState,
   ConfigDumpSection,
+  ConfigSource,
   DrainOptions,
   FailureLog,
   HostView,
@@ -13,14 +17,20 @@ import type {
   ServerControl,
   ServerState,
 } from '../admin/server-control.ts'
-import { type HostView as RunningHostView, withCountersOf } from '../cluster/cluster-view.ts'
+import {
+  type ClusterView as RunningClusterView,
+  type HostView as RunningHostView,
+  withCountersOf,
+} from '../cluster/cluster-view.ts'
 import { type LogLevels, processLog } from '../observability/logging.ts'
 import type { StatsStore } from '../observability/stats-store.ts'
+import type { TapQuery, TapSink } from '../observability/tap.ts'
 import { HostHealth } from '../upstream/host.ts'
 import { commandLineOptions } from './command-line-options.ts'
 import { configDumpSections } from './config-dump-sections.ts'
 import { nodeMessage } from './node-identity.ts'
 import type { Server } from './server.ts'
+import { clusterDetails, configSources, sidecarView } from './sidecar-views.ts'
 
 /** '' for what came out of the configuration. */
 function pathOf(path: string): string {
@@ -107,10 +117,7 @@ export class Control implements ServerControl {
   }
 
   async clusters(): Promise<readonly ClusterView[]> {
-    const { env, workers } = this.#server
-    const own = env.clusters.view()
-    const shown = workers === undefined ? own : withCountersOf(own, await workers.clusterViews())
-    return shown.map(cluster => ({
+    return (await this.#clusterViews()).map(cluster => ({
       name: cluster.name,
       observabilityName: cluster.observabilityName,
       addedViaApi: cluster.addedViaApi,
@@ -127,6 +134,36 @@ export class Control implements ServerControl {
         : undefined,
       hosts: cluster.hosts.map(hostView),
     }))
+  }
+
+  async #clusterViews(): Promise<readonly RunningClusterView[]> {
+    const { env, workers } = this.#server
+    const own = env.clusters.view()
+    return workers === undefined ? own : withCountersOf(own, await workers.clusterViews())
+  }
+
+  tap(query: TapQuery, sink: TapSink): (() => void) | undefined {
+    return this.#server.taps.open(query, sink)
+  }
+
+  async sidecar(): Promise<SidecarView> {
+    return sidecarView(this.#server, await this.stats())
+  }
+
+  async clusterDetails(): Promise<readonly ClusterDetails[]> {
+    return clusterDetails(await this.#clusterViews(), await this.stats())
+  }
+
+  configSources(): readonly ConfigSource[] {
+    return configSources(this.#server.bootstrap, this.#server.listeners.messages)
+  }
+
+  trace(id: string): Promise<Buffer | string> {
+    return this.#server.env.tracers.trace(id)
+  }
+
+  collectors(): Promise<readonly CollectorState[]> {
+    return this.#server.env.tracers.collectors()
   }
 
   certificates(): readonly CertificateView[] {

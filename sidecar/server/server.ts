@@ -31,6 +31,7 @@ import { addressOf, type ListenerManager } from './listeners.ts'
 import type { ServerOptions } from './options.ts'
 import { Control } from './server-control.ts'
 import { ServerStats, watchRuntime } from './server-stats.ts'
+import { Taps } from './taps.ts'
 import { WorkerPool } from './worker-pool.ts'
 
 const log = logger('main')
@@ -63,6 +64,7 @@ export class Server {
   readonly startedMs: number
   /** The workers, where there are any. */
   readonly workers: WorkerPool | undefined
+  readonly taps: Taps
   /** When the configuration that runs was put into service. */
   configuredMs: number
   #state: ServerState = 'PRE_INITIALIZING'
@@ -112,6 +114,7 @@ export class Server {
             failures: env.failures.log,
           })
         : undefined
+    this.taps = new Taps(env.tap, this.workers, env.stats, serviceName)
     this.#adminSockets = new ListenerSockets(env.timers)
     this.#stats = new ServerStats(env.stats, concurrency)
     watchRuntime(env.stats, env.runtime)

@@ -1,5 +1,6 @@
 /** Tracers from configuration: what the provider's message means, and the way of finished spans to their collector. */
 
+import type { CollectorState } from '../admin/server-control.ts'
 import { VERSION } from '../base/version.ts'
 import type {
   CustomTag,
@@ -35,6 +36,10 @@ import type { Environment } from './environment.ts'
 
 /** A collector that has not answered by then has lost the report. */
 const REPORT_TIMEOUT_MS = 5000
+/** Of a question whether a collector is there. */
+const PROBE_TIMEOUT_MS = 2000
+/** A trace larger than this is nothing for a page. */
+const MAX_TRACE_BYTES = 4 * 1024 * 1024
 
 interface Provider {
   readonly base: TracingConfig
@@ -48,6 +53,9 @@ export class Tracers {
   readonly #override: SpanReporter | undefined
   readonly #providers = new Map<object, Provider>()
   readonly #exporters = new Set<SpanExporter>()
+  readonly #collectors = new Map<string, { kind: CollectorKind; cluster: string; authority: string }>()
+  /** Where spans in Zipkin's JSON go, for those who want to read them there. */
+  #zipkinCollector: { readonly cluster: string; readonly authority: string; readonly path: string } | undefined
 
   constructor(client: AsyncClient, override: SpanReporter | undefined) {
     this.#client = client
@@ -103,6 +111,44 @@ export class Tracers {
     await Promise.all([...this.#exporters].map(exporter => exporter.flush()))
   }
 
+  /** A trace as the collector has it, in Zipkin's JSON; or why there is none. */
+  async trace(id: string): Promise<Buffer | string> {
+    const collector = this.#zipkinCollector
+    if (collector === undefined) return 'no Zipkin collector is configured, so there is nobody to ask for traces'
+    const { cluster, authority, path } = collector
+    const result = await this.#client.send({
+      cluster,
+      method: 'GET',
+      path: path.replace(/\/spans$/, `/trace/${id}`),
+      authority,
+      headers: [],
+      body: Buffer.alloc(0),
+      timeoutMs: REPORT_TIMEOUT_MS,
+      maxResponseBytes: MAX_TRACE_BYTES,
+    })
+    if (!result.ok) return `cluster ${cluster} gave no trace: ${result.reason}`
+    if (result.headers.status !== 200) return `cluster ${cluster} has no trace ${id} (${result.headers.status})`
+    return result.body.length >= MAX_TRACE_BYTES ? `the trace is larger than ${MAX_TRACE_BYTES} bytes` : result.body
+  }
+
+  /** Asks each collector whether it is there: any answer will do. */
+  collectors(): Promise<CollectorState[]> {
+    const asked = [...this.#collectors.values()].map(async ({ kind, cluster, authority }) => {
+      const result = await this.#client.send({
+        cluster,
+        method: 'GET',
+        path: '/',
+        authority,
+        headers: [],
+        body: Buffer.alloc(0),
+        timeoutMs: PROBE_TIMEOUT_MS,
+        maxResponseBytes: 1024,
+      })
+      return { kind, cluster, failure: result.ok ? '' : result.reason }
+    })
+    return Promise.all(asked)
+  }
+
   #provider(typeUrl: string, message: object): Provider {
     const known = this.#providers.get(message)
     if (known !== undefined) return known
@@ -119,6 +165,7 @@ export class Tracers {
     const cluster = service?.cluster ?? config.collectorCluster
     const path = service === undefined ? config.collectorEndpoint : new URL(service.uri).pathname
     const authority = config.collectorHostname || (service === undefined ? cluster : new URL(service.uri).host)
+    if (path.endsWith('/api/v2/spans')) this.#zipkinCollector = { cluster, authority, path }
     const encoder = new ZipkinEncoder({ serviceName: this.#env.serviceName, ipv4: '', ipv6: '', port: 0 })
     const withW3c = config.traceContextOption === 'USE_B3_WITH_W3C_PROPAGATION'
     const formats = withW3c ? (['b3', 'w3c'] as const) : (['b3'] as const)
@@ -168,6 +215,7 @@ export class Tracers {
     encoder: SpanEncoder,
   ): SpanReporter {
     if (this.#override !== undefined) return this.#override
+    this.#collectors.set(JSON.stringify([kind, cluster, authority]), { kind, cluster, authority })
     const client = this.#client
     const clusters = this.#env.clusters
     const sink: SpanSink = {

@@ -10,6 +10,7 @@ import { isLogLevel, processLog } from '../observability/logging.ts'
 import type { Counter } from '../observability/stats.ts'
 import type { OtelSdkExporter } from '../observability/tracing/otel-sdk-exporter.ts'
 import { DataPlane } from './data-plane.ts'
+import { WorkerTaps } from './taps.ts'
 import type {
   FromWorker,
   PublishedClusters,
@@ -38,6 +39,7 @@ export class DataPlaneWorker {
   readonly #buckets: SharedBuckets
   readonly #bucketsOverflow: Counter
   #published: PublishedClusters
+  readonly #taps: WorkerTaps
 
   constructor(start: WorkerStart, { filters, policies, listenerFilters, spanReporter }: WorkerParts) {
     this.#port = parentPort!
@@ -78,6 +80,8 @@ export class DataPlaneWorker {
     Object.assign(condition, start.condition)
     env.runtime.modify(start.runtime)
     for (const [component, level] of start.logLevels) processLog.set(component, level)
+    this.#taps = new WorkerTaps(env.tap, message => this.#send(message))
+    for (const [tap, query] of start.taps) this.#taps.open(tap, query)
     env.failures.log.follow(entry => this.#send({ type: 'failure', entry }))
     this.#housekeeping = setInterval(() => this.#keepHouse(), HOUSEKEEPING_MS)
     this.#port.on('message', (message: ToWorker) => this.#receive(message))
@@ -113,6 +117,12 @@ export class DataPlaneWorker {
         break
       case 'reset-counters':
         env.stats.resetCounters()
+        break
+      case 'tap':
+        this.#taps.open(message.tap, message.query)
+        break
+      case 'untap':
+        this.#taps.close(message.tap)
         break
       case 'read-ledger':
         env.failures.readShared()

@@ -11,6 +11,7 @@ import type { Bootstrap } from '../config/schema/generated/types.ts'
 import type { FailureEntry } from '../failure-origin/failure-log.ts'
 import type { LogLevel } from '../observability/logging.ts'
 import type { StatsSnapshot } from '../observability/stats-store.ts'
+import type { TapEvent, TapLoss, TapQuery } from '../observability/tap.ts'
 import type { ListenerChoice } from './data-plane.ts'
 import type { BoundAddresses } from './listeners.ts'
 import type { ServerOptions } from './options.ts'
@@ -34,6 +35,8 @@ export interface WorkerStart {
   readonly runtime: ReadonlyMap<string, string>
   readonly logLevels: readonly (readonly [component: string, level: LogLevel])[]
   readonly condition: ConditionState
+  /** Who watches requests. */
+  readonly taps: ReadonlyMap<number, TapQuery>
 }
 
 export interface ConditionState {
@@ -77,6 +80,8 @@ export type ToWorker =
   | { readonly type: 'runtime'; readonly values: ReadonlyMap<string, string> }
   | { readonly type: 'log-level'; readonly component: string; readonly level: LogLevel }
   | { readonly type: 'reset-counters' }
+  | { readonly type: 'tap'; readonly tap: number; readonly query: TapQuery }
+  | { readonly type: 'untap'; readonly tap: number }
   | { readonly type: 'reopen-logs' }
   /** Other workers have told much of their requests. */
   | { readonly type: 'read-ledger' }
@@ -89,5 +94,11 @@ export type FromWorker =
   | { readonly type: 'stats'; readonly stats: WorkerStats }
   | { readonly type: 'row'; readonly cluster: string; readonly host: string; readonly ejection: EjectionType }
   | { readonly type: 'failure'; readonly entry: FailureEntry }
+  | {
+      readonly type: 'tapped'
+      readonly tap: number
+      readonly events: readonly TapEvent[]
+      readonly lost: readonly (readonly [requests: number, why: TapLoss])[]
+    }
   /** Another worker should read what this one has told it. */
   | { readonly type: 'lagging'; readonly worker: number }

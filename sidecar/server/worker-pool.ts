@@ -21,6 +21,7 @@ import type { FailureLog } from '../failure-origin/failure-log.ts'
 import { ledgerRing } from '../failure-origin/ledger-ring.ts'
 import { logger, processLog } from '../observability/logging.ts'
 import type { StatsStore } from '../observability/stats-store.ts'
+import type { TapQuery, TapSink } from '../observability/tap.ts'
 import type { ListenerChoice } from './data-plane.ts'
 import type { BoundAddresses } from './listeners.ts'
 import type { ServerOptions } from './options.ts'
@@ -71,6 +72,8 @@ export class WorkerPool {
   #bound: BoundAddresses = new Map()
   readonly #runtime = new Map<string, string>()
   readonly #changed = new Set<string>()
+  readonly #taps = new Map<number, { readonly query: TapQuery; readonly sink: TapSink }>()
+  #lastTap = 0
   /** Reloads and replacements one after the other: a worker starts with one configuration and no other comes meanwhile. */
   #turn: Promise<unknown> = Promise.resolve()
   #closing = false
@@ -198,6 +201,19 @@ export class WorkerPool {
     this.#broadcast({ type: 'reopen-logs' })
   }
 
+  /** Tells `sink` of requests in all workers, also in those that come later; the result stops it. */
+  tap(query: TapQuery, sink: TapSink): () => void {
+    const id = ++this.#lastTap
+    // Each has its share: what they see of a second's requests is about the same.
+    const shared = { ...query, maxRps: Math.ceil(query.maxRps / this.#slots.length) }
+    this.#taps.set(id, { query: shared, sink })
+    this.#broadcast({ type: 'tap', tap: id, query: shared })
+    return () => {
+      this.#taps.delete(id)
+      this.#broadcast({ type: 'untap', tap: id })
+    }
+  }
+
   /** The stats of all threads, added up. */
   async stats(): Promise<StatsStore> {
     await Promise.all(
@@ -265,6 +281,7 @@ export class WorkerPool {
       runtime: this.#runtime,
       logLevels: [...processLog.levels()],
       condition: condition(),
+      taps: new Map([...this.#taps].map(([id, { query }]) => [id, query])),
     }
     const worker = new LiveWorker(start, message => this.#receive(slot, message))
     slot.worker = worker
@@ -284,6 +301,13 @@ export class WorkerPool {
         const cluster = clusters.get(message.cluster)
         const host = cluster?.hosts.find(({ identity }) => identity === message.host)
         if (host !== undefined) cluster!.outlier.onReportedRow(host, message.ejection)
+        break
+      }
+      case 'tapped': {
+        const sink = this.#taps.get(message.tap)?.sink
+        if (sink === undefined) break
+        for (const event of message.events) sink.event(event)
+        for (const [requests, why] of message.lost) sink.lost(requests, why)
         break
       }
       case 'lagging':

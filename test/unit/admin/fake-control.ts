@@ -1,9 +1,20 @@
 /** A server that exists only for its admin endpoints; what they asked of it is in `asked`. */
+
+import type { SidecarView } from '../../../sidecar/admin/mesh-view.ts'
 import type { AdminRequest, AdminResponse } from '../../../sidecar/admin/message.ts'
-import type { ClusterView, HostView, ServerControl, ServerState } from '../../../sidecar/admin/server-control.ts'
+import type {
+  ClusterDetails,
+  ClusterView,
+  CollectorState,
+  ConfigSource,
+  HostView,
+  ServerControl,
+  ServerState,
+} from '../../../sidecar/admin/server-control.ts'
 import { LOG_COMPONENTS, type LogLevel } from '../../../sidecar/observability/logging.ts'
 import { StatsStore } from '../../../sidecar/observability/stats-store.ts'
 import { TagExtractor } from '../../../sidecar/observability/stats-tags.ts'
+import type { TapQuery, TapSink } from '../../../sidecar/observability/tap.ts'
 
 export function host(port: number, more: Partial<HostView> = {}): HostView {
   return {
@@ -127,6 +138,52 @@ export class FakeControl implements ServerControl {
         .filter(failure => query.id === undefined || (failure as { id: string }).id === query.id)
         .slice(-query.limit)
     },
+  }
+  readonly sinks: TapSink[] = []
+  maxTaps = 16
+  tap(query: TapQuery, sink: TapSink) {
+    this.asked.push(`tap ${JSON.stringify(query)}`)
+    if (this.sinks.length >= this.maxTaps) return undefined
+    this.sinks.push(sink)
+    return () => {
+      this.sinks.splice(this.sinks.indexOf(sink), 1)
+    }
+  }
+  async sidecar(): Promise<SidecarView> {
+    return {
+      at: 1_700_000_000_000,
+      service: 'a',
+      node: 'a1',
+      version: '1.0.0',
+      state: this.current,
+      uptimeMs: 5400,
+      edge: false,
+      requests: 10,
+      failed: 1,
+      ownSeconds: 0.5,
+      calls: [],
+      otherNames: [],
+      episodes: [],
+      ...this.sidecarMore,
+    }
+  }
+  sidecarMore: Partial<SidecarView> = {}
+  details: ClusterDetails[] = []
+  async clusterDetails() {
+    return this.details
+  }
+  sources: ConfigSource[] = []
+  configSources() {
+    return this.sources
+  }
+  traces = new Map<string, string>()
+  async trace(id: string) {
+    const found = this.traces.get(id)
+    return found === undefined ? `no trace ${id}` : Buffer.from(found)
+  }
+  collectorStates: CollectorState[] = []
+  async collectors() {
+    return this.collectorStates
   }
   drainListeners(options: object) {
     this.asked.push(`drain ${JSON.stringify(options)}`)

@@ -19,6 +19,8 @@ async function run(command: typeof validate, args: string[], stdin = '') {
     },
     stdin: async () => stdin,
     isTerminal: false,
+    colours: false,
+    errorColours: false,
   })
   return result
 }

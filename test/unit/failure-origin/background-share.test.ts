@@ -8,7 +8,10 @@ const counter = { inc() {}, add() {} } as never
 /** A ledger and one callee, driven by hand. */
 class Bench {
   readonly ledger = new Ledger(1000)
-  readonly callee = new CalleeState({ clusterName: 'x', serviceName: 'x', external: false }, 'x', counter)
+  readonly callee = new CalleeState({ clusterName: 'x', serviceName: 'x', external: false }, 'x', counter, [
+    counter,
+    counter,
+  ])
   nowMs = 1
   readonly #inFlight: InboundEntry[] = []
 

@@ -71,10 +71,15 @@ test('unique is judged again: another request that comes during the call ends it
 test('blocked time is the union of the calls, given to the call waited for longest', () => {
   const seconds = new Map<string, number>()
   const target = (name: string) =>
-    new CalleeState({ clusterName: name, serviceName: name, external: false }, name, {
-      inc() {},
-      add: n => seconds.set(name, (seconds.get(name) ?? 0) + n),
-    })
+    new CalleeState(
+      { clusterName: name, serviceName: name, external: false },
+      name,
+      { inc() {}, add: n => seconds.set(name, (seconds.get(name) ?? 0) + n) },
+      [
+        { inc() {}, add() {} },
+        { inc() {}, add() {} },
+      ],
+    )
   const ledger = new Ledger(100)
   const one = entry(ledger, { trace: 't', span: 's' })
   const start = (name: string, ms: number) => {
