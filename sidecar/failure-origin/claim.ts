@@ -15,6 +15,7 @@
 
 import { Attribution } from './attribution.ts'
 import { isWaiting } from './cause.ts'
+import { type CallOrder, callOrder } from './claim-order.ts'
 import { EventRate } from './event-rate.ts'
 import { BaseRate, type Handling } from './handling.ts'
 import type { EgressCall, InboundEntry, Ledger } from './ledger.ts'
@@ -43,6 +44,8 @@ const OWN_IS_POSSIBLE = 0.2
 const SURELY_BACKGROUND = 0.8
 /** A call without ids to a callee that is otherwise sent ids is hardly a request's. */
 const COPIES_ELSEWHERE = 0.02
+/** Who has its failures passed on less often is not counted among the reasons to come. */
+const PASSED_ON_SHARE = 0.2
 /** Of calls that fit about as well by the time that has passed, the one that failed first is taken. */
 const FITS_AS_WELL = 2
 /** A call that a timed-out request waited for has been open for a good part of it; one just sent is chance. */
@@ -141,7 +144,9 @@ export class Claims {
   }
 
   /** The call succeeded: failures of the same callee before it were put right. Nothing to do on most requests. */
-  callSucceeded(call: EgressCall): void {
+  callSucceeded(call: EgressCall, nowMs: number): void {
+    // A request had given it up, or one whose call has come to nothing.
+    if (call.waitedBy !== undefined && !call.claimed) this.#waits.settle(call, () => this.#order(nowMs, call))
     const failed = call.entry?.failedCalls
     if (failed === undefined || !this.#ledger.isMatched(call)) return
     // Parallel calls put nothing right: only one that was sent after the failure was known.
@@ -252,9 +257,9 @@ export class Claims {
   }
 
   /** The application gives the call up. The id under which the request behind it was answered, '' where none was. */
-  callGivenUp(call: EgressCall): string {
+  callGivenUp(call: EgressCall, nowMs: number): string {
     if (this.#ledger.isMatched(call)) return ''
-    const wait = this.#waits.settle(call)
+    const wait = this.#waits.settle(call, () => this.#order(nowMs, call))
     if (wait === undefined) return ''
     call.claimed = true
     return wait.recordId
@@ -276,6 +281,7 @@ export class Claims {
   }
 
   sweep(nowMs: number): void {
+    this.#waits.forget(nowMs - this.#maxAgeMs)
     while (this.unclaimed > 0) {
       const call = this.#unclaimed[this.#front]!
       if (!call.claimed && nowMs - call.endMs < this.#maxAgeMs) break
@@ -356,6 +362,7 @@ export class Claims {
       best = chance
       claimed = call
     }
+    claimed &&= this.#inOrder(entry, claimed, candidates, chances, nowMs)
     if (claimed === undefined) this.#baseRate.add(true)
     this.onUnexplained?.(claimed === undefined, nowMs)
     if (claimed === undefined) {
@@ -375,6 +382,42 @@ export class Claims {
     const background = this.#backgroundShare(call, nowMs)
     if (background > SURELY_BACKGROUND) return 0
     return (1 - background) * (this.#copiesElsewhere(call) ? COPIES_ELSEWHERE : 1)
+  }
+
+  /** `claimed`, or in its place a call to the same callee that nobody else can have sent, if `claimed` can be another's. */
+  #inOrder(
+    entry: InboundEntry,
+    claimed: EgressCall,
+    candidates: readonly EgressCall[],
+    chances: Float64Array,
+    nowMs: number,
+  ): EgressCall {
+    if (candidates.length < 2) return claimed
+    const order = this.#order(nowMs)
+    if (order === undefined || order.allows(claimed, entry.seq)) return claimed
+    let first = claimed
+    let best = 0
+    for (let i = 0; i < candidates.length; i++) {
+      const call = candidates[i]!
+      if (call.claimed || !order.allows(call, entry.seq) || call.target !== claimed.target) continue
+      if (first !== claimed && !isBetterMatch(call, chances[i]!, first, best)) continue
+      first = call
+      best = chances[i]!
+    }
+    return first
+  }
+
+  #order(nowMs: number, call?: EgressCall): CallOrder | undefined {
+    const least = Math.max(this.#front, this.#unclaimed.length - MAX_LOOKED_AT)
+    const isWaitedFor = (other: EgressCall) => this.#isWaitedFor(other, nowMs)
+    return callOrder(this.#ledger, this.#waits.seqs, this.#unclaimed, least, call, isWaitedFor)
+  }
+
+  /** Some request in flight waits for this call, or will fail over it. */
+  #isWaitedFor(call: EgressCall, nowMs: number): boolean {
+    const { target } = call
+    if (target === undefined || this.#factorOf(call, nowMs) < 0.5) return false
+    return call.record === undefined || call.isAbandoned || target.reaction.share >= PASSED_ON_SHARE
   }
 
   /** How long after a request's arrival the application sends the call it then fails over. */
@@ -449,7 +492,7 @@ export class Claims {
 
   #absorb(call: EgressCall, role: 'masked' | 'background', confidence: Confidence): void {
     call.claimed = true
-    if (role === 'masked' && confidence === 'likely') this.#waits.settle(call)
+    if (role === 'masked' && confidence === 'likely') this.#waits.settle(call, () => this.#order(call.endMs, call))
     this.#absorbed(call, role, confidence)
   }
 }

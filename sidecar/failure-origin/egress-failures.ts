@@ -173,7 +173,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     if (!this.#failed) {
       if (isCallerGone(info)) this.#cancel(info)
       else if (this.#facts !== undefined || isCut(info)) this.#fail(info, true)
-      else claims.callSucceeded(this)
+      else claims.callSucceeded(this, info.endMs)
     }
     ledger.egressEnd(this, info.endMs)
     sharing?.callEnded(this, info.endMs)
@@ -235,7 +235,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
   #cancel(info: StreamInfo): void {
     const { sharing } = this.#context
     sharing?.drain()
-    const answeredAs = this.#context.claims.callGivenUp(this)
+    const answeredAs = this.#context.claims.callGivenUp(this, this.#context.clock.now())
     const verdict: Verdict = { cause: 'timeout', subCause: 'waiting_on', blame: 'callee' }
     const record = this.#make(verdict, info, 'link', this.linkId())
     info.failure = this.#context.write('outbound', 'cancelled', record, [answeredAs], info)

@@ -296,6 +296,7 @@ export class LedgerSharing {
         call.endMs = endMs
         call.status = status
         call.isAbandoned = abandoned === 1
+        if (call.isAbandoned) this.#claims.callGivenUp(call, endMs)
         this.#claims.callFailed(call)
         return
       }
@@ -305,7 +306,7 @@ export class LedgerSharing {
         const call = from.call(number)
         if (call === undefined || !ring.intact) return
         from.calls.delete(number)
-        if (succeeded === 1) this.#claims.callSucceeded(call)
+        if (succeeded === 1) this.#claims.callSucceeded(call, endMs)
         this.#ledger.egressEnd(call, endMs)
         return
       }

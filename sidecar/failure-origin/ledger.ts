@@ -171,6 +171,11 @@ export class Ledger {
     return this.#byKey.size
   }
 
+  /** Of the requests in flight; the others follow by `next`. */
+  get oldest(): InboundEntry | undefined {
+    return this.#oldest
+  }
+
   get oldestSeq(): number {
     return this.#oldest === undefined ? this.starts + 1 : this.#oldest.seq
   }

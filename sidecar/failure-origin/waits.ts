@@ -3,19 +3,23 @@
  *
  * Where nothing is copied, a request that times out can only say that it waits for *some* call: which one shows afterwards.
  * An application gives a call up when the request behind it has been answered, so the first call to be given up is of the
- * request that was answered first. Until then each such request occupies one open call, so that the next one to time out
+ * request that was answered first, unless the order of requests and calls speaks against it (`claim-order.ts`). Until then each such request occupies one open call, so that the next one to time out
  * finds another, and an application that is slow by itself finds none:
  *
  *     timed out ─► occupies an open call ─┬─ a call is given up ────────────────► it is of the first that waits
  *                                         ├─ the occupied call fails by itself ─► another is occupied in its place
  *                                         └─ a failed call that nobody claims ──► it is of the first that waits
  */
+import type { CallOrder } from './claim-order.ts'
 import type { EgressCall, Ledger } from './ledger.ts'
 
 /** Open calls looked at. */
 const MAX_LOOKED_AT = 1024
 /** Requests that wait to hear which call was theirs; the oldest is forgotten. */
 const MAX_WAITS = 1024
+
+/** Applications hear of answers that came so close together in any order. */
+const ONE_MOMENT_MS = 20
 
 export interface Wait {
   /** The id under which the request has told of its failure. */
@@ -36,23 +40,25 @@ export class Waits {
     this.#ledger = ledger
   }
 
+  /** Numbers of the requests that wait to hear. */
+  get seqs(): number[] {
+    return this.#waits.map(({ seq }) => seq)
+  }
+
   /** A request has answered as `recordId`, probably waiting for `call`. */
   add(call: EgressCall, recordId: string, seq: number, atMs: number): void {
     const wait: Wait = { recordId, seq, atMs, call }
     call.waitedBy = wait
     this.#waits.push(wait)
-    if (this.#waits.length <= MAX_WAITS) return
-    const oldest = this.#waits.shift()!
-    if (oldest.call?.waitedBy === oldest) oldest.call.waitedBy = undefined
+    if (this.#waits.length > MAX_WAITS) this.#drop()
   }
 
-  /** The call has ended and is of a request that was answered while it was open: which? Undefined when of none. */
-  settle(call: EgressCall): Wait | undefined {
-    const could = (wait: Wait) =>
-      wait.seq <= call.startSeq &&
-      wait.atMs >= call.startMs &&
-      (wait.call === undefined || wait.call.target === call.target)
-    const index = this.#waits.findIndex(could)
+  /**
+   * The call has ended and is of a request that was answered while it was open: which? Undefined when of none. `order` is
+   * asked where there is a choice.
+   */
+  settle(call: EgressCall, order: () => CallOrder | undefined): Wait | undefined {
+    const index = this.#indexFor(call, order)
     if (index < 0) return undefined
     const wait = this.#waits[index]!
     this.#waits.splice(index, 1)
@@ -68,6 +74,11 @@ export class Waits {
     call.waitedBy = wait
     wait.call = call
     return wait
+  }
+
+  /** Forgets requests that were answered before `atMs`: their calls have gone on, or ended unseen. */
+  forget(atMs: number): void {
+    while (this.#waits.length > 0 && this.#waits[0]!.atMs < atMs) this.#drop()
   }
 
   /** The call turned out to be somebody else's: whoever occupies it occupies the next one to the same callee, if any. */
@@ -88,5 +99,33 @@ export class Waits {
       wait.call = next
       return
     }
+  }
+
+  #indexFor(call: EgressCall, order: () => CallOrder | undefined): number {
+    const waits = this.#waits
+    const could = (wait: Wait) =>
+      wait.seq <= call.startSeq &&
+      wait.atMs >= call.startMs &&
+      (wait.call === undefined || wait.call.target === call.target)
+    const first = waits.findIndex(could)
+    if (first < 0) {
+      // Nobody in flight can have sent it, and of the others each has got a call: this one's, and that one is left over.
+      const taken = call.startSeq < this.#ledger.oldestSeq
+      return taken ? waits.findIndex(wait => wait.call?.target === call.target) : -1
+    }
+    if (waits.length === 1) return first
+    // Which of several was answered first says little where all were within a moment; who occupies the call needs it.
+    if (call.waitedBy !== undefined && call.waitedBy.atMs - waits[first]!.atMs < ONE_MOMENT_MS) {
+      const own = waits.indexOf(call.waitedBy)
+      if (own >= 0) return own
+    }
+    const known = order()
+    const allowed = known === undefined ? -1 : waits.findIndex(wait => could(wait) && known.allows(call, wait.seq))
+    return allowed < 0 ? first : allowed
+  }
+
+  #drop(): void {
+    const oldest = this.#waits.shift()!
+    if (oldest.call?.waitedBy === oldest) oldest.call.waitedBy = undefined
   }
 }

@@ -35,7 +35,7 @@ export interface Control {
   readonly workMs?: number
 }
 
-const PLAN_HEADERS = ['x-fault', 'x-manner', 'x-budget', 'x-forge']
+const PLAN_HEADERS = ['x-number', 'x-fault', 'x-manner', 'x-budget', 'x-forge']
 const IDS: Readonly<Record<Copies, readonly string[]>> = {
   headers: [
     'x-request-id',
@@ -79,6 +79,8 @@ class Application {
   #workMs = WORK_MS
   #background: NodeJS.Timeout | undefined
   #poll: (() => void) | undefined
+  /** Numbers of the requests that hang here, since last asked. */
+  #hanging: string[] = []
 
   constructor(name: Hop, { ports, copies }: ApplicationsOptions) {
     this.#name = name
@@ -101,6 +103,12 @@ class Application {
       this.#poll?.()
       this.#poll = undefined
     } else this.#poll ??= this.#keepPolling()
+  }
+
+  takeHanging(): string[] {
+    const hanging = this.#hanging
+    this.#hanging = []
+    return hanging
   }
 
   async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -145,6 +153,7 @@ class Application {
     const kind = own[0]
     switch (kind) {
       case 'app_timeout':
+        this.#hanging.push(String(headers['x-number']))
         return
       case 'app_error':
       case 'retry_exhausted':
@@ -289,6 +298,10 @@ if (process.argv[1] === import.meta.filename) {
   const applications = CHAIN.map(name => new Application(name, options))
   startSurroundings(options.ports)
   createServer(async (incoming, response) => {
+    if (incoming.method === 'GET') {
+      response.end(JSON.stringify(applications.flatMap(application => application.takeHanging())))
+      return
+    }
     const control = JSON.parse(await text(incoming)) as Control
     for (const application of applications) application.control(control)
     response.end()

@@ -4,17 +4,16 @@ import type { Confidence } from '../../../sidecar/failure-origin/record.ts'
 import type { Control } from './applications.ts'
 import type { Plan } from './faults.ts'
 import { judge, type Named, type Verdict } from './judge.ts'
-import { mixed, type Run, runPlans } from './load.ts'
+import { mixed, type Pace, type Run, runPlans } from './load.ts'
 import type { Mesh } from './mesh.ts'
 import { cellLine, missLines } from './table.ts'
 
-export interface Cell {
+export interface Cell extends Pace {
   readonly name: string
   readonly plans: readonly Plan[]
   readonly requests: number
   readonly concurrency: number
   readonly control?: Control
-  readonly spreadMs?: number
 }
 
 export interface CellResult {
@@ -26,8 +25,8 @@ export interface CellResult {
 export const table: string[] = []
 
 export async function runCell(mesh: Mesh, cell: Cell): Promise<CellResult> {
-  const { name, plans, requests, concurrency, control, spreadMs } = cell
-  const run = await runPlans(mesh, mixed(plans, requests), concurrency, control, spreadMs)
+  const { name, plans, requests, concurrency, control, ...pace } = cell
+  const run = await runPlans(mesh, mixed(plans, requests), concurrency, control, pace)
   const verdict = judge(run)
   table.push(cellLine(`${mesh.copies} ×${concurrency}: ${name}`, verdict, run.ms), ...missLines(verdict))
   return { run, verdict }

@@ -21,7 +21,17 @@ export interface Seen {
 export interface Run {
   readonly seen: readonly Seen[]
   readonly evidence: Evidence
+  /** Ids of the requests that came to hang at an application. */
+  readonly hanging: ReadonlySet<string>
   readonly ms: number
+}
+
+/** How clients come. */
+export interface Pace {
+  /** Over so long they come for the first time. */
+  readonly spreadMs?: number
+  /** Between an answer and the next request of the same client. */
+  readonly pauseMs?: number
 }
 
 /** Failures are written down when streams end, some a timer's tick after the client has its answer. */
@@ -31,16 +41,13 @@ const QUIET_MS = 500
 /** Who hangs is waited for so long, where nothing else is said. */
 const HANG_MS = 400
 
-/**
- * All of `plans`, in this order, `concurrency` at a time, with `control` in force; then asks the sidecars. The first
- * requests are spread over `spreadMs`.
- */
+/** All of `plans`, in this order, `concurrency` at a time, with `control` in force; then asks the sidecars. */
 export async function runPlans(
   mesh: Mesh,
   plans: readonly Plan[],
   concurrency: number,
   control: Control = {},
-  spreadMs = 0,
+  { spreadMs = 0, pauseMs = 0 }: Pace = {},
 ): Promise<Run> {
   await mesh.control(control)
   // Services have quiet moments, in which sidecars see what is called without any request.
@@ -55,6 +62,7 @@ export async function runPlans(
     while (next < plans.length) {
       const one = await send(mesh.ports.of.a.ingress, plans[next++]!, agent)
       seen.push(one)
+      if (pauseMs > 0) await delay(pauseMs)
       // The head of the chain tells of a cut before the rest of it is done with the request.
       if (one.cut && concurrency === 1) await mesh.idle()
     }
@@ -65,7 +73,7 @@ export async function runPlans(
   // Nothing may go on failing while the sidecars are asked one after the other.
   await mesh.control({})
   await delay(SETTLE_MS)
-  return { seen, evidence: await mesh.takeEvidence(), ms }
+  return { seen, evidence: await mesh.takeEvidence(), hanging: await mesh.takeHanging(), ms }
 }
 
 function send(port: number, plan: Plan, agent: Agent): Promise<Seen> {
@@ -75,6 +83,7 @@ function send(port: number, plan: Plan, agent: Agent): Promise<Seen> {
     const budgetMs = plan.budgetMs ?? (plan.fault?.kind === 'app_timeout' ? HANG_MS : undefined)
     const headers: Record<string, string> = {
       'x-request-id': requestId,
+      'x-number': requestId,
       'x-fault': faultHeader(plan),
       'x-manner': mannerHeader(plan),
       ...(budgetMs !== undefined && { 'x-budget': String(budgetMs) }),

@@ -1,6 +1,7 @@
 /** A running chain: four sidecars, their applications, and all that the sidecars say. */
 import { request } from 'node:http'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import type { FailureEntry } from '../../../sidecar/failure-origin/failure-log.ts'
 import { BlackHole } from '../../kit/black-hole.ts'
 import { freePorts } from '../../kit/free-port.ts'
@@ -89,12 +90,21 @@ export class Mesh {
   }
 
   async control(control: Control): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      const outgoing = request({ host: '127.0.0.1', port: this.ports.control, method: 'POST' }, response => {
-        response.resume().on('end', resolve)
+    await this.#askApplications('POST', JSON.stringify(control))
+  }
+
+  /** Numbers of the requests that have come to hang at an application since the last call. */
+  async takeHanging(): Promise<ReadonlySet<string>> {
+    return new Set(JSON.parse(await this.#askApplications('GET')) as string[])
+  }
+
+  #askApplications(method: 'GET' | 'POST', body = ''): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const outgoing = request({ host: '127.0.0.1', port: this.ports.control, method }, response => {
+        text(response).then(resolve, reject)
       })
       outgoing.on('error', reject)
-      outgoing.end(JSON.stringify(control))
+      outgoing.end(body)
     })
   }
 

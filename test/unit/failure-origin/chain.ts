@@ -28,8 +28,14 @@ export interface ChainOptions {
   /** Services whose applications make background calls. */
   readonly backgroundOf?: readonly string[]
   readonly routeTimeoutMs?: number
+  /** Of every ingress sidecar's route to its application. */
+  readonly ingressTimeoutMs?: number
+  /** Clients come one after the other over so long, rather than all at once. */
+  readonly spreadMs?: number
   readonly retries?: number
   readonly workMs?: number
+  /** Of the steps of work this share takes no time at all, and the others any up to twice `workMs`. */
+  readonly workless?: readonly [before: number, after: number]
   readonly settings?: Partial<FailureOriginSettings>
   /** A call that `c` keeps open all the time. */
   readonly longPoll?: boolean
@@ -77,6 +83,7 @@ export function runChain(options: ChainOptions): ChainRun {
       ...(options.workers === undefined ? {} : { workers: options.workers }),
       edge: name === 'a',
       ...(options.routeTimeoutMs === undefined ? {} : { routeTimeoutMs: options.routeTimeoutMs }),
+      ...(options.ingressTimeoutMs === undefined ? {} : { ingressTimeoutMs: options.ingressTimeoutMs }),
       ...(options.retries === undefined ? {} : { retries: options.retries }),
       ...(options.settings === undefined ? {} : { settings: options.settings }),
       appDown: plan => isAt(plan, name, 'app-down'),
@@ -113,7 +120,10 @@ export function runChain(options: ChainOptions): ChainRun {
   }
   // Services have quiet moments, in which sidecars see what is called without any request.
   const quietMs = options.backgroundEveryMs === undefined ? 0 : QUIET_MS
-  for (let i = 0; i < concurrency; i++) sim.after(quietMs + sim.some(workMs * 4), next)
+  for (let i = 0; i < concurrency; i++) {
+    const spread = options.spreadMs === undefined ? sim.some(workMs * 4) : (i * options.spreadMs) / concurrency
+    sim.after(quietMs + spread, next)
+  }
   for (const name of options.backgroundOf ?? (options.backgroundEveryMs === undefined ? [] : CHAIN)) {
     const service = sim.services.get(name)!
     const tick = () => {
@@ -159,9 +169,13 @@ function applicationOf(
 ): Application {
   const { workMs = 1 } = options
   const manner = options.manner?.[name] ?? 'pass'
+  const work = (step: 0 | 1): number => {
+    if (options.workless === undefined) return sim.some(workMs)
+    return sim.random.next() < options.workless[step] ? 0 : sim.random.next() * 2 * workMs
+  }
   const own: Answer = { status: 500, truth: { origin: name, cause: 'app_error' } }
   return function* (request: Inbound): Generator<Step, Answer, Reply[]> {
-    yield { sleep: sim.some(workMs) }
+    yield { sleep: work(0) }
     const { plan } = request
     if (isAt(plan, name, 'hang')) {
       yield { sleep: 120_000 }
@@ -182,7 +196,7 @@ function applicationOf(
         return { status: reply!.status === 429 ? 429 : 500, truth: reply!.truth }
       }
     }
-    yield { sleep: sim.some(workMs) }
+    yield { sleep: work(1) }
     if (isAt(plan, name, 'own-500') || isAt(plan, name, 'own-500-swallowed')) return own
     return { status: 200 }
   }

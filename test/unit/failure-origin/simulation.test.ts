@@ -176,6 +176,25 @@ for (const timeout of [50, 1000, 15_000]) {
   })
 }
 
+for (const timeout of [1000, 15_000]) {
+  test(`something hangs, every timer of a chain takes ${timeout} ms, on a loop with much to do: one of each is named`, () => {
+    for (const at of ['b', 'c', 'd']) {
+      const sum = run({
+        copies: 'nothing',
+        concurrency: 50,
+        requests: 200,
+        routeTimeoutMs: timeout,
+        ingressTimeoutMs: timeout,
+        spreadMs: 1000,
+        load: BUSY_LOOP,
+        longPoll: true,
+        faults: [{ at, kind: 'hang', share: 1 }],
+      })
+      assert.equal(sum.right, sum.visible, `${at} hangs`)
+    }
+  })
+}
+
 test('a harness that announces another hop than it broke is found out', () => {
   const { sim, seen } = runChain({ seed: 1, copies: 'headers', concurrency: 10, requests: 200, faults: TWO_FAULTS })
   const lie = ({ plan, reply }: ChainRun['seen'][number]) => ({

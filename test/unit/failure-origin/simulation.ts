@@ -86,6 +86,8 @@ export interface ServiceSpec {
   readonly application: Application
   readonly copies: CopyMode
   readonly routeTimeoutMs?: number
+  /** Of its ingress sidecar's route to the application. */
+  readonly ingressTimeoutMs?: number
   /** Times its egress sidecar tries again after a 5xx or a failure to connect. */
   readonly retries?: number
   readonly edge?: boolean
@@ -371,7 +373,7 @@ export class Simulation {
       const truth = { origin: service.name, cause: 'app_down' }
       respond(503, 'upstream_reset_before_response_started{remote_connection_failure}', true, truth, false)
     } else {
-      const limit = failures.limitTimeout(15_000, clock.now())
+      const limit = failures.limitTimeout(service.spec.ingressTimeoutMs ?? 15_000, clock.now())
       const fire = () => {
         if (over) return
         const more = failures.timeoutFired(clock.now())
