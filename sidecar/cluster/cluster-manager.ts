@@ -20,7 +20,7 @@ import type { Counter, Gauge, StatsScope } from '../observability/stats.ts'
 import { connectPlaintext } from '../transport/plaintext.ts'
 import type { TlsContext } from '../transport/tls/tls-context.ts'
 import type { Clusters } from './cluster.ts'
-import { type ClusterSettings, type ClusterTransport, clusterSettings } from './cluster-settings.ts'
+import { type ClusterSettings, type ClusterTransport, clusterSettings, ONE_SOCKET } from './cluster-settings.ts'
 import type { ClusterSharing, PublishedCluster } from './cluster-sharing.ts'
 import { type ClusterView, viewOf } from './cluster-view.ts'
 import { type DnsResolver, SystemDnsResolver } from './dns-resolver.ts'
@@ -312,6 +312,7 @@ const plaintextTransport: ClusterTransport = {
   contexts: [],
   connect: (target, options, handler, timers) => connectPlaintext(target.address, options, handler, timers),
   useStats() {},
+  ...ONE_SOCKET,
 }
 
 function cannotMatch(): never {

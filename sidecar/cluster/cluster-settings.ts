@@ -96,7 +96,14 @@ export interface ClusterTransport {
   readonly contexts: readonly TlsContext[]
   /** Counts in the scope of the cluster from now on. */
   useStats(scope: StatsScope): void
+  /** All that {@link matchName} may say: `default`, and the names of `transport_socket_matches`. */
+  readonly matchNames: readonly string[]
+  /** Which socket an endpoint with that metadata gets, for the counter of that name. */
+  matchName(metadata: Metadata | undefined): string
 }
+
+/** Of a transport that is the same for every endpoint. */
+export const ONE_SOCKET = { matchNames: ['default'], matchName: () => 'default' } as const
 
 export type DiscoveryKind = 'STATIC' | 'STRICT_DNS' | 'LOGICAL_DNS'
 

@@ -16,7 +16,7 @@ import type { Metadata } from '../config/schema/generated/types.ts'
 import type { Runtime } from '../filter-chain/runtime.ts'
 import type { LoadBalancerContext } from '../load-balancer/policy.ts'
 import { type HostSet, PriorityBalancer } from '../load-balancer/priority-balancer.ts'
-import type { StatsScope } from '../observability/stats.ts'
+import type { Counter, StatsScope } from '../observability/stats.ts'
 import { StoreScope } from '../observability/stats-store.ts'
 import type { PendingStream, PoolCallbacks, StreamOptions } from '../upstream/connection-pool.ts'
 import { ConnectionStats } from '../upstream/connection-stats.ts'
@@ -117,9 +117,19 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
       hosts: () => this.hosts,
       onHealthChange: host => this.#onHealthChange(host),
     })
-    settings.transport.useStats(this.stats)
+    this.#useTransport(settings)
     this.#discovery = this.#createDiscovery()
     this.#updateBalancer()
+  }
+
+  #useTransport({ transport }: ClusterSettings): void {
+    transport.useStats(this.stats)
+    for (const name of transport.matchNames) this.#matched(name)
+  }
+
+  /** Hosts that were given the transport socket of that name. */
+  #matched(name: string): Counter {
+    return this.#controlScope.counter(`${name}.total_match_count`)
   }
 
   #limits(priority: 0 | 1): Limits {
@@ -142,7 +152,7 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
   update(settings: ClusterSettings): Promise<void> {
     const before = this.settings
     this.settings = settings
-    if (settings.transport !== before.transport) settings.transport.useStats(this.stats)
+    if (settings.transport !== before.transport) this.#useTransport(settings)
     this.applyLimits()
     this.#balancer.configure(settings.policy, settings.balancer)
     this.outlier.configure(settings)
@@ -252,6 +262,7 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
           control === this.stats ? scope : this.#endpointScope(endpoint, control),
         )
         host.identity = identity
+        this.#matched(this.settings.transport.matchName(endpoint.metadata)).inc()
         this.outlier.watch(host)
         after.set(identity, host)
       } else {

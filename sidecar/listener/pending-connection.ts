@@ -101,12 +101,13 @@ export class PendingConnection implements ConnectionHandler {
     if (this.#chain !== undefined) {
       // `transport_socket_connect_timeout`: the handshake takes too long.
       this.owner.stats.handshakeTimeout.inc()
-      this.connection.close('reset')
+      this.connection.close()
       return
     }
     this.owner.stats.preCxTimeout.inc()
     if (this.owner.config.continueOnListenerFiltersTimeout) this.#chooseChain()
-    else this.connection.close()
+    // As from Envoy, which has only peeked at the bytes: the kernel answers with RST where something is left unread.
+    else this.connection.close(this.#peeked.length > 0 ? 'reset' : 'fin')
   }
 
   #stopInspecting(): void {

@@ -1,7 +1,7 @@
 /** Transport sockets from configuration: how a filter chain, or an endpoint of a cluster, is spoken to. */
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../base/clock.ts'
-import type { ClusterTransport } from '../cluster/cluster-settings.ts'
+import { type ClusterTransport, ONE_SOCKET } from '../cluster/cluster-settings.ts'
 import { ConfigError } from '../config/config-error.ts'
 import type {
   Cluster,
@@ -14,7 +14,7 @@ import type {
   TransportSocket,
   UpstreamTlsContext,
 } from '../config/schema/generated/types.ts'
-import type { Counter, StatsScope } from '../observability/stats.ts'
+import type { StatsScope } from '../observability/stats.ts'
 import { Mistakes } from '../router/mistakes.ts'
 import { stringMatch } from '../router/string-matcher.ts'
 import { connectPlaintext } from '../transport/plaintext.ts'
@@ -22,7 +22,7 @@ import { DownstreamTls } from '../transport/tls/downstream-tls.ts'
 import type { SecretProvider } from '../transport/tls/secret.ts'
 import { type TlsContext, type TlsEnvironment, within } from '../transport/tls/tls-context.ts'
 import { UpstreamTls } from '../transport/tls/upstream-tls.ts'
-import type { Connect, ConnectTarget } from '../upstream/pool.ts'
+import type { Connect } from '../upstream/pool.ts'
 
 const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer'
 const DOWNSTREAM_TLS = 'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext'
@@ -76,6 +76,7 @@ const plaintext: ClusterTransport = {
   contexts: [],
   connect: (target, options, handler, timers) => connectPlaintext(target.address, options, handler, timers),
   useStats() {},
+  ...ONE_SOCKET,
 }
 
 function upstreamSocket(
@@ -95,6 +96,7 @@ function upstreamSocket(
     contexts: [tls.context],
     connect: (target, options, handler, timers) => tls.connect(target, options, handler, timers),
     useStats: scope => tls.useStats(scope),
+    ...ONE_SOCKET,
   }
 }
 
@@ -110,38 +112,39 @@ class MatchingTransport implements ClusterTransport {
   readonly contexts: readonly TlsContext[]
   readonly #candidates: readonly Candidate[]
   readonly #general: ClusterTransport
-  readonly #counters = new Map<Candidate, Counter>()
+  readonly matchNames: readonly string[]
 
   constructor(candidates: readonly Candidate[], general: ClusterTransport) {
     this.#candidates = candidates
     this.#general = general
+    this.matchNames = [...candidates.map(({ name }) => name), 'default']
     this.contexts = [...candidates.flatMap(({ transport }) => transport.contexts), ...general.contexts]
     this.secure = general.secure || candidates.some(({ transport }) => transport.secure)
   }
 
   readonly connect: Connect = (target, options, handler, timers) => {
-    const candidate = this.#candidates.find(({ match }) => fits(match, target))
-    if (candidate === undefined) return this.#general.connect(target, options, handler, timers)
-    this.#counters.get(candidate)?.inc()
-    return candidate.transport.connect(target, options, handler, timers)
+    const { transport } = this.#candidateFor(target.metadata) ?? { transport: this.#general }
+    return transport.connect(target, options, handler, timers)
   }
 
   useStats(scope: StatsScope): void {
     this.#general.useStats(scope)
-    for (const candidate of this.#candidates) {
-      candidate.transport.useStats(scope)
-      this.#counters.set(
-        candidate,
-        scope.scope('transport_socket_match').scope(candidate.name).counter('total_match_count'),
-      )
-    }
+    for (const { transport } of this.#candidates) transport.useStats(scope)
+  }
+
+  matchName(metadata: Metadata | undefined): string {
+    return this.#candidateFor(metadata)?.name ?? 'default'
+  }
+
+  #candidateFor(metadata: Metadata | undefined): Candidate | undefined {
+    return this.#candidates.find(({ match }) => fits(match, metadata))
   }
 }
 
-function fits(match: JsonObject, target: ConnectTarget): boolean {
+function fits(match: JsonObject, endpoint: Metadata | undefined): boolean {
   const wanted = Object.entries(match)
   if (wanted.length === 0) return true
-  const metadata = valuesOf(target.metadata)
+  const metadata = valuesOf(endpoint)
   return metadata !== undefined && wanted.every(([key, value]) => isDeepStrictEqual(metadata[key], value))
 }
 

@@ -15,7 +15,6 @@ const NOT_HERE: readonly (readonly [RegExp, string])[] = [
   [/^thread_local_cluster_manager\./, 'clusters are small until they are used'],
   [/^listener\.admin\.main_thread\./, 'the admin listener counts under worker_0'],
   [/^envoy\.overload_actions\.|^overload\./, 'there is no overload manager yet'],
-  [/default\.total_match_count$/, 'it belongs to transport_socket_matches, which come with TLS'],
   [/^listener_manager\.workers_pinned$/, 'Node cannot pin threads'],
   [/^server\.stats_recent_lookups$/, 'there is no table of symbols whose lookups could be counted'],
 ]

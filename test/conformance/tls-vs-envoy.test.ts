@@ -2,9 +2,8 @@
  * TLS beside the real Envoy: both get the same configuration and the same certificates, clients and servers of Node stand
  * at their ends; status, body, headers to the upstream (XFCC to the byte), access log and stats are compared.
  *
- * What differs on purpose stands in {@link DIFFERENCES}, each with its reason; one that no longer differs fails.
+ * What differs on purpose stands in allowed-differences.ts, suite `tls`.
  */
-import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import http from 'node:http'
@@ -20,16 +19,7 @@ import { startHopwise } from '../kit/hopwise.ts'
 import type { ProxyProcess } from '../kit/proxy-process.ts'
 import { TlsFiles } from '../kit/tls-files.ts'
 import { waitFor } from '../kit/wait-for.ts'
-
-/** Fields that differ from Envoy, by beginning or pattern, and why. */
-const DIFFERENCES: readonly { readonly field: RegExp; readonly reason: string }[] = [
-  {
-    field: /^client (strict stranger|strict wrong name)$/,
-    reason: 'Node sends no alert when a certificate is refused after the handshake: the client sees an end (design.md)',
-  },
-  { field: /ssl\.sigalgs\./, reason: 'Node does not tell the signature algorithm' },
-  { field: /ssl\.curves\./, reason: 'Node tells the group on connections it opened alone, and not for hybrids' },
-]
+import { assertSameFields } from './field-by-field.ts'
 
 const LOG =
   '%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS% sni=%REQUESTED_SERVER_NAME% chain=%FILTER_CHAIN_NAME% ' +
@@ -271,21 +261,5 @@ async function observe(start: Start, name: string): Promise<Map<string, string>>
 test('TLS is as in Envoy: versions, SNI, client certificates, XFCC, mistakes, log and stats', async () => {
   const envoy = await observe(startEnvoy as Start, 'envoy')
   const ours = await observe(startHopwise as Start, 'hopwise')
-  const used = new Set<object>()
-  const unexpected: string[] = []
-  for (const field of new Set([...envoy.keys(), ...ours.keys()])) {
-    const left = envoy.get(field)
-    const right = ours.get(field)
-    if (left === right) continue
-    const allowed = DIFFERENCES.find(entry => entry.field.test(field))
-    if (allowed === undefined)
-      unexpected.push(`${field}\n  envoy:   ${left?.slice(0, 400)}\n  hopwise: ${right?.slice(0, 400)}`)
-    else used.add(allowed)
-  }
-  assert.deepEqual(unexpected, [])
-  assert.deepEqual(
-    DIFFERENCES.filter(entry => !used.has(entry)),
-    [],
-    'differences that are none any longer',
-  )
+  assertSameFields('tls', envoy, ours)
 })

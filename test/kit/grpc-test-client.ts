@@ -198,8 +198,9 @@ function once(call: ReturnType<Caller['duplex']>): Promise<void> {
 export const caseNames = Object.keys(CASES)
 
 /** Plays one case against the server on a port of this machine. */
-export async function playCase(name: string, port: number): Promise<void> {
-  const caller = new Caller(`127.0.0.1:${port}`, credentials.createInsecure())
+export async function playCase(name: string, port: number, security = credentials.createInsecure()): Promise<void> {
+  // The name that a certificate of the tests is for; an address is none.
+  const caller = new Caller(`127.0.0.1:${port}`, security, { 'grpc.ssl_target_name_override': 'localhost' })
   try {
     await CASES[name]!(caller)
   } finally {

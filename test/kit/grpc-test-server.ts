@@ -72,7 +72,7 @@ export class GrpcTestServer {
     this.port = port
   }
 
-  static async start(): Promise<GrpcTestServer> {
+  static async start(security = ServerCredentials.createInsecure()): Promise<GrpcTestServer> {
     const server = new Server()
     const { UnimplementedCall: _, ...served } = testService
     server.addService(served, {
@@ -83,9 +83,7 @@ export class GrpcTestServer {
       FullDuplexCall: duplex,
     })
     const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
-        error === null ? resolve(port) : reject(error),
-      )
+      server.bindAsync('127.0.0.1:0', security, (error, port) => (error === null ? resolve(port) : reject(error)))
     })
     return new GrpcTestServer(server, port)
   }

@@ -22,6 +22,7 @@ const RECIPES = {
   zipkin: () => maven(`io.zipkin:zipkin-server:${ZIPKIN_VERSION}:jar:exec`, `zipkin-server-${ZIPKIN_VERSION}-exec.jar`),
   prometheus: () => debian('prometheus', 'prometheus'),
   promtool: () => debian('promtool', 'prometheus'),
+  openssl: () => debian('openssl', 'openssl'),
   redis: () => debian('redis-server', 'redis-server'),
   wrk: () => debian('wrk', 'wrk'),
   h2load: () => debian('h2load', 'nghttp2-client'),

@@ -17,6 +17,8 @@ export interface ClientHello {
   readonly takesTickets: boolean
   /** The client can check signatures of elliptic-curve keys. */
   readonly takesEcdsa: boolean
+  /** Name of the key that the session ticket it offers is encrypted with (RFC 5077 §4), in hex; '' without a ticket. */
+  readonly ticketKeyName: string
 }
 
 /** `too_large`: more bytes than allowed and still no end. `malformed`: TLS, but no ClientHello that can be read. */
@@ -26,6 +28,8 @@ const HANDSHAKE_RECORD = 22
 const CLIENT_HELLO = 1
 const RECORD_HEAD = 5
 const MESSAGE_HEAD = 4
+/** A ticket begins with the name of its key, 16 bytes, as OpenSSL writes it (and RFC 5077 §4 recommends). */
+const KEY_NAME = 16
 /** A record's plaintext is 2^14 bytes at most (RFC 8446 §5.1). */
 const MAX_RECORD = 16384
 
@@ -34,6 +38,7 @@ const Extension = {
   SignatureAlgorithms: 13,
   Alpn: 16,
   SessionTicket: 35,
+  PreSharedKey: 41,
   SupportedVersions: 43,
 } as const
 
@@ -93,6 +98,7 @@ function readHello(reader: Reader): ClientHello {
   let offersTls13 = false
   let takesTickets = false
   let takesEcdsa = version < 0x0303
+  let ticketKeyName = ''
   if (reader.left > 0) {
     const extensions = reader.vector(reader.uint16())
     while (extensions.left > 0) {
@@ -118,11 +124,18 @@ function readHello(reader: Reader): ClientHello {
         }
         case Extension.SessionTicket:
           takesTickets = true
+          if (body.left > KEY_NAME) ticketKeyName = body.vector(KEY_NAME).hex()
           break
+        case Extension.PreSharedKey: {
+          const identities = body.vector(body.uint16())
+          const identity = identities.vector(identities.uint16())
+          if (identity.left > KEY_NAME) ticketKeyName = identity.vector(KEY_NAME).hex()
+          break
+        }
       }
     }
   }
-  return { serverName, alpn, offersTls13, takesTickets, takesEcdsa }
+  return { serverName, alpn, offersTls13, takesTickets, takesEcdsa, ticketKeyName }
 }
 
 function readServerName(body: Reader): string {
@@ -173,5 +186,8 @@ class Reader {
   }
   text(): string {
     return this.#bytes.toString('latin1')
+  }
+  hex(): string {
+    return this.#bytes.toString('hex')
   }
 }

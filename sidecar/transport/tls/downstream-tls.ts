@@ -5,23 +5,26 @@
  * the ClientHello has been read. What the hello says chooses the server, because a server has one certificate set, one
  * order of ciphers and one ALPN list; the few that a context needs are made when first asked for:
  *
- *   certificates for the SNI × the client's ALPN overlaps with ours or not × the client knows TLS 1.3 or not
+ *   certificate for the SNI × the client's ALPN overlaps with ours or not × the client knows TLS 1.3 or not × ticket key
  *
- * The last because Envoy (BoringSSL) lets the client's order of ciphers decide in TLS 1.3 and ours in TLS 1.2, and because
- * only TLS 1.2 has sessions that a server must remember. All of them share one ticket key.
+ * TLS 1.3, because Envoy (BoringSSL) lets the client's order of ciphers decide there and ours in TLS 1.2, and because only
+ * TLS 1.2 has sessions that a server must remember. The ticket key, because a server of Node has one: a ticket names its
+ * key, so a client that comes with a ticket of an older key gets the server of that key. (Envoy encrypts the new tickets
+ * of such a session with the first key; here they stay with the older one, until it is taken out of the configuration.)
  */
-import { createHash, createHmac, randomBytes } from 'node:crypto'
-import type net from 'node:net'
-import tls, { type TLSSocket } from 'node:tls'
+import { createHash, createHmac, randomBytes, type X509Certificate } from 'node:crypto'
+import net from 'node:net'
+import tls, { TLSSocket } from 'node:tls'
 import { getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worker_threads'
 import type { Clock } from '../../base/clock.ts'
 import { ConfigError } from '../../config/config-error.ts'
 import type { DownstreamTlsContext, TlsSessionTicketKeys } from '../../config/schema/generated/types.ts'
+import { logger } from '../../observability/logging.ts'
 import type { Counter, StatsScope } from '../../observability/stats.ts'
 import type { CloseReason } from '../connection.ts'
 import { plainReason, type SocketConnection } from '../socket-connection.ts'
 import type { ClientHello } from './client-hello.ts'
-import { dnsNameMatch, namesOf } from './peer-certificate.ts'
+import { dnsNameMatch } from './peer-certificate.ts'
 import { readDataSource, type WatchedSecret } from './secret.ts'
 import {
   identityOptions,
@@ -33,14 +36,18 @@ import {
 } from './tls-context.ts'
 import { CLOSED_IN_HANDSHAKE, chainFailure, type TlsCloseReason, tlsFailure, verifyFailure } from './tls-error.ts'
 import { tlsOptions } from './tls-params.ts'
-import { NOBODY, type OwnIdentity, TlsSession } from './tls-session.ts'
+import { TlsSession } from './tls-session.ts'
 import { TlsStats } from './tls-stats.ts'
+
+const log = logger('secret')
 
 /** Sessions remembered for TLS 1.2 clients that keep no tickets. Envoy: BoringSSL's cache, 20,480. */
 const MAX_SESSIONS = 20_480
 /** Node's own key for tickets: name, HMAC key, AES key. Envoy's keys are 80 bytes, for other algorithms. */
 const TICKET_KEY_BYTES = 48
 const ENVOY_TICKET_KEY_BYTES = 80
+/** Chains of client certificates that are remembered, some kB each. */
+const MAX_CHAINS = 1000
 const SEED_KEY = 'hopwise.ticketSeed'
 
 export interface DownstreamTlsSettings {
@@ -61,7 +68,9 @@ export class DownstreamTls {
   readonly #alpn: readonly string[]
   /** The servers for what is loaded now, by what chooses among them. */
   #servers = new Map<string, ChosenServer>()
-  #ticketKey: Buffer
+  /** Never empty: the first encrypts, all decrypt. */
+  #keys: readonly TicketKey[]
+  readonly #chains = new KnownChains()
   readonly #sessions = new Map<string, Buffer>()
 
   /** `scope` is the listener's. Throws {@link ConfigError}. */
@@ -71,6 +80,7 @@ export class DownstreamTls {
     scope: StatsScope,
     settings: DownstreamTlsSettings,
   ) {
+    checkNode()
     const common = message.commonTlsContext
     if (common === undefined) throw new ConfigError('common_tls_context', 'is missing')
     this.#message = message
@@ -84,17 +94,17 @@ export class DownstreamTls {
     this.#alpn = common.alpnProtocols
     const sds = message.sessionTicketKeysSdsSecretConfig
     if (sds !== undefined) {
-      const user = { secretsChanged: () => this.#forgetServers() }
+      const user = { secretsChanged: () => this.#ticketKeysChanged() }
       this.#ticketKeys = within('session_ticket_keys_sds_secret_config', () =>
         environment.secrets.secret('sessionTicketKeys', sds, user),
       )
       // Held weakly by the provider; this keeps it.
       Object.assign(this.#ticketKeys, { user })
     } else if (message.sessionTicketKeys !== undefined) this.#ticketKeys = { current: message.sessionTicketKeys }
-    this.#ticketKey = this.#readTicketKey()
+    this.#keys = this.#readTicketKeys()
     // Everything that OpenSSL may not like is found now.
     if (material !== undefined) {
-      within('common_tls_context', () => this.#createServer(material.certificates.slice(0, 1), true, true))
+      within('common_tls_context', () => this.#createServer(material.certificates[0]!, true, true, this.#keys[0]!))
     }
     this.#stats = new TlsStats(scope, 'downstream')
     this.context.useStats(this.#stats)
@@ -129,25 +139,29 @@ export class DownstreamTls {
     if (handshake === undefined) return
     const { connection, hello, chosen } = handshake
     const validation = this.context.material?.validation
-    const peer = socket.getPeerX509Certificate()
+    const reused = socket.isSessionReused()
+    const shown = socket.getPeerX509Certificate()
+    // A session that is resumed keeps the certificate, but not the ones above it.
+    const peer = shown && reused ? this.#chains.of(shown) : shown
     const stats = this.#stats
     if (peer === undefined) {
-      stats.noCertificate.inc()
-      if (this.#message.requireClientCertificate === true) {
+      if (this.#requiresCertificate) {
         stats.failVerifyNoCert.inc()
         this.#fail(handshake, socket, verifyFailure('peer did not return a certificate', 'client_cert_required'))
         return
       }
+      stats.noCertificate.inc()
     }
     const chainError = socket.authorized ? '' : String(socket.authorizationError ?? '')
-    const failure = peer === undefined ? undefined : validation?.check(peer, chainError, '', stats)
+    const failure = peer === undefined ? undefined : validation?.check(peer, chainError, undefined, stats)
     if (failure !== undefined) {
       this.#fail(handshake, socket, failure)
       return
     }
     const validated = peer !== undefined && validation?.asksForCertificate === true && chainError === ''
     const now = this.#clock.now()
-    const session = new TlsSession(socket, peer, chosen.identityOf(socket), hello?.serverName ?? '', validated, now)
+    if (peer !== undefined && !reused) this.#chains.remember(peer)
+    const session = new TlsSession(socket, peer, chosen.certificate, hello?.serverName ?? '', validated, now)
     stats.onHandshake(session.version, session.cipher, session.group, session.reused)
     connection.endUpgrade(socket, session, this.#errorReason)
     handshake.onSecure()
@@ -169,6 +183,11 @@ export class DownstreamTls {
     this.#fail(handshake, socket, reason ?? CLOSED_IN_HANDSHAKE)
   }
 
+  get #requiresCertificate(): boolean {
+    const insists = this.context.material?.validation?.insistsOnCertificate === true
+    return insists || this.#message.requireClientCertificate === true
+  }
+
   readonly #errorReason = (error: NodeJS.ErrnoException): CloseReason => {
     const reason = tlsFailure(error)
     if (reason === undefined) return plainReason(error, false)
@@ -181,45 +200,59 @@ export class DownstreamTls {
     handshake.connection.failUpgrade(reason)
   }
 
-  /** The raw socket below a TLS socket is not in Node's documentation; test/integration/tls.test.ts would notice. */
   #handshakeOf(socket: TLSSocket): Handshake | undefined {
-    const raw = (socket as unknown as { readonly _parent?: net.Socket })._parent
-    return raw === undefined ? undefined : this.#handshakes.get(raw)
+    const raw = socketBelow(socket)
+    return raw && this.#handshakes.get(raw)
   }
 
   #forgetServers(): void {
     this.#servers = new Map()
     this.#sessions.clear()
-    this.#ticketKey = this.#readTicketKey()
+    this.#keys = this.#readTicketKeys()
+  }
+
+  #ticketKeysChanged(): void {
+    try {
+      this.#readTicketKeys()
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      log.warning({ field: error.field }, `ticket keys not taken, the last good ones stay: ${error.message}`)
+      return
+    }
+    this.#forgetServers()
   }
 
   #serverFor(certificates: readonly OwnCertificate[], hello: ClientHello | undefined): ChosenServer {
     const tls13 = hello?.offersTls13 ?? true
     const overlap = hello === undefined || hello.alpn.length === 0 || hello.alpn.some(name => this.#alpn.includes(name))
-    const chosen = certificatesFor(certificates, hello, this.#message.fullScanCertsOnSniMismatch === true)
-    const key = `${chosen.map(one => certificates.indexOf(one)).join(',')} ${tls13} ${overlap}`
+    const certificate = certificateFor(certificates, hello, this.#message.fullScanCertsOnSniMismatch === true)
+    const named = hello === undefined ? -1 : this.#keys.findIndex(({ name }) => name === hello.ticketKeyName)
+    const ticketKey = this.#keys[Math.max(named, 0)]!
+    const key = `${certificates.indexOf(certificate)} ${tls13} ${overlap} ${ticketKey.name}`
     let server = this.#servers.get(key)
     if (server === undefined) {
-      server = this.#createServer(chosen, tls13, overlap)
+      server = this.#createServer(certificate, tls13, overlap, ticketKey)
       this.#servers.set(key, server)
     }
     return server
   }
 
-  #createServer(certificates: readonly OwnCertificate[], tls13: boolean, alpn: boolean): ChosenServer {
+  #createServer(certificate: OwnCertificate, tls13: boolean, alpn: boolean, ticketKey: TicketKey): ChosenServer {
     const message = this.#message
     const { tlsParams } = this.context.message
     const { validation } = this.context.material!
     const versions = tlsOptions(tlsParams, 'downstream')
-    const required = message.requireClientCertificate === true
+    const required = this.#requiresCertificate
     const asks = required || validation?.asksForCertificate === true
     // Where OpenSSL itself insists, the client is told that a certificate is required; later it sees but an end.
     const strict = required && (validation?.trusted.length ?? 0) > 0 && validation?.acceptsUntrusted !== true
+    // What a check needs of the chain above a certificate is gone when a session is resumed.
+    const resumes = validation?.looksAtChain !== true
     let server: tls.Server
     try {
       server = tls.createServer({
         ...versions,
-        ...identityOptions(certificates),
+        ...identityOptions([certificate]),
         ca: [],
         ...trustOptions(validation),
         honorCipherOrder: !tls13 && message.preferClientCiphers !== true,
@@ -230,16 +263,16 @@ export class DownstreamTls {
         handshakeTimeout: 0x7fffffff,
         sessionIdContext: this.#sessionContext(),
         sessionTimeout: Math.ceil((message.sessionTimeout ?? 7_200_000) / 1000),
-        ticketKeys: this.#ticketKey,
-        ...(message.disableStatelessSessionResumption === true && { secureOptions: NO_TICKET }),
+        ticketKeys: ticketKey.bytes,
+        ...((message.disableStatelessSessionResumption === true || !resumes) && { secureOptions: NO_TICKET }),
       })
     } catch (error) {
       throw openSslMistake(error as NodeJS.ErrnoException)
     }
     server.on('secureConnection', socket => this.#onSecure(socket))
     server.on('tlsClientError', (error, socket) => this.#onError(error, socket))
-    if (!tls13 && !message.disableStatefulSessionResumption) this.#rememberSessions(server)
-    return new ChosenServer(server, certificates)
+    if (!tls13 && resumes && !message.disableStatefulSessionResumption) this.#rememberSessions(server)
+    return { server, certificate }
   }
 
   /** TLS 1.2 without tickets: the session is looked up by its id. */
@@ -263,17 +296,47 @@ export class DownstreamTls {
       .slice(0, 32)
   }
 
-  #readTicketKey(): Buffer {
-    const first = this.#ticketKeys?.current?.keys[0]
-    if (first === undefined) return ownTicketKey(this.context.material?.digest ?? '')
-    const bytes = readDataSource(first, 'session_ticket_keys.keys[0]')
-    if (bytes.length !== ENVOY_TICKET_KEY_BYTES) {
-      const reason = `Incorrect TLS session ticket key length. Length ${bytes.length}, expected length ${ENVOY_TICKET_KEY_BYTES}.`
-      throw new ConfigError('session_ticket_keys.keys[0]', reason)
-    }
-    // The same file gives the same key to every sidecar; Envoy's tickets have another format, so none passes between.
-    return createHash('sha384').update(bytes).digest()
+  #readTicketKeys(): readonly TicketKey[] {
+    const sources = this.#ticketKeys?.current?.keys ?? []
+    if (sources.length === 0) return [ticketKeyOf(ownTicketKey(this.context.material?.digest ?? ''))]
+    return sources.map((source, i) => {
+      const field = `session_ticket_keys.keys[${i}]`
+      const bytes = readDataSource(source, field)
+      if (bytes.length !== ENVOY_TICKET_KEY_BYTES) {
+        const reason = `Incorrect TLS session ticket key length. Length ${bytes.length}, expected length ${ENVOY_TICKET_KEY_BYTES}.`
+        throw new ConfigError(field, reason)
+      }
+      // The same file gives the same key to every sidecar; Envoy's tickets have another format, so none passes between.
+      return ticketKeyOf(createHash('sha384').update(bytes).digest())
+    })
   }
+}
+
+/** `_parent` is not in Node's documentation, but the only thing that tells which connection a server's event is about. */
+function socketBelow(socket: TLSSocket): net.Socket | undefined {
+  return (socket as unknown as { readonly _parent?: net.Socket })._parent
+}
+
+let nodeChecked = false
+
+/**
+ * Fails, when a first context is made and not when a first client comes, on a Node that does not show the socket below a
+ * TLS socket: no handshake could ever be finished there.
+ */
+export function checkNode(below = socketBelow): void {
+  if (nodeChecked && below === socketBelow) return
+  const raw = new net.Socket()
+  const secure = new TLSSocket(raw, { isServer: true, secureContext: tls.createSecureContext() })
+  const shown = below(secure) === raw
+  secure.destroy()
+  raw.destroy()
+  if (!shown) {
+    throw new ConfigError(
+      '',
+      `Node ${process.version} hides the socket below a TLS socket (_parent), without which listeners cannot speak TLS; run Hopwise on Node 26`,
+    )
+  }
+  nodeChecked = true
 }
 
 const NO_SECRET: CloseReason = Object.freeze({ kind: 'tls', details: 'TLS_error:_Secret_is_not_supplied_by_SDS' })
@@ -291,26 +354,36 @@ function ownTicketKey(digest: string): Buffer {
   return createHmac('sha384', TICKET_SEED).update(digest).digest()
 }
 
-/** A server and the certificates it has. */
-class ChosenServer {
+/** A key for session tickets in Node's form: its name (16 bytes), then the keys themselves. */
+interface TicketKey {
+  readonly name: string
+  readonly bytes: Buffer
+}
+
+function ticketKeyOf(bytes: Buffer): TicketKey {
+  return { name: bytes.toString('hex', 0, 16), bytes }
+}
+
+interface ChosenServer {
   readonly server: tls.Server
-  readonly #certificates: readonly OwnCertificate[]
-  constructor(server: tls.Server, certificates: readonly OwnCertificate[]) {
-    this.server = server
-    this.#certificates = certificates
+  readonly certificate: OwnCertificate
+}
+
+/** Chains of peers that were accepted, by their certificates: for XFCC on resumed sessions. The oldest goes first. */
+class KnownChains {
+  readonly #byFingerprint = new Map<string, X509Certificate>()
+
+  remember(peer: X509Certificate): void {
+    if (peer.issuerCertificate === undefined) return
+    const { fingerprint256 } = peer
+    this.#byFingerprint.delete(fingerprint256)
+    if (this.#byFingerprint.size >= MAX_CHAINS) this.#byFingerprint.delete(this.#byFingerprint.keys().next().value!)
+    this.#byFingerprint.set(fingerprint256, peer)
   }
-  /** With several keys it is OpenSSL that chose. */
-  identityOf(socket: TLSSocket): OwnIdentity {
-    const [first] = this.#certificates
-    if (this.#certificates.length === 1 && first?.leaf !== undefined) return first
-    const used = socket.getX509Certificate()
-    if (used === undefined) return NOBODY
-    return (
-      this.#certificates.find(one => one.leaf?.raw.equals(used.raw)) ?? {
-        names: namesOf(used.raw),
-        subject: '',
-      }
-    )
+
+  /** The same certificate with what stood above it, or as it is where that is not known (any longer). */
+  of(peer: X509Certificate): X509Certificate {
+    return this.#byFingerprint.get(peer.fingerprint256) ?? peer
   }
 }
 
@@ -323,30 +396,30 @@ interface Handshake {
 }
 
 /**
- * The certificates for a client, one per kind of key, of which OpenSSL takes what the client can check (Envoy: "certificate
- * selection"): those whose names fit the SNI exactly, else by wildcard, else the first of the list, or with
- * `full_scan_certs_on_sni_mismatch` (and without SNI) whichever fits the client's keys.
+ * The certificate for a client (Envoy: "certificate selection"): of those whose names fit the SNI exactly, else by
+ * wildcard, the first with an elliptic-curve key where the client can check one, else the first with another key. Where
+ * none fits: with `full_scan_certs_on_sni_mismatch`, and for clients that name nobody, whichever of all fits the client's
+ * keys; else the first of the list.
  */
-export function certificatesFor(
+export function certificateFor(
   certificates: readonly OwnCertificate[],
   hello: ClientHello | undefined,
   fullScan: boolean,
-): readonly OwnCertificate[] {
-  if (certificates.length === 1) return certificates
-  const name = hello?.serverName ?? ''
+): OwnCertificate {
+  const [first] = certificates
+  if (certificates.length === 1 || hello === undefined) return first!
+  const usable = (list: readonly OwnCertificate[]): OwnCertificate | undefined =>
+    (hello.takesEcdsa ? list.find(({ keyType }) => keyType === 'ec') : undefined) ??
+    list.find(({ keyType }) => keyType !== 'ec')
+  const name = hello.serverName
   if (name !== '') {
-    const exact = certificates.filter(one => one.serverNames.some(own => own.toLowerCase() === name))
-    if (exact.length > 0) return onePerKey(exact)
-    const wild = certificates.filter(one => one.serverNames.some(own => dnsNameMatch(name, own)))
-    if (wild.length > 0) return onePerKey(wild)
-    if (!fullScan) return certificates.slice(0, 1)
+    const named =
+      usable(certificates.filter(one => one.serverNames.some(own => own.toLowerCase() === name))) ??
+      usable(certificates.filter(one => one.serverNames.some(own => dnsNameMatch(name, own))))
+    if (named !== undefined) return named
+    if (!fullScan) return first!
   }
-  return onePerKey(certificates)
-}
-
-function onePerKey(certificates: readonly OwnCertificate[]): readonly OwnCertificate[] {
-  const kinds = new Set<string>()
-  return certificates.filter(({ keyType }) => !kinds.has(keyType) && kinds.add(keyType))
+  return usable(certificates) ?? first!
 }
 
 /** OpenSSL's complaint, with the field it is about where that can be told. */

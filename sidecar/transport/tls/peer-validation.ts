@@ -22,6 +22,12 @@ const SPIFFE_VALIDATOR = 'envoy.extensions.transport_sockets.tls.v3.SPIFFECertVa
 /** Compiles a matcher of texts; the rooms above know how. Throws `ConfigError`. */
 export type CompileMatcher = (matcher: StringMatcher) => (text: string) => boolean
 
+/** A name that a peer must have: the SNI (`auto_sni_san_validation`), or what a request asks for (`auto_san_validation`). */
+export interface WantedName {
+  readonly name: string
+  readonly by: 'sni' | 'request'
+}
+
 interface SanMatcher {
   /** Undefined for the deprecated matchers, which look at names of all kinds. */
   readonly type: SanType | undefined
@@ -43,7 +49,7 @@ export class PeerValidation {
   /** All certificates that may end a chain; empty where chains are not looked at. */
   readonly trusted: readonly TrustedCertificate[]
   readonly crl: Buffer | undefined
-  /** A connection goes on although its peer's chain is not trusted. */
+  /** A connection goes on whatever is wrong with its peer's certificate, names and pins too; it is only counted. */
   readonly acceptsUntrusted: boolean
   readonly #sanMatchers: readonly SanMatcher[]
   readonly #spkis: ReadonlySet<string>
@@ -83,24 +89,59 @@ export class PeerValidation {
     return this.trusted.length > 0 || this.#spkis.size > 0 || this.#hashes.size > 0
   }
 
+  /** Names or pins are asked for: then a client must show a certificate, whether or not the listener requires one. */
+  get insistsOnCertificate(): boolean {
+    return !this.acceptsUntrusted && this.#sanMatchers.length + this.#spkis.size + this.#hashes.size > 0
+  }
+
+  /** Each trust domain has roots of its own (SPIFFE). */
+  get trustDomains(): boolean {
+    return this.#domains !== undefined
+  }
+
+  /** What is checked here needs the certificates above the peer's own, which a resumed session no longer has. */
+  get looksAtChain(): boolean {
+    return this.#domains !== undefined || this.#maxDepth !== undefined
+  }
+
   /**
    * What is wrong with a peer, counted, or undefined when it is accepted. `chainError` is Node's code for OpenSSL's
-   * verdict, '' when the chain is trusted. `wantedName`: the SNI that must be among its names (`auto_sni_san_validation`).
+   * verdict, '' when the chain is trusted. `wanted`: the name that must be among its names, if any.
    */
-  check(peer: X509Certificate, chainError: string, wantedName: string, stats: TlsStats): TlsCloseReason | undefined {
+  check(
+    peer: X509Certificate,
+    chainError: string,
+    wanted: WantedName | undefined,
+    stats: TlsStats,
+  ): TlsCloseReason | undefined {
+    const failure = this.#firstFailure(peer, chainError, wanted, stats)
+    return this.acceptsUntrusted ? undefined : failure
+  }
+
+  #firstFailure(
+    peer: X509Certificate,
+    chainError: string,
+    wanted: WantedName | undefined,
+    stats: TlsStats,
+  ): TlsCloseReason | undefined {
     if (this.trusted.length > 0) {
       const failure = chainError === '' ? this.#checkChain(peer) : chainFailure(chainError)
       if (failure !== undefined) {
         stats.failVerifyError.inc()
-        if (!this.acceptsUntrusted) return failure
+        return failure
       }
     }
-    if (wantedName !== '' || this.#sanMatchers.length > 0) {
+    if (wanted !== undefined || this.#sanMatchers.length > 0) {
       const { sans } = namesOf(peer.raw)
-      const named = wantedName === '' || sans.some(san => san.type === 'dns' && dnsNameMatch(wantedName, san.value))
+      const list = sans.map(san => san.value).join(', ')
+      const named = wanted === undefined || sans.some(san => san.type === 'dns' && dnsNameMatch(wanted.name, san.value))
+      if (!named && wanted.by === 'request') {
+        stats.failVerifySan.inc()
+        const words = `verify SAN list, expected SANs: [${wanted.name}], certificate SANs: [${list}]`
+        return verifyFailure(words, 'san_mismatch')
+      }
       if (!named || !this.#namesMatch(sans)) {
         stats.failVerifySan.inc()
-        const list = sans.map(san => san.value).join(', ')
         return verifyFailure(`SAN matcher, certificate SANs are [${list}]`, 'san_mismatch')
       }
     }
@@ -127,8 +168,9 @@ export class PeerValidation {
 
   #checkChain(peer: X509Certificate): TlsCloseReason | undefined {
     if (this.#domains !== undefined) {
-      const { uris } = namesOf(peer.raw)
-      const domain = uris.length === 1 ? (/^spiffe:\/\/([^/]+)/.exec(uris[0]!)?.[1] ?? '') : ''
+      // A certificate that may sign others is no SVID (X509-SVID, appendix A). Of several URIs the first counts.
+      const [uri = ''] = peer.ca ? [] : namesOf(peer.raw).uris
+      const domain = /^spiffe:\/\/([^/]+)/.exec(uri)?.[1] ?? ''
       const bundle = this.#domains.get(domain)
       if (bundle === undefined) return verifyFailure('no trust bundle found for the trust domain', 'unknown_ca')
       if (depthBelow(peer, bundle) < 0) {
@@ -143,7 +185,8 @@ export class PeerValidation {
       peer,
       this.trusted.map(one => one.certificate),
     )
-    return depth <= this.#maxDepth ? undefined : chainFailure('CERT_CHAIN_TOO_LONG')
+    // As BoringSSL counts: each certificate below the trusted one, but for a leaf that a trusted one has issued itself.
+    return depth === 0 || depth < this.#maxDepth ? undefined : chainFailure('CERT_CHAIN_TOO_LONG')
   }
 }
 

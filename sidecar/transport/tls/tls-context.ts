@@ -6,6 +6,7 @@
  * the last good ones in use and is logged. New handshakes take what is newest; connections that stand are not touched.
  */
 import { createHash, createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto'
+import net from 'node:net'
 import { dirname } from 'node:path'
 import tls from 'node:tls'
 import { ConfigError } from '../../config/config-error.ts'
@@ -32,8 +33,7 @@ export interface OwnCertificate {
   readonly key: string | undefined
   readonly archive: Buffer | undefined
   readonly password: string | undefined
-  /** The certificate itself; undefined inside an archive, which Node does not open to us. */
-  readonly leaf: X509Certificate | undefined
+  readonly leaf: X509Certificate
   readonly names: CertificateNames
   readonly subject: string
   /** DNS names that a client may ask for by SNI; the common name where there are none. */
@@ -54,8 +54,6 @@ export interface TlsEnvironment {
   readonly secrets: SecretProvider
   readonly compileMatcher: CompileMatcher
 }
-
-const NO_NAMES: CertificateNames = { sans: [], uris: [], dns: [], ips: [], emails: [] }
 
 export class TlsContext {
   readonly message: CommonTlsContext
@@ -130,12 +128,15 @@ export class TlsContext {
 
   #showExpiry(): void {
     if (this.material === undefined || this.#stats === undefined) return
-    for (const { leaf, secretName } of this.material.certificates) {
-      if (leaf !== undefined) this.#stats.expiration('cert', secretName, Date.parse(leaf.validTo))
+    for (const { leaf, secretName, archive } of this.material.certificates) {
+      this.#stats.expiration('cert', secretName, Date.parse(leaf.validTo), archive === undefined ? undefined : '')
     }
-    const [first] = this.material.validation?.trusted ?? []
-    if (first !== undefined) {
-      this.#stats.expiration('ca_cert', this.#validation?.name ?? '', Date.parse(first.certificate.validTo))
+    const { validation } = this.material
+    const name = this.#validation?.name ?? ''
+    const shown = validation?.trustDomains === true ? validation.trusted : (validation?.trusted.slice(0, 1) ?? [])
+    for (const [i, { certificate }] of shown.entries()) {
+      const suffix = validation?.trustDomains === true ? String(i) : undefined
+      this.#stats.expiration('ca_cert', name, Date.parse(certificate.validTo), suffix)
     }
   }
 
@@ -233,12 +234,13 @@ function loadCertificate(message: TlsCertificate, secretName: string): OwnCertif
       throw new ConfigError('pkcs12', 'stands beside certificate_chain or private_key; one of the two')
     }
     const archive = readDataSource(message.pkcs12, 'pkcs12')
-    attempt('pkcs12', () =>
+    const context = attempt('pkcs12', () =>
       tls.createSecureContext({ pfx: archive, ...(password !== undefined && { passphrase: password }) }),
     )
+    const leaf = certificateOf(context)
+    if (leaf === undefined) throw new ConfigError('pkcs12', 'has no certificate in it')
     const path = message.pkcs12.filename ?? '<inline>'
-    const common = { secretName, path, password, archive, chain: undefined, key: undefined }
-    return { ...common, leaf: undefined, names: NO_NAMES, subject: '', serverNames: [], keyType: '' }
+    return { secretName, path, password, archive, chain: undefined, key: undefined, leaf, ...identityOf(leaf) }
   }
   if (message.certificateChain === undefined) throw new ConfigError('certificate_chain', 'is missing')
   if (message.privateKey === undefined) throw new ConfigError('private_key', 'is missing')
@@ -251,7 +253,6 @@ function loadCertificate(message: TlsCertificate, secretName: string): OwnCertif
   if (!leaf.checkPrivateKey(privateKey)) {
     throw new ConfigError('private_key', `is not the key of the certificate ${chain[0]!.path}`)
   }
-  const names = namesOf(leaf.raw)
   return {
     secretName,
     path: chain[0]!.path,
@@ -261,11 +262,26 @@ function loadCertificate(message: TlsCertificate, secretName: string): OwnCertif
     archive: undefined,
     password: undefined,
     leaf,
+    ...identityOf(leaf),
+  }
+}
+
+function identityOf(leaf: X509Certificate): Pick<OwnCertificate, 'names' | 'subject' | 'serverNames' | 'keyType'> {
+  const names = namesOf(leaf.raw)
+  return {
     names,
     subject: distinguishedName(leaf.subject),
     serverNames: names.dns.length > 0 ? names.dns : [/^CN=(.*)$/m.exec(leaf.subject)?.[1] ?? ''],
-    keyType: privateKey.asymmetricKeyType ?? '',
+    keyType: leaf.publicKey.asymmetricKeyType ?? '',
   }
+}
+
+/** The certificate that a context would show: Node opens no archive to us, but a server that has one says what it is. */
+function certificateOf(secureContext: tls.SecureContext): X509Certificate | undefined {
+  const server = new tls.TLSSocket(new net.Socket(), { isServer: true, secureContext })
+  const leaf = server.getX509Certificate()
+  server.destroy()
+  return leaf
 }
 
 function attempt<T>(field: string, work: () => T): T {
@@ -314,7 +330,7 @@ export function trustOptions(validation: PeerValidation | undefined): tls.Secure
 }
 
 function describe({ path, leaf }: OwnCertificate): string {
-  return leaf === undefined ? path : `${path} (until ${new Date(leaf.validTo).toISOString().slice(0, 10)})`
+  return `${path} (until ${new Date(leaf.validTo).toISOString().slice(0, 10)})`
 }
 
 function jsonValue(_key: string, value: unknown): unknown {

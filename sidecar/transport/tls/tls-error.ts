@@ -76,14 +76,16 @@ const OWN_REASONS: Readonly<Record<string, Reason & { readonly code: number }>> 
   DECRYPTION_FAILED_OR_BAD_RECORD_MAC: { name: 'DECRYPTION_FAILED_OR_BAD_RECORD_MAC', code: 130, cause: 'handshake' },
 }
 
+const BY_CRL = 'certificate revocation check against provided CRLs failed: '
+
 /** Verification errors by Node's code: OpenSSL's words are BoringSSL's here. */
 const VERIFY_TEXTS: Readonly<Record<string, readonly [text: string, cause: TlsCause]>> = {
   CERT_HAS_EXPIRED: ['certificate has expired', 'expired'],
   CERT_NOT_YET_VALID: ['certificate is not yet valid', 'expired'],
-  CRL_HAS_EXPIRED: ['CRL has expired', 'revoked'],
-  CRL_NOT_YET_VALID: ['CRL is not yet valid', 'revoked'],
-  UNABLE_TO_GET_CRL: ['unable to get certificate CRL', 'revoked'],
-  CERT_REVOKED: ['certificate revoked', 'revoked'],
+  CRL_HAS_EXPIRED: [`${BY_CRL}CRL has expired`, 'revoked'],
+  CRL_NOT_YET_VALID: [`${BY_CRL}CRL is not yet valid`, 'revoked'],
+  UNABLE_TO_GET_CRL: [`${BY_CRL}unable to get certificate CRL`, 'revoked'],
+  CERT_REVOKED: [`${BY_CRL}certificate revoked`, 'revoked'],
   DEPTH_ZERO_SELF_SIGNED_CERT: ['self signed certificate', 'unknown_ca'],
   SELF_SIGNED_CERT_IN_CHAIN: ['self signed certificate in certificate chain', 'unknown_ca'],
   UNABLE_TO_GET_ISSUER_CERT: ['unable to get issuer certificate', 'unknown_ca'],

@@ -17,7 +17,13 @@ const NO_NAMES: CertificateNames = { sans: [], uris: [], dns: [], ips: [], email
 export const NOBODY: OwnIdentity = { names: NO_NAMES, subject: '' }
 
 /** OpenSSL's names of curves, where BoringSSL's differ. */
-const GROUPS: Readonly<Record<string, string>> = { prime256v1: 'P-256', secp384r1: 'P-384', secp521r1: 'P-521' }
+const GROUPS: Readonly<Record<string, string>> = {
+  prime256v1: 'P-256',
+  secp384r1: 'P-384',
+  secp521r1: 'P-521',
+  // Of a resumed session.
+  x25519: 'X25519',
+}
 
 export class TlsSession implements TlsInfo {
   readonly version: string

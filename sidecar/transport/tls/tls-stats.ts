@@ -36,9 +36,12 @@ export class TlsStats {
     factory.counter('downstream_context_secrets_not_ready')
   }
 
-  /** Envoy names the gauge after the secret; a certificate of the context's own has no name, only its hash. */
-  expiration(kind: 'cert' | 'ca_cert', secretName: string, expiresMs: number): void {
-    const name = secretName === '' ? `unnamed_${kind}_e3b0c442` : secretName
+  /**
+   * Envoy names the gauge after the secret; what stands in the context itself has no name, only `suffix`: the beginning of
+   * the hash of no name, nothing for an archive, or the place in a list of trust domains.
+   */
+  expiration(kind: 'cert' | 'ca_cert', secretName: string, expiresMs: number, suffix = 'e3b0c442'): void {
+    const name = secretName === '' ? `unnamed_${kind}_${suffix}` : secretName
     this.#scope.gauge(`certificate.${name}.expiration_unix_time_seconds`).set(Math.floor(expiresMs / 1000))
   }
 

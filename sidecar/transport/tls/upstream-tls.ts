@@ -19,6 +19,7 @@ import type { Counter, StatsScope } from '../../observability/stats.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../connection.ts'
 import { type ConnectOptions, connectSettings, plainReason, SocketConnection } from '../socket-connection.ts'
 import { openSslMistake } from './downstream-tls.ts'
+import type { WantedName } from './peer-validation.ts'
 import { identityOptions, TlsContext, type TlsEnvironment, trustOptions, within } from './tls-context.ts'
 import { CLOSED_IN_HANDSHAKE, chainFailure, tlsFailure } from './tls-error.ts'
 import { tlsOptions } from './tls-params.ts'
@@ -143,8 +144,12 @@ export class UpstreamTls {
       return chainFailure('UNABLE_TO_GET_ISSUER_CERT')
     }
     const chainError = socket.authorized ? '' : String(socket.authorizationError ?? '')
-    const wanted = this.#message.autoSniSanValidation && serverName !== '' ? serverName : target.wantedName
-    return validation.check(peer, chainError, wanted, stats)
+    return validation.check(peer, chainError, this.#wantedName(target, serverName), stats)
+  }
+
+  #wantedName(target: TlsTarget, serverName: string): WantedName | undefined {
+    if (this.#message.autoSniSanValidation && serverName !== '') return { name: serverName, by: 'sni' }
+    return target.wantedName === '' ? undefined : { name: target.wantedName, by: 'request' }
   }
 
   get validates(): boolean {

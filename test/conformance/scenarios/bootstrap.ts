@@ -41,15 +41,19 @@ export interface HttpListener {
   routeConfig?: { readonly [key: string]: Json }
   /** More fields of the connection manager. */
   manager?: { readonly [key: string]: Json }
+  /** Of its one filter chain. */
+  transportSocket?: Json
 }
 
 /** A listener with a connection manager whose stat prefix is its name, logging to `{{log}}`. */
-export function httpListener({ name, filters = [], routes, virtualHost, routeConfig, manager }: HttpListener): Json {
+export function httpListener(listener: HttpListener): Json {
+  const { name, filters = [], routes, virtualHost, routeConfig, manager, transportSocket } = listener
   return {
     name,
     address: socketAddress(`{{listen:${name}}}`),
     filter_chains: [
       {
+        ...(transportSocket !== undefined && { transport_socket: transportSocket }),
         filters: [
           {
             name: 'envoy.filters.network.http_connection_manager',

@@ -28,6 +28,7 @@ describe('a ClientHello', () => {
       offersTls13: true,
       takesTickets: true,
       takesEcdsa: true,
+      ticketKeyName: '',
     })
   })
 

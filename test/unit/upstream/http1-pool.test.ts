@@ -275,7 +275,7 @@ class FakeTransport {
 }
 
 function transportOf(connect: Connect) {
-  return { secure: false, contexts: [], connect, useStats() {} }
+  return { secure: false, contexts: [], connect, useStats() {}, matchNames: [], matchName: () => '' }
 }
 
 function timed(yaml: string) {
