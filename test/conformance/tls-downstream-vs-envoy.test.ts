@@ -16,9 +16,10 @@ import { startHopwise } from '../kit/hopwise.ts'
 import { partOrSkip } from '../kit/parts.ts'
 import { run } from '../kit/process.ts'
 import type { ProxyProcess } from '../kit/proxy-process.ts'
+import { request } from '../kit/tls-client.ts'
 import { TlsFiles } from '../kit/tls-files.ts'
 import { assertSameFields } from './field-by-field.ts'
-import { addLogAndStats, manager, request, TLS_TYPE } from './scenarios/tls.ts'
+import { addLogAndStats, manager, TLS_TYPE } from './scenarios/tls.ts'
 
 /** SSL_OP_NO_TICKET. */
 const NO_TICKET = 0x4000
