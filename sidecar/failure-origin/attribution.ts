@@ -12,6 +12,10 @@
  *     call dead  ·        ·      ·        share 0           background work
  *     itself     ─────────────────        rate
  *
+ * The application's own failures come at no even rate: it fails while it works, which it does after calls that succeeded as
+ * after those whose failure it handles. So what follows upon successes is learned too, and is taken to follow upon failures
+ * as often, as the application's own; only what follows more often upon failures is blamed on these.
+ *
  * Nobody says afterwards who was right, so this is estimated by expectation maximisation: what was learned weighs the
  * candidates of the failures of late, and their weights are what is learned. These compete, so that a call which merely
  * failed near everything else loses to the one that explains it. Incremental, as by Neal and Hinton (1998): each failure
@@ -43,23 +47,41 @@ const MEMORY = 512
 /** Failures that are looked at again, and how many of them with each new one. */
 const KEPT = 192
 const LOOKED_AT_AGAIN = 32
-/** Candidates of one failure that are weighed. */
+/** Candidates of one failure that are weighed, and calls that succeeded beside these. */
 const MAX_CANDIDATES = 48
+const MAX_SUCCEEDED = 16
+/** A success says nothing where a failed call that is no background work ended within so many times its distance, or so long. */
+const CONTEST = 4
+const CONTEST_MS = 20
+const LEAST_CONTESTING = 0.05
+/** Upon successes failures follow hardly ever, where nothing is known; so many calls are taken for seen. */
+const PRIOR_FOLLOWED = 0.02
+const PRIOR_SUCCEEDED = 2
 /** Own failures, and others, that are taken for seen before the first. */
 const PRIOR_OWN = 0.5
 /** An application that was never seen to fail by itself does so this often, per millisecond. */
 const LEAST_OWN_RATE = 2e-4
 
-/** What is known of one callee's failures. */
+/** What is known of one callee's failures, or, with `own`, of its successes. */
 export class Reaction {
   /** Requests failed over such a call, by distance: fractions, because that is never sure. */
   readonly #counts = new Float64Array(BINS)
   #counted = 0
   #passedOn = 0
   #failed = 0
+  readonly #own: boolean
+  readonly #priorPassed: number
+  readonly #priorFailed: number
 
-  /** A call failed of which no request is known. */
-  failed(): void {
+  /** `own`: upon successes, which are no reason for what follows upon them. */
+  constructor(own = false) {
+    this.#own = own
+    this.#priorPassed = own ? PRIOR_FOLLOWED * PRIOR_SUCCEEDED : PRIOR_PASSED
+    this.#priorFailed = own ? PRIOR_SUCCEEDED : PRIOR_FAILED
+  }
+
+  /** A call ended so of which no request is known. */
+  ended(): void {
     this.#failed++
     if (this.#failed < MEMORY) return
     this.#failed /= 2
@@ -68,7 +90,7 @@ export class Reaction {
 
   /** Of its failures, the share that fails a request. */
   get share(): number {
-    return Math.min(1, (Math.max(0, this.#passedOn) + PRIOR_PASSED) / (this.#failed + PRIOR_FAILED))
+    return Math.min(1, (Math.max(0, this.#passedOn) + this.#priorPassed) / (this.#failed + this.#priorFailed))
   }
 
   /** Failures of requests to be expected per millisecond at this distance, from one failed call. */
@@ -88,7 +110,7 @@ export class Reaction {
     const narrowing = (3 * (narrow + NARROWING_WEIGHT / 3)) / (wide + NARROWING_WEIGHT)
     const peak = (3 * (one + NARROWING_WEIGHT / 3)) / (narrow + NARROWING_WEIGHT)
     const { share } = this
-    const rarely = Math.min(1, share / LEAST_SHARE)
+    const rarely = this.#own ? 1 : Math.min(1, share / LEAST_SHARE)
     return (share * rarely * rarely * perWide * narrowing * peak) / msOf(bin)
   }
 
@@ -111,7 +133,15 @@ interface Failure {
   readonly bins: Uint8Array
   /** What else speaks for or against each. */
   readonly factors: Float64Array
+  /** What follows upon successes of the same callee. */
+  readonly controls: readonly (Reaction | undefined)[]
   readonly fractions: Float64Array
+  /** The same of calls that succeeded: what follows upon these is the application's own. */
+  readonly succeeded: readonly Reaction[]
+  readonly succeededBins: Uint8Array
+  readonly succeededFractions: Float64Array
+  /** Distance of the nearest failed call that is no background work. */
+  readonly nearestMs: number
   readonly ratePerMs: number
   own: number
 }
@@ -122,20 +152,37 @@ export class Attribution {
   #again = 0
   #own = 0
   #reactions: Reaction[] = []
+  #controls: (Reaction | undefined)[] = []
   readonly #bins = new Uint8Array(MAX_CANDIDATES)
   readonly #factors = new Float64Array(MAX_CANDIDATES)
+  #succeeded: Reaction[] = []
+  readonly #succeededBins = new Uint8Array(MAX_SUCCEEDED)
+  #nearestMs = Number.POSITIVE_INFINITY
 
   get isFull(): boolean {
     return this.#reactions.length >= MAX_CANDIDATES
   }
 
-  /** One more failed call that could be the reason; its number, from 0. `factor`: what is known besides, 1 for nothing. */
-  offer(reaction: Reaction, gapMs: number, factor: number): number {
+  /**
+   * One more failed call that could be the reason; its number, from 0. `factor`: what is known besides, 1 for nothing.
+   * `control`: what follows upon successes of the same callee, where there were any.
+   */
+  offer(reaction: Reaction, gapMs: number, factor: number, control?: Reaction): number {
     const at = this.#reactions.length
     this.#reactions.push(reaction)
+    this.#controls.push(control)
     this.#bins[at] = binOf(gapMs)
     this.#factors[at] = factor
+    if (factor > 0.5 && reaction.share >= LEAST_CONTESTING) this.#nearestMs = Math.min(this.#nearestMs, gapMs)
     return at
+  }
+
+  /** A call that succeeded, and upon which the application may have failed by itself. Those beyond the first few are left out. */
+  offerSucceeded(reaction: Reaction, gapMs: number): void {
+    const at = this.#succeeded.length
+    if (at === MAX_SUCCEEDED) return
+    this.#succeeded.push(reaction)
+    this.#succeededBins[at] = binOf(gapMs)
   }
 
   /**
@@ -148,11 +195,19 @@ export class Attribution {
       reactions: this.#reactions,
       bins: this.#bins.slice(0, count),
       factors: this.#factors.slice(0, count),
+      controls: this.#controls,
       fractions: new Float64Array(count),
+      succeeded: this.#succeeded,
+      succeededBins: this.#succeededBins.slice(0, this.#succeeded.length),
+      succeededFractions: new Float64Array(this.#succeeded.length),
+      nearestMs: this.#nearestMs,
       ratePerMs: Math.max(LEAST_OWN_RATE, ratePerMs),
       own: 0,
     }
     this.#reactions = []
+    this.#controls = []
+    this.#succeeded = []
+    this.#nearestMs = Number.POSITIVE_INFINITY
     this.#weigh(failure)
     const old = this.#kept[this.#next]
     if (old !== undefined) this.#forget(old)
@@ -172,26 +227,42 @@ export class Attribution {
   }
 
   #weigh(failure: Failure): void {
-    const { reactions, bins, factors, fractions, ratePerMs } = failure
+    const { reactions, bins, factors, controls, fractions, ratePerMs } = failure
+    const { succeeded, succeededBins, succeededFractions, nearestMs } = failure
     for (let i = 0; i < fractions.length; i++) reactions[i]!.add(bins[i]!, -fractions[i]!)
+    for (let i = 0; i < succeeded.length; i++) succeeded[i]!.add(succeededBins[i]!, -succeededFractions[i]!)
     this.#own -= failure.own
-    const own = this.ownShare * ratePerMs
-    let sum = own
+    let own = this.ownShare * ratePerMs
+    let sum = 0
     for (let i = 0; i < fractions.length; i++) {
       const weight = reactions[i]!.perMs(bins[i]!) * factors[i]!
       fractions[i] = weight
       sum += weight
+      const control = controls[i]
+      if (control !== undefined) own += control.perMs(bins[i]!) * factors[i]!
     }
+    for (let i = 0; i < succeeded.length; i++) {
+      const weight = succeeded[i]!.perMs(succeededBins[i]!)
+      succeededFractions[i] = weight
+      own += weight
+    }
+    sum += own
     for (let i = 0; i < fractions.length; i++) {
       fractions[i] = fractions[i]! / sum
       reactions[i]!.add(bins[i]!, fractions[i]!)
+    }
+    for (let i = 0; i < succeeded.length; i++) {
+      const contested = nearestMs <= Math.max(CONTEST_MS, CONTEST * msOf(succeededBins[i]!))
+      succeededFractions[i] = contested ? 0 : succeededFractions[i]! / sum
+      succeeded[i]!.add(succeededBins[i]!, succeededFractions[i]!)
     }
     failure.own = own / sum
     this.#own += failure.own
   }
 
-  #forget({ reactions, bins, fractions, own }: Failure): void {
+  #forget({ reactions, bins, fractions, succeeded, succeededBins, succeededFractions, own }: Failure): void {
     for (let i = 0; i < fractions.length; i++) reactions[i]!.forget(bins[i]!, fractions[i]!)
+    for (let i = 0; i < succeeded.length; i++) succeeded[i]!.forget(succeededBins[i]!, succeededFractions[i]!)
     this.#own -= own
   }
 }

@@ -25,6 +25,8 @@ export class CalleeState implements CallTarget {
   /** To failed calls, and to calls that the application gave up. */
   readonly reaction = new Reaction()
   readonly reactionToGivingUp = new Reaction()
+  /** To calls that succeeded; undefined before the first. */
+  reactionToSuccess: Reaction | undefined = undefined
   /** Of the present series of calls without ids: how many, and how many of these while no request was in flight. */
   #calls = 0
   #idleCalls = 0

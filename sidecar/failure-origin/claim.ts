@@ -14,10 +14,12 @@
  */
 
 import { Attribution } from './attribution.ts'
+import type { CalleeState } from './call-target.ts'
 import { isWaiting } from './cause.ts'
 import { type CallOrder, callOrder } from './claim-order.ts'
 import { EventRate } from './event-rate.ts'
 import { BaseRate, type Handling } from './handling.ts'
+import { LastSucceeded } from './last-succeeded.ts'
 import type { EgressCall, InboundEntry, Ledger } from './ledger.ts'
 import { type Confidence, lowerConfidence } from './record.ts'
 import { Waits } from './waits.ts'
@@ -76,6 +78,7 @@ export class Claims {
   #claimedSeq = 0
   #matchedByIds = 0
   readonly #waits: Waits
+  readonly #succeeded = new LastSucceeded()
   #lags = 0
   #meanLag = 0
   overflowed = 0
@@ -123,7 +126,7 @@ export class Claims {
     }
     call.confidence = 'likely'
     const { target } = call
-    if (target !== undefined) (call.isAbandoned ? target.reactionToGivingUp : target.reaction).failed()
+    if (target !== undefined) (call.isAbandoned ? target.reactionToGivingUp : target.reaction).ended()
     if (call.candidates === 0) {
       if (!call.isAbandoned) this.#absorb(call, 'background', 'none')
       return
@@ -147,8 +150,10 @@ export class Claims {
   callSucceeded(call: EgressCall, nowMs: number): void {
     // A request had given it up, or one whose call has come to nothing.
     if (call.waitedBy !== undefined && !call.claimed) this.#waits.settle(call, () => this.#order(nowMs, call))
+    const matched = this.#ledger.isMatched(call)
+    if (!matched && call.candidates > 0) this.#succeeded.add(call, nowMs)
     const failed = call.entry?.failedCalls
-    if (failed === undefined || !this.#ledger.isMatched(call)) return
+    if (failed === undefined || !matched) return
     // Parallel calls put nothing right: only one that was sent after the failure was known.
     for (const before of failed)
       if (before.target === call.target && before.endMs <= call.startMs) before.repaired = true
@@ -332,10 +337,12 @@ export class Claims {
       const call = this.#unclaimed[i]!
       // Sent before the request came: not its call, however long it took.
       if (call.startSeq < entry.seq || !this.#couldBeOf(call, entry) || call.target === undefined) continue
-      const reaction = call.isAbandoned ? call.target.reactionToGivingUp : call.target.reaction
-      attribution.offer(reaction, nowMs - call.endMs, this.#factorOf(call, nowMs))
+      this.#offer(call, call.target, nowMs)
       candidates.push(call)
     }
+    this.#succeeded.each(call => {
+      if (call.startSeq >= entry.seq && this.#couldBeOf(call, entry)) this.#offerSucceeded(call, nowMs)
+    })
     const rate = this.#unexplained.perMs(nowMs)
     this.#unexplained.add(nowMs)
     const chances = attribution.judge(rate)
@@ -375,6 +382,16 @@ export class Claims {
     this.#learnLag(entry, claimed)
     const confidence = claimed.isAbandoned ? lowerConfidence('likely', 'link') : 'likely'
     return { call: claimed, confidence, likelihood: 1 / Math.max(1, claimed.candidates) }
+  }
+
+  #offer(call: EgressCall, target: CalleeState, nowMs: number): void {
+    const reaction = call.isAbandoned ? target.reactionToGivingUp : target.reaction
+    this.#attribution.offer(reaction, nowMs - call.endMs, this.#factorOf(call, nowMs), target.reactionToSuccess)
+  }
+
+  #offerSucceeded({ target, endMs }: EgressCall, nowMs: number): void {
+    if (target?.reactionToSuccess !== undefined)
+      this.#attribution.offerSucceeded(target.reactionToSuccess, nowMs - endMs)
   }
 
   /** What speaks against a call whatever else is known: background work, or a callee to which ids are copied. */
@@ -443,9 +460,9 @@ export class Claims {
     for (let i = this.#unclaimed.length - 1; i >= least && !attribution.isFull; i--) {
       const call = this.#unclaimed[i]!
       if (call.ambiguousKey !== '' || call.target === undefined || call.endMs > nowMs) continue
-      const reaction = call.isAbandoned ? call.target.reactionToGivingUp : call.target.reaction
-      attribution.offer(reaction, nowMs - call.endMs, this.#factorOf(call, nowMs))
+      this.#offer(call, call.target, nowMs)
     }
+    this.#succeeded.each(call => this.#offerSucceeded(call, nowMs))
     attribution.judge(this.#unexplained.perMs(nowMs))
     this.#unexplained.add(nowMs)
   }

@@ -254,7 +254,7 @@ for (const copies of ['headers', 'nothing'] as const) {
         const { verdict } = await runCell(mesh, {
           name: 'own error beside swallowed ones',
           plans: [swallowed, swallowed, swallowed, both, own, INNOCENT, INNOCENT, INNOCENT, INNOCENT],
-          requests: concurrency === 1 ? 540 : 450,
+          requests: byTimeOnly ? 900 : 540,
           concurrency,
           control:
             concurrency === 1 ? { workMs: 1 } : { workMs: byTimeOnly ? SLOW_MS : LEISURELY_MS, background: BACKGROUND },

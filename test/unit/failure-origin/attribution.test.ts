@@ -32,7 +32,7 @@ function rightOf(callees: readonly Callee[], ownEveryMs: number, lengthMs: numbe
   let right = 0
   for (const { at, call, cause } of events.sort((x, y) => x.at - y.at)) {
     if (call !== undefined) {
-      reactions[call]!.failed()
+      reactions[call]!.ended()
       failed.push({ at, callee: call })
       continue
     }
@@ -68,10 +68,30 @@ test('what merely fails near everything else loses to what explains it', () => {
   assert.ok(rightOf(callees, 100, 20_000) > 0.9)
 })
 
+test('what follows upon successes as often as upon failures is no reason', () => {
+  const attribution = new Attribution()
+  const [toFailure, toSuccess] = [new Reaction(), new Reaction(true)]
+  const rate = new EventRate()
+  let blamed = 0
+  for (let i = 0; i < 400; i++) {
+    // A call a second, of which every second one fails; upon each fifth, however it ended, the application fails at once.
+    const at = i * 1000
+    const failed = i % 2 === 0
+    ;(failed ? toFailure : toSuccess).ended()
+    if (i % 5 !== 0) continue
+    if (failed) attribution.offer(toFailure, 0.5, 1, toSuccess)
+    else attribution.offerSucceeded(toSuccess, 0.5)
+    const chances = attribution.judge(rate.perMs(at))
+    rate.add(at)
+    if (failed && i > 200 && chances[0]! > 0.5) blamed++
+  }
+  assert.equal(blamed, 0)
+})
+
 test('the first failure that is seen is blamed on the call that failed right before it', () => {
   const attribution = new Attribution()
   const reaction = new Reaction()
-  reaction.failed()
+  reaction.ended()
   attribution.offer(reaction, 1, 1)
   assert.ok(attribution.judge(0)[0]! > 0.9)
 })

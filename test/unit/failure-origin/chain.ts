@@ -58,6 +58,8 @@ export interface Fault {
     | 'rate-limited'
     | 'cut'
   readonly share: number
+  /** Done to the same requests. */
+  readonly also?: Pick<Fault, 'at' | 'kind'>
 }
 
 const QUIET_MS = 500
@@ -154,8 +156,8 @@ export function runChain(options: ChainOptions): ChainRun {
 
 function planOf(faults: readonly Fault[], random: SeededRandom): string {
   let draw = random.next()
-  for (const { at, kind, share } of faults) {
-    if (draw < share) return `${at}:${kind}`
+  for (const { at, kind, share, also } of faults) {
+    if (draw < share) return also === undefined ? `${at}:${kind}` : `${at}:${kind}+${also.at}:${also.kind}`
     draw -= share
   }
   return 'ok'

@@ -128,6 +128,29 @@ for (const copies of ['headers', 'nothing'] as const) {
   }
 }
 
+test('nothing copied, 50 at a time: who fails by itself right after calls, failed ones too that it swallows, fails by itself', () => {
+  for (const load of [{}, { load: BUSY_LOOP }]) {
+    const { own } = run({
+      ...load,
+      copies: 'nothing',
+      concurrency: 50,
+      requests: 900,
+      manner: { c: 'swallow' },
+      faults: [
+        { at: 'd', kind: 'own-500', share: 3 / 9 },
+        { at: 'd', kind: 'own-500', also: { at: 'c', kind: 'own-500' }, share: 1 / 9 },
+        { at: 'c', kind: 'own-500', share: 1 / 9 },
+      ],
+      workMs: 700,
+      // Half of the requests are answered the moment that the call has ended.
+      workless: [0.3, 0.5],
+      backgroundEveryMs: 10,
+      backgroundOf: ['a', 'b', 'c'],
+    })
+    assert.ok(own.right / own.all >= 0.95, `${own.right} of ${own.all}`)
+  }
+})
+
 test('applications that try again, sidecars that try again, refusals, dead applications, broken bodies: all right', () => {
   for (const concurrency of [1, 50]) {
     const retry = { b: 'retry', c: 'retry' } as const
