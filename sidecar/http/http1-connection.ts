@@ -9,7 +9,6 @@
  * paused. A FIN from the peer counts as its going away (as in Envoy): what it still might read is not worth keeping the
  * upstream busy for.
  */
-import { Timer } from '../base/timer-wheel.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { Http1Error } from '../codec/http1/error.ts'
 import type { Http1Framing, Http1RequestEvents } from '../codec/http1/framing.ts'
@@ -27,24 +26,20 @@ import {
 import type { BodyChunk, ResponseEncoder } from '../codec/stream.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { DownstreamConnectionInfo, Protocol, StreamInfo } from '../observability/stream-info.ts'
-import type { CloseReason, Connection, ConnectionHandler } from '../transport/connection.ts'
+import type { CloseReason, Connection } from '../transport/connection.ts'
 import { ActiveStream, type DownstreamConnection } from './active-stream.ts'
 import type { ConnectionManager } from './connection-manager.ts'
-import { DownstreamBytes } from './downstream-bytes.ts'
+import { HttpConnection } from './http-connection.ts'
 
 const EMPTY = Buffer.alloc(0)
 
-export class Http1Connection implements ConnectionHandler, Http1RequestEvents, ResponseEncoder, DownstreamConnection {
-  readonly info: DownstreamConnectionInfo
+export class Http1Connection
+  extends HttpConnection
+  implements Http1RequestEvents, ResponseEncoder, DownstreamConnection
+{
   readonly multiplexed = false
   closing = false
-  #manager: ConnectionManager
-  readonly #connection: Connection
   readonly #parser: Http1RequestParser
-  readonly #onClosed: () => void
-  readonly #startMs: number
-  /** Armed for the earliest of idle timeout, head timeout and end of life; looks at the clock when it fires. */
-  readonly #timer: Timer
   #stream: ActiveStream | undefined = undefined
   #requestDone = true
   #remaining = -1
@@ -58,14 +53,10 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   #version: 10 | 11 = 11
   #framing: WriteFraming = WriteFraming.None
   #requests = 0
-  #idleSinceMs: number
   /** When the first byte of a head came that is not complete yet; 0 when none is under way. */
   #headSinceMs = 0
-  readonly #bytes = new DownstreamBytes()
   /** A request was under way when the peer went away. */
   #endedInRequest = false
-  /** Nothing is wanted from this connection any more but the request that may be on its way. */
-  #draining = false
 
   constructor(
     manager: ConnectionManager,
@@ -74,12 +65,8 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     startMs: number,
     onClosed: () => void,
   ) {
-    this.#manager = manager
-    this.#connection = connection
-    this.info = info
-    this.#onClosed = onClosed
-    this.#startMs = this.#idleSinceMs = startMs
-    const { config, stats } = manager
+    super('HTTP/1', manager, connection, info, startMs, onClosed)
+    const { config } = manager
     this.#parser = new Http1RequestParser(
       this,
       {
@@ -90,10 +77,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
       },
       { maxHeadBytes: config.maxRequestHeadBytes, maxHeaders: config.maxRequestHeaders },
     )
-    this.#timer = new Timer(() => this.#onTimer())
-    stats.named.downstream_cx_http1_total.inc()
-    stats.gauges.downstream_cx_http1_active.inc()
-    this.#startTimer()
+    this.startTimer()
   }
 
   /** No request is under way. */
@@ -101,33 +85,24 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     return this.#stream === undefined && this.#parser.idle
   }
 
-  /** Requests from now on are `next`'s; the one under way keeps the manager it began with. */
-  adopt(next: ConnectionManager): boolean {
-    if (this.closing || !this.#manager.compatible(next, 'HTTP/1')) return false
-    this.#manager.stats.gauges.downstream_cx_active.dec()
-    this.#manager.stats.gauges.downstream_cx_http1_active.dec()
-    next.stats.gauges.downstream_cx_active.inc()
-    next.stats.gauges.downstream_cx_http1_active.inc()
-    this.#manager = next
-    return true
+  protected get quiet(): boolean {
+    return this.#stream === undefined
+  }
+
+  protected get ending(): boolean {
+    return this.closing
   }
 
   /** Takes no further request: closes now when idle, otherwise after the response under way. */
   drain(closeIdle: boolean): void {
-    if (this.idle && closeIdle) this.#connection.closeAfterFlush(this.#manager.config.delayedCloseTimeoutMs)
+    if (this.idle && closeIdle) this.connection.closeAfterFlush(this.manager.config.delayedCloseTimeoutMs)
     else this.closing = true
-  }
-
-  destroy(): void {
-    this.#connection.close()
   }
 
   // Bytes in.
 
-  onConnected(): void {}
-
   onData(chunk: Buffer): void {
-    if (this.#headSinceMs === 0 && this.#stream === undefined) this.#headSinceMs = this.#manager.clock.now()
+    if (this.#headSinceMs === 0 && this.#stream === undefined) this.#headSinceMs = this.manager.clock.now()
     if (this.#rest !== undefined) {
       this.#rest = Buffer.concat([this.#rest, chunk])
       return
@@ -139,10 +114,10 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     let offset = 0
     this.#feeding = true
     while (offset < chunk.length) {
-      if (this.#finished || this.#connection.closed) break
+      if (this.#finished || this.connection.closed) break
       if (this.#stream !== undefined && this.#requestDone) {
         this.#rest = Buffer.from(chunk.subarray(offset))
-        this.#connection.pauseReading()
+        this.connection.pauseReading()
         break
       }
       const consumed = this.#parser.execute(chunk, offset, chunk.length)
@@ -163,35 +138,28 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
         details: 'downstream_remote_disconnect',
       })
     }
-    this.#connection.closeAfterFlush(0)
+    this.connection.closeAfterFlush(0)
   }
 
   onBackpressure(above: boolean): void {
     this.#stream?.onResponseBackpressure(above)
   }
 
-  onClose(reason: CloseReason): void {
-    const { stats, timers, clock } = this.#manager
-    timers.stop(this.#timer)
+  protected onTransportClosed(reason: CloseReason): void {
     const stream = this.#stream
-    stats.gauges.downstream_cx_active.dec()
-    stats.gauges.downstream_cx_http1_active.dec()
-    stats.chargeDestroy(reason, stream !== undefined || this.#endedInRequest)
-    this.#bytes.count(this.#connection, this.#manager.stats)
-    stats.cxLengthMs.record(clock.now() - this.#startMs)
+    this.chargeClose(reason, stream !== undefined || this.#endedInRequest)
     stream?.onReset({
       origin: 'downstream',
       kind: 'terminated',
       flag: ResponseFlag.DownstreamConnectionTermination,
       details: 'downstream_remote_disconnect',
     })
-    this.#onClosed()
   }
 
   // Parser events.
 
   onHead(headers: RequestHeaders, framing: Http1Framing): void {
-    const { config, clock, stats } = this.#manager
+    const { config, clock, stats } = this.manager
     this.#headSinceMs = 0
     this.#requests++
     this.#method = headers.method
@@ -203,7 +171,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
       this.closing = true
     }
     const protocol: Protocol = framing.version === 10 ? 'HTTP/1.0' : 'HTTP/1.1'
-    const stream = new ActiveStream(this.#manager, this, this, protocol, clock.now())
+    const stream = new ActiveStream(this.manager, this, this, protocol, clock.now())
     this.#stream = stream
     stream.info.downstreamWireBytesReceived = framing.rawHeadBytes
     const endStream = framing.bodyKind === 'none' || this.#remaining === 0
@@ -241,7 +209,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
 
   onTrailers(trailers: HeaderMap): void {
     this.#requestDone = true
-    if (this.#manager.config.enableTrailers) this.#stream?.onRequestTrailers(trailers)
+    if (this.manager.config.enableTrailers) this.#stream?.onRequestTrailers(trailers)
     else this.#stream?.onRequestData(EMPTY, true)
   }
 
@@ -252,7 +220,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   }
 
   onError(error: Http1Error): void {
-    const { stats, clock } = this.#manager
+    const { stats, clock } = this.manager
     this.closing = true
     if (error.kind === 'ended_before_message') return
     // A request without a Host is well-formed to Envoy, which misses it later and says so with an empty answer.
@@ -277,7 +245,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     this.#version = error.kind === 'low_version' ? 10 : 11
     const missingHost = error.details === 'missing_host_header'
     const refused = new ActiveStream(
-      this.#manager,
+      this.manager,
       this,
       this,
       this.#version === 10 ? 'HTTP/1.0' : 'HTTP/1.1',
@@ -294,8 +262,8 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   }
 
   #checkUnderscores(headers: RequestHeaders, stream: ActiveStream): boolean {
-    const reject = this.#manager.config.underscoresInHeaders === 'REJECT_REQUEST'
-    const { stats } = this.#manager
+    const reject = this.manager.config.underscoresInHeaders === 'REJECT_REQUEST'
+    const { stats } = this.manager
     const before = headers.size
     headers.deleteWhere(name => name.includes('_'))
     const found = before - headers.size
@@ -316,7 +284,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   // Response out.
 
   encodeInformational(headers: ResponseHeaders): void {
-    this.#connection.write(writeResponseHead(headers, WriteFraming.None, 11, this.#manager.config.headerCase))
+    this.connection.write(writeResponseHead(headers, WriteFraming.None, 11, this.manager.config.headerCase))
   }
 
   encodeHeaders(headers: ResponseHeaders, endStream: boolean): void {
@@ -324,24 +292,24 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     if (this.#framing === WriteFraming.Raw) this.closing = true
     // Silence means close in HTTP/1.0 (RFC 9112 §9.3).
     if (this.#version === 10 && !this.closing) headers.set('connection', 'keep-alive')
-    this.#connection.write(writeResponseHead(headers, this.#framing, this.#version, this.#manager.config.headerCase))
+    this.connection.write(writeResponseHead(headers, this.#framing, this.#version, this.manager.config.headerCase))
   }
 
   encodeData(data: BodyChunk, endStream: boolean): void {
     if (this.#method === 'HEAD' && this.#framing !== WriteFraming.Raw) return
     if (this.#framing === WriteFraming.Chunked) {
       if (data.length > 0) {
-        this.#connection.write(chunkHeader(data.length))
-        this.#connection.write(data)
-        this.#connection.write(endStream ? CHUNK_END + LAST_CHUNK : CHUNK_END)
-      } else if (endStream) this.#connection.write(LAST_CHUNK)
-    } else if (data.length > 0) this.#connection.write(data)
+        this.connection.write(chunkHeader(data.length))
+        this.connection.write(data)
+        this.connection.write(endStream ? CHUNK_END + LAST_CHUNK : CHUNK_END)
+      } else if (endStream) this.connection.write(LAST_CHUNK)
+    } else if (data.length > 0) this.connection.write(data)
   }
 
   encodeTrailers(trailers: HeaderMap): void {
     if (this.#framing !== WriteFraming.Chunked) return
-    this.#connection.write(
-      this.#manager.config.enableTrailers ? writeTrailers(trailers, this.#manager.config.headerCase) : LAST_CHUNK,
+    this.connection.write(
+      this.manager.config.enableTrailers ? writeTrailers(trailers, this.manager.config.headerCase) : LAST_CHUNK,
     )
   }
 
@@ -349,19 +317,19 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     this.closing = true
     // A close-delimited body would look complete after a FIN; RST cannot be mistaken. What was written before the end of
     // any other is not lost.
-    if (this.#framing === WriteFraming.Raw) this.#connection.close('reset')
+    if (this.#framing === WriteFraming.Raw) this.connection.close('reset')
     else this.#finish()
   }
 
   pauseRequest(): void {
     this.#requestPauses++
-    this.#connection.pauseReading()
+    this.connection.pauseReading()
   }
 
   resumeRequest(): void {
     if (this.#requestPauses === 0) return
     this.#requestPauses--
-    this.#connection.resumeReading()
+    this.connection.resumeReading()
   }
 
   // Streams.
@@ -373,10 +341,10 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
   onStreamEnd(stream: ActiveStream): void {
     if (stream !== this.#stream) return
     this.#stream = undefined
-    this.#bytes.count(this.#connection, this.#manager.stats)
-    if (this.#connection.closed) return
-    this.#idleSinceMs = this.#manager.clock.now()
-    for (; this.#requestPauses > 0; this.#requestPauses--) this.#connection.resumeReading()
+    this.chargeBytes()
+    if (this.connection.closed) return
+    this.idleSinceMs = this.manager.clock.now()
+    for (; this.#requestPauses > 0; this.#requestPauses--) this.connection.resumeReading()
     if (this.closing || !this.#requestDone) {
       this.#finish()
       return
@@ -391,7 +359,7 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     trailers: HeaderMap | undefined,
     previous: StreamInfo,
   ): void {
-    const stream = new ActiveStream(this.#manager, this, this, previous.protocol, this.#manager.clock.now())
+    const stream = new ActiveStream(this.manager, this, this, previous.protocol, this.manager.clock.now())
     this.#stream = stream
     stream.startRecreated(headers, body, trailers, previous)
   }
@@ -401,73 +369,50 @@ export class Http1Connection implements ConnectionHandler, Http1RequestEvents, R
     this.closing = true
     this.#finished = true
     this.#rest = undefined
-    this.#connection.closeAfterFlush(this.#manager.config.delayedCloseTimeoutMs)
+    this.connection.closeAfterFlush(this.manager.config.delayedCloseTimeoutMs)
   }
 
   #feedRest(): void {
-    while (this.#rest !== undefined && this.#stream === undefined && !this.#connection.closed) {
+    while (this.#rest !== undefined && this.#stream === undefined && !this.connection.closed) {
       const rest = this.#rest
       this.#rest = undefined
-      this.#connection.resumeReading()
+      this.connection.resumeReading()
       this.#feed(rest)
     }
   }
 
-  // Timers of the connection; those of a request are the stream's.
+  // Timers.
 
-  #startTimer(): void {
-    const { config, clock, timers } = this.#manager
-    const now = clock.now()
-    let next = Number.POSITIVE_INFINITY
-    if (config.maxConnectionDurationMs > 0) next = this.#startMs + config.maxConnectionDurationMs
-    if (config.connectionIdleTimeoutMs > 0) {
-      next = Math.min(next, (this.#stream === undefined ? this.#idleSinceMs : now) + config.connectionIdleTimeoutMs)
-    }
-    if (config.requestHeadersTimeoutMs > 0) {
-      next = Math.min(next, (this.#headSinceMs > 0 ? this.#headSinceMs : now) + config.requestHeadersTimeoutMs)
-    }
-    if (next !== Number.POSITIVE_INFINITY) timers.start(this.#timer, Math.max(next - now, 1))
+  protected override nextDeadline(now: number): number {
+    const { requestHeadersTimeoutMs } = this.manager.config
+    if (requestHeadersTimeoutMs === 0) return Number.POSITIVE_INFINITY
+    return (this.#headSinceMs > 0 ? this.#headSinceMs : now) + requestHeadersTimeoutMs
   }
 
-  /** A request may be on its way: for `drain_timeout` it is still taken, as the last one. */
-  #startDrainSequence(): void {
-    const { config, timers } = this.#manager
-    this.#draining = true
-    this.closing = true
-    timers.start(this.#timer, config.drainTimeoutMs)
-  }
-
-  #onTimer(): void {
-    const { config, clock, stats } = this.#manager
-    const now = clock.now()
-    if (this.#draining) {
-      this.drain(true)
-      return
-    }
-    if (config.maxConnectionDurationMs > 0 && now >= this.#startMs + config.maxConnectionDurationMs && !this.closing) {
-      stats.named.downstream_cx_max_duration_reached.inc()
-      this.#startDrainSequence()
-      return
-    }
-    const headOverdue =
+  /** The head of a request has to come in time. */
+  protected override checkDeadlines(now: number): boolean {
+    const { config, stats } = this.manager
+    const overdue =
       config.requestHeadersTimeoutMs > 0 &&
       this.#headSinceMs > 0 &&
       now >= this.#headSinceMs + config.requestHeadersTimeoutMs
-    if (headOverdue && this.#stream === undefined && !this.#parser.idle) {
-      stats.named.downstream_rq_header_timeout.inc()
-      this.closing = true
-      this.#requestDone = false
-      const refused = new ActiveStream(this.#manager, this, this, 'HTTP/1.1', this.#headSinceMs)
-      this.#stream = refused
-      refused.refuse({ status: 408, details: 'request_header_timeout', body: 'request header timeout' })
-      return
-    }
-    const idle = this.#stream === undefined && config.connectionIdleTimeoutMs > 0
-    if (idle && now >= this.#idleSinceMs + config.connectionIdleTimeoutMs) {
-      stats.named.downstream_cx_idle_timeout.inc()
-      this.#startDrainSequence()
-      return
-    }
-    this.#startTimer()
+    if (!overdue || this.#stream !== undefined || this.#parser.idle) return false
+    stats.named.downstream_rq_header_timeout.inc()
+    this.closing = true
+    this.#requestDone = false
+    const refused = new ActiveStream(this.manager, this, this, 'HTTP/1.1', this.#headSinceMs)
+    this.#stream = refused
+    refused.refuse({ status: 408, details: 'request_header_timeout', body: 'request header timeout' })
+    return true
+  }
+
+  /** A request may be on its way: for `drain_timeout` it is still taken, as the last one. */
+  protected startDraining(): void {
+    this.closing = true
+    this.startDrainTimer()
+  }
+
+  protected onDrainTimeout(): void {
+    this.drain(true)
   }
 }

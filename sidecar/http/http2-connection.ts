@@ -23,12 +23,12 @@ import type { StreamFailure } from '../codec/stream.ts'
 import { logger } from '../observability/logging.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
-import { type CloseReason, type Connection, type ConnectionHandler, heldWrites } from '../transport/connection.ts'
+import { type CloseReason, type Connection, heldWrites } from '../transport/connection.ts'
 import { type Flushable, flushLater } from '../transport/write-batch.ts'
 import { Http2KeepAlive, type KeepAliveOwner } from '../upstream/http2-keepalive.ts'
 import type { ActiveStream } from './active-stream.ts'
 import type { ConnectionManager } from './connection-manager.ts'
-import { DownstreamBytes } from './downstream-bytes.ts'
+import { HttpConnection } from './http-connection.ts'
 import { Http2Exchange } from './http2-exchange.ts'
 
 const log = logger('http')
@@ -41,18 +41,9 @@ const GONE: StreamFailure = Object.freeze({
 })
 const CLOSED_HERE: StreamFailure = Object.freeze({ ...GONE, details: 'downstream_local_disconnect' })
 
-export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Http2Sink, Flushable, KeepAliveOwner {
-  readonly info: DownstreamConnectionInfo
-  #manager: ConnectionManager
-  readonly #connection: Connection
+export class Http2Connection extends HttpConnection implements Http2ServerEvents, Http2Sink, Flushable, KeepAliveOwner {
   readonly #codec: Http2ServerConnection
   readonly #keepAlive: Http2KeepAlive | undefined
-  readonly #onClosed: () => void
-  readonly #startMs: number
-  /** Armed for the earliest of idle timeout and end of life; looks at the clock when it fires. */
-  readonly #timer = new Timer(() => this.#onTimer())
-  readonly #drainTimer = new Timer(() => this.#onDrainTimeout())
-  readonly #bytes = new DownstreamBytes()
   /** Streams whose response is complete and held back, by the timer that bounds it; undefined until there was one. */
   #flushing: Map<Http2Stream, Timer> | undefined = undefined
   /** Exchanges whose response is not complete. */
@@ -61,7 +52,6 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
   #ended = 0
   #prematureResets = 0
   #state: 'open' | 'draining' | 'closing' | 'closed' = 'open'
-  #idleSinceMs: number
   #activeAtEnd = false
 
   constructor(
@@ -71,24 +61,17 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
     startMs: number,
     onClosed: () => void,
   ) {
-    this.#manager = manager
-    this.#connection = connection
-    this.info = info
-    this.#startMs = startMs
-    this.#idleSinceMs = manager.clock.now()
-    this.#onClosed = onClosed
+    super('HTTP/2', manager, connection, info, startMs, onClosed)
     const { config, stats, clock, timers, random } = manager
     const { options, keepAlive } = config.http2
     const scheme = info.tls === undefined ? 'http' : 'https'
     this.#codec = http2ServerConnection({ ...options, scheme }, this, this, stats.http2)
     this.#keepAlive = keepAlive === undefined ? undefined : new Http2KeepAlive(keepAlive, this, clock, timers, random)
-    stats.named.downstream_cx_http2_total.inc()
-    stats.gauges.downstream_cx_http2_active.inc()
-    this.#startTimer()
+    this.startTimer()
   }
 
-  get manager(): ConnectionManager {
-    return this.#manager
+  protected get quiet(): boolean {
+    return this.#active === 0
   }
 
   /** It has been told that it will end. */
@@ -96,21 +79,13 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
     return this.#state !== 'open'
   }
 
-  adopt(next: ConnectionManager): boolean {
-    if (this.draining || !this.#manager.compatible(next, 'HTTP/2')) return false
-    const before = this.#manager.stats.gauges
-    const after = next.stats.gauges
-    before.downstream_cx_active.dec()
-    before.downstream_cx_http2_active.dec()
-    after.downstream_cx_active.inc()
-    after.downstream_cx_http2_active.inc()
-    this.#manager = next
-    return true
+  protected get ending(): boolean {
+    return this.draining
   }
 
   drain(closeIdle: boolean): void {
     if (closeIdle && this.#codec.activeStreams === 0) {
-      this.#timersStop()
+      this.#stopTimers()
       this.#goAway()
     } else this.startDraining()
   }
@@ -120,16 +95,10 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
     if (this.#state !== 'open') return
     this.#state = 'draining'
     this.#codec.shutdownNotice()
-    this.#manager.timers.start(this.#drainTimer, this.#manager.config.drainTimeoutMs)
-  }
-
-  destroy(): void {
-    this.#connection.close()
+    this.startDrainTimer()
   }
 
   // Transport.
-
-  onConnected(): void {}
 
   onData(chunk: Buffer): void {
     this.#keepAlive?.onReceived()
@@ -142,39 +111,31 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
     // Requests that end with their connection say nothing of resets.
     this.#state = 'closed'
     this.#codec.destroy(GONE)
-    this.#connection.closeAfterFlush(0)
+    this.connection.closeAfterFlush(0)
   }
 
   onBackpressure(above: boolean): void {
     this.#codec.onTransportBackpressure(above)
   }
 
-  onClose(reason: CloseReason): void {
-    const { stats, clock } = this.#manager
-    this.#timersStop()
+  protected onTransportClosed(reason: CloseReason): void {
+    this.#stopTimers()
     this.#keepAlive?.stop()
-    const remote = reason.kind !== 'local'
-    const active = this.#active > 0 || this.#activeAtEnd
     this.#state = 'closed'
-    stats.gauges.downstream_cx_active.dec()
-    stats.gauges.downstream_cx_http2_active.dec()
-    stats.chargeDestroy(reason, active)
-    this.#bytes.count(this.#connection, stats)
-    stats.cxLengthMs.record(clock.now() - this.#startMs)
-    this.#codec.destroy(remote ? GONE : CLOSED_HERE)
-    this.#onClosed()
+    this.chargeClose(reason, this.#active > 0 || this.#activeAtEnd)
+    this.#codec.destroy(reason.kind === 'local' ? CLOSED_HERE : GONE)
   }
 
   // Sink.
 
   write(bytes: Buffer): boolean {
     const held = heldWrites.count
-    this.#connection.write(bytes)
+    this.connection.write(bytes)
     return heldWrites.count === held
   }
 
   get bufferedBytes(): number {
-    return this.#connection.bufferedBytes
+    return this.connection.bufferedBytes
   }
 
   flush(): void {
@@ -197,7 +158,7 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
 
   onStream(stream: Http2ServerStream, headers: RequestHeaders, endStream: boolean): void {
     const exchange = this.#begin(stream)
-    const { config, stats } = this.#manager
+    const { config, stats } = this.manager
     const { maxRequestsPerConnection } = config
     if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection) {
       stats.named.downstream_cx_max_requests_reached.inc()
@@ -219,7 +180,7 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
   onStreamClosed(stream: Http2Stream): void {
     const flushing = this.#flushing?.get(stream)
     if (flushing !== undefined) {
-      this.#manager.timers.stop(flushing)
+      this.manager.timers.stop(flushing)
       this.#flushing!.delete(stream)
     }
     this.#closeIfDone()
@@ -227,7 +188,7 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
 
   onConnectionError({ rfc, message, details }: Http2ConnectionError): void {
     log.debug({ peer: addressText(this.info.directRemote), rfc, details }, message)
-    this.#manager.stats.named.downstream_cx_protocol_error.inc()
+    this.manager.stats.named.downstream_cx_protocol_error.inc()
     this.#close()
   }
 
@@ -238,8 +199,8 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
   }
 
   onKeepAliveTimeout(): void {
-    this.#manager.stats.http2.keepalive_timeout++
-    this.#connection.close()
+    this.manager.stats.http2.keepalive_timeout++
+    this.connection.close()
   }
 
   // Exchanges.
@@ -249,10 +210,10 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
    * `stream_flush_timeout`, which is `stream_idle_timeout` where it is not set), so that memory is not held for good.
    */
   boundFlush(stream: Http2ServerStream): void {
-    const { config, timers } = this.#manager
+    const { config, timers } = this.manager
     if (config.streamFlushTimeoutMs === 0) return
     const timer = new Timer(() => {
-      this.#manager.stats.http2.tx_flush_timeout++
+      this.manager.stats.http2.tx_flush_timeout++
       stream.reset(ErrorCode.InternalError)
       // A second reset gives up what is held back.
       if (!stream.closed) stream.reset(ErrorCode.InternalError)
@@ -266,13 +227,13 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
   onExchangeEnd(active: ActiveStream): void {
     this.#active--
     this.#ended++
-    this.#idleSinceMs = this.#manager.clock.now()
-    this.#bytes.count(this.#connection, this.#manager.stats)
-    if (isPremature(active, this.#manager)) this.#prematureResets++
+    this.idleSinceMs = this.manager.clock.now()
+    this.chargeBytes()
+    if (isPremature(active, this.manager)) this.#prematureResets++
     if (this.#state !== 'closed' && this.#tooManyPrematureResets()) {
-      this.#manager.stats.named.downstream_rq_too_many_premature_resets.inc()
+      this.manager.stats.named.downstream_rq_too_many_premature_resets.inc()
       this.#state = 'closed'
-      this.#connection.close('reset')
+      this.connection.close('reset')
       // What has been read and not yet looked at is more of the same.
       this.#codec.destroy(CLOSED_HERE)
       return
@@ -286,13 +247,13 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
    */
   #tooManyPrematureResets(): boolean {
     if (this.#prematureResets === 0) return false
-    const { total } = this.#manager.prematureResetLimits()
+    const { total } = this.manager.prematureResetLimits()
     return this.#prematureResets * 2 >= Math.max(total, this.#ended)
   }
 
   // Ends.
 
-  #onDrainTimeout(): void {
+  protected onDrainTimeout(): void {
     if (this.#state === 'draining') this.#goAway()
   }
 
@@ -311,42 +272,16 @@ export class Http2Connection implements ConnectionHandler, Http2ServerEvents, Ht
     if (this.#state === 'closed') return
     this.#state = 'closed'
     this.#codec.flush()
-    this.#connection.closeAfterFlush(this.#manager.config.delayedCloseTimeoutMs)
+    this.connection.closeAfterFlush(this.manager.config.delayedCloseTimeoutMs)
   }
 
-  #timersStop(): void {
-    const { timers } = this.#manager
-    timers.stop(this.#timer)
-    timers.stop(this.#drainTimer)
-    for (const timer of this.#flushing?.values() ?? []) timers.stop(timer)
+  #stopTimers(): void {
+    this.stopTimer()
+    for (const timer of this.#flushing?.values() ?? []) this.manager.timers.stop(timer)
   }
 
-  #startTimer(): void {
-    const { config, clock, timers } = this.#manager
-    const now = clock.now()
-    let next = Number.POSITIVE_INFINITY
-    if (config.maxConnectionDurationMs > 0) next = this.#startMs + config.maxConnectionDurationMs
-    if (config.connectionIdleTimeoutMs > 0) {
-      next = Math.min(next, (this.#active === 0 ? this.#idleSinceMs : now) + config.connectionIdleTimeoutMs)
-    }
-    if (next !== Number.POSITIVE_INFINITY) timers.start(this.#timer, Math.max(next - now, 1))
-  }
-
-  #onTimer(): void {
-    if (this.#state !== 'open') return
-    const { config, clock, stats } = this.#manager
-    const now = clock.now()
-    if (config.maxConnectionDurationMs > 0 && now >= this.#startMs + config.maxConnectionDurationMs) {
-      stats.named.downstream_cx_max_duration_reached.inc()
-      this.startDraining()
-    } else if (
-      config.connectionIdleTimeoutMs > 0 &&
-      this.#active === 0 &&
-      now >= this.#idleSinceMs + config.connectionIdleTimeoutMs
-    ) {
-      stats.named.downstream_cx_idle_timeout.inc()
-      this.startDraining()
-    } else this.#startTimer()
+  protected override checkDeadlines(): boolean {
+    return this.draining
   }
 }
 

@@ -11,7 +11,6 @@
  * An exchange is an object of its own, made per request: whoever holds it after its end holds something that does
  * nothing, and cannot touch the request that has the connection now.
  */
-import { Timer } from '../base/timer-wheel.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { Http1Error } from '../codec/http1/error.ts'
 import type { Http1Framing, Http1ResponseEvents } from '../codec/http1/framing.ts'
@@ -33,8 +32,8 @@ import type { Protocol, TlsInfo } from '../observability/stream-info.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../transport/connection.ts'
 import type { StreamOptions, UpstreamConnectionInfo } from './connection-pool.ts'
 import { connectionFailure, parseFailure, RESET, RESET_IN_BODY, TERMINATED } from './failures.ts'
-import type { PoolEnvironment } from './pool.ts'
-import type { ConnectionOwner, LentStream, PooledConnection } from './stream-pool.ts'
+import type { ConnectionOwner, LentStream } from './stream-pool.ts'
+import { UpstreamConnection } from './upstream-connection.ts'
 
 const EMPTY = Buffer.alloc(0)
 /** How long the far end of a tunnel may take to close after we have sent all; Envoy: `delayed_close_timeout`. */
@@ -42,20 +41,12 @@ const TUNNEL_CLOSE_MS = 1000
 /** A server that tells an idle connection so before it closes it has done nothing wrong (RFC 9110 §15.5.9). */
 const REQUEST_TIMEOUT = /^HTTP\/1\.[01] 408 /
 
-export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, PooledConnection {
+export class Http1Connection extends UpstreamConnection implements Http1ResponseEvents {
   readonly expectedStreams = 1
-  ready = false
   readonly transport: Connection
-  readonly #owner: ConnectionOwner
-  readonly #environment: PoolEnvironment
   readonly #parser: Http1ResponseParser
   readonly #headerCase: HeaderCase | undefined
-  readonly #idleTimeoutMs: number
   readonly #sendTrailers: boolean
-  readonly #maxDurationMs: number
-  readonly #idleTimer: Timer
-  readonly #durationTimer: Timer | undefined
-  readonly #startedMs: number
   #exchange: Http1Exchange | undefined = undefined
   #framing: Http1Framing | undefined = undefined
   /** Bytes of the body still to come when its length is known, else -1. */
@@ -67,42 +58,25 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, 
   #messageEnded = false
   #failed: StreamFailure | undefined = undefined
   #keepAlive = true
-  #connected = false
-  #unusable = false
   #aboveWatermark = false
-  #sentBytesCharged = 0
-  #destroyCharged = false
-  /** Requests begun on this connection. */
-  requests = 0
-  /** Requests it may still begin; Infinity without a limit. */
-  remainingRequests: number
 
   constructor(owner: ConnectionOwner, connect: (handler: ConnectionHandler) => Connection) {
-    const { environment } = owner
-    const { settings, clock } = environment
-    this.#owner = owner
-    this.#environment = environment
-    this.#startedMs = clock.now()
-    this.#idleTimeoutMs = settings.idleTimeoutMs
+    super(owner)
+    const { settings, stats } = this.environment
     this.#sendTrailers = settings.sendTrailers
     this.#headerCase = settings.properCaseHeaders ? properCase : undefined
-    this.remainingRequests =
-      settings.maxRequestsPerConnection > 0 ? settings.maxRequestsPerConnection : Number.POSITIVE_INFINITY
-    this.#idleTimer = new Timer(() => this.#onIdleTimeout())
-    this.#maxDurationMs = settings.maxConnectionDurationMs
-    this.#durationTimer = this.#maxDurationMs > 0 ? new Timer(() => this.#onMaxDuration()) : undefined
     this.#parser = new Http1ResponseParser(
       this,
       { allowChunkedLength: settings.allowChunkedLength },
       { maxHeadBytes: settings.maxResponseHeadBytes, maxHeaders: settings.maxResponseHeaders },
     )
-    environment.stats.cxHttp1Total.inc()
+    stats.cxHttp1Total.inc()
     this.transport = connect(this)
   }
 
   /** Whether an exchange may begin: connected, idle, and not about to close. */
   get usable(): boolean {
-    return this.#connected && !this.#unusable && this.#exchange === undefined && !this.transport.closed
+    return this.connected && !this.unusable && this.#exchange === undefined && !this.transport.closed
   }
 
   get busy(): boolean {
@@ -129,22 +103,6 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, 
     if (this.#aboveWatermark && exchange === this.#exchange) this.#exchange.decoder.onRequestBackpressure(true)
   }
 
-  /** Closes once the exchange is over; now when there is none. */
-  drain(): void {
-    if (this.#exchange === undefined) this.close()
-    else this.#becomeUnusable()
-  }
-
-  close(): void {
-    this.#becomeUnusable()
-    this.transport.close('fin')
-  }
-
-  /** Starts the clock of `idle_timeout`. Called by the pool when it keeps the connection without a request. */
-  startIdleTimeout(): void {
-    if (this.#idleTimeoutMs > 0) this.#environment.timers.start(this.#idleTimer, this.#idleTimeoutMs)
-  }
-
   // What the exchange asks for.
 
   writeHead(headers: RequestHeaders, framing: WriteFraming): void {
@@ -161,7 +119,7 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, 
   }
 
   chargeFlowControl(paused: boolean): void {
-    const { stats } = this.#environment
+    const { stats } = this.environment
     if (paused) stats.flowControlPausedReading.inc()
     else stats.flowControlResumedReading.inc()
   }
@@ -169,23 +127,15 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, 
   /** The exchange is given up; what was asked cannot be taken back, so the connection cannot be used again. */
   abandon(exchange: Http1Exchange): void {
     if (exchange !== this.#exchange) return
-    this.#chargeDestroy(true, true)
+    this.chargeDestroy(true, true)
     this.#detach()
     this.close()
   }
 
   // Transport.
 
-  onConnected(): void {
-    this.#connected = true
-    const { stats, clock, timers } = this.#environment
-    stats.cxConnectMs.record(Math.round(clock.now() - this.#startedMs))
-    if (this.#durationTimer !== undefined) timers.start(this.#durationTimer, this.#maxDurationMs)
-    this.#owner.onConnected(this)
-  }
-
   onData(chunk: Buffer): void {
-    this.#environment.stats.cxRxBytesTotal.add(chunk.length)
+    this.environment.stats.cxRxBytesTotal.add(chunk.length)
     if (this.#exchange === undefined) {
       this.#onUnexpectedBytes(chunk)
       return
@@ -219,29 +169,17 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, 
 
   onBackpressure(above: boolean): void {
     this.#aboveWatermark = above
-    const { stats } = this.#environment
+    const { stats } = this.environment
     if (above) stats.flowControlBackedUp.inc()
     else stats.flowControlDrained.inc()
     this.#exchange?.decoder.onRequestBackpressure(above)
   }
 
-  onClose(reason: CloseReason): void {
-    const { stats, clock, timers } = this.#environment
-    timers.stop(this.#idleTimer)
-    if (this.#durationTimer !== undefined) timers.stop(this.#durationTimer)
-    this.#chargeSentBytes()
+  protected override failStreams(reason: CloseReason): void {
     const exchange = this.#exchange
-    this.#chargeDestroy(reason.kind === 'local' || reason.kind === 'connect_timeout', exchange !== undefined)
-    if (this.#connected) {
-      stats.cxLengthMs.record(Math.round(clock.now() - this.#startedMs))
-      stats.rqPerCx.record(this.requests)
-    }
-    this.#becomeUnusable()
-    if (exchange !== undefined) {
-      this.#detach()
-      this.#report(exchange, this.#failureOf(reason))
-    }
-    this.#owner.onClosed(this, reason, this.#connected)
+    if (exchange === undefined) return
+    this.#detach()
+    this.#report(exchange, this.#failureOf(reason))
   }
 
   // Parser.
@@ -258,7 +196,7 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, 
     this.#headSeen = true
     if (!framing.keepAlive) {
       this.#keepAlive = false
-      if (announcesClose(headers, framing)) this.#environment.stats.cxCloseNotify.inc()
+      if (announcesClose(headers, framing)) this.environment.stats.cxCloseNotify.inc()
     }
     const { bodyKind, contentLength } = framing
     this.#remaining = bodyKind === 'length' ? contentLength : -1
@@ -301,7 +239,7 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, 
   onError(error: Http1Error): void {
     // An upstream that dies between a 1xx and its answer has not broken any rule.
     this.#failed = this.#afterInformational && error.kind === 'ended_in_head' ? TERMINATED : parseFailure(error)
-    if (this.#failed.kind !== 'terminated') this.#environment.stats.cxProtocolError.inc()
+    if (this.#failed.kind !== 'terminated') this.environment.stats.cxProtocolError.inc()
   }
 
   // Ends.
@@ -311,35 +249,35 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, 
     const exchange = this.#exchange
     if (exchange === undefined) return
     this.#detach()
-    this.#chargeSentBytes()
-    if (overrun) this.#environment.stats.cxProtocolError.inc()
+    this.chargeSentBytes()
+    if (overrun) this.environment.stats.cxProtocolError.inc()
     // Envoy counts the request as running until it has been written whole.
-    if (!exchange.requestEnded) this.#chargeDestroy(true, true)
+    if (!exchange.requestEnded) this.chargeDestroy(true, true)
     const reusable =
       this.#keepAlive && !overrun && exchange.requestEnded && this.remainingRequests > 0 && !this.transport.closed
-    if (!reusable || this.#unusable) {
+    if (!reusable || this.unusable) {
       this.close()
       return
     }
-    this.#owner.onUsable(this)
+    this.owner.onUsable(this)
   }
 
   /** `remote`: the peer ended the connection; otherwise we do, for what it sent. */
   #fail(failure: StreamFailure, remote: boolean): void {
     const exchange = this.#exchange
-    this.#becomeUnusable()
+    this.becomeUnusable()
     if (exchange === undefined) {
       this.close()
       return
     }
-    this.#chargeDestroy(!remote, true)
+    this.chargeDestroy(!remote, true)
     this.#detach()
     this.#report(exchange, failure)
     this.close()
   }
 
   #report(exchange: Http1Exchange, failure: StreamFailure): void {
-    this.#environment.onFailure(failure)
+    this.environment.onFailure(failure)
     exchange.decoder.onReset(failure)
   }
 
@@ -352,17 +290,11 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, 
     exchange.end()
     for (let i = 0; i < exchange.pauses; i++) this.transport.resumeReading()
     exchange.pauses = 0
-    this.#owner.onExchangeEnd()
-  }
-
-  #becomeUnusable(): void {
-    if (this.#unusable) return
-    this.#unusable = true
-    this.#owner.onUnusable(this)
+    this.owner.onExchangeEnd()
   }
 
   #failureOf(reason: CloseReason): StreamFailure {
-    if (!this.#connected) return connectionFailure(reason)
+    if (!this.connected) return connectionFailure(reason)
     if (this.#failed !== undefined) return this.#failed
     if (reason.kind === 'reset' || reason.kind === 'error') {
       if (!this.#headSeen) {
@@ -371,7 +303,7 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, 
         const failed = this.#failed as StreamFailure | undefined
         return failed === undefined || failed.kind === 'terminated' ? RESET : failed
       }
-      this.#environment.stats.cxProtocolError.inc()
+      this.environment.stats.cxProtocolError.inc()
       return RESET_IN_BODY
     }
     if (reason.kind === 'remote') return TERMINATED
@@ -381,34 +313,9 @@ export class Http1Connection implements ConnectionHandler, Http1ResponseEvents, 
   }
 
   #onUnexpectedBytes(chunk: Buffer): void {
-    if (this.transport.closed || this.#unusable) return
-    if (!REQUEST_TIMEOUT.test(chunk.toString('latin1', 0, 13))) this.#environment.stats.cxProtocolError.inc()
+    if (this.transport.closed || this.unusable) return
+    if (!REQUEST_TIMEOUT.test(chunk.toString('latin1', 0, 13))) this.environment.stats.cxProtocolError.inc()
     this.close()
-  }
-
-  #onIdleTimeout(): void {
-    if (this.#exchange !== undefined || this.#unusable) return
-    this.#environment.stats.cxIdleTimeout.inc()
-    this.close()
-  }
-
-  #onMaxDuration(): void {
-    if (this.#unusable) return
-    this.#environment.stats.cxMaxDurationReached.inc()
-    this.drain()
-  }
-
-  #chargeSentBytes(): void {
-    const sent = this.transport.bytesWritten
-    this.#environment.stats.cxTxBytesTotal.add(sent - this.#sentBytesCharged)
-    this.#sentBytesCharged = sent
-  }
-
-  /** Charged once: when an exchange fails for what the peer did, or when the connection closes for another reason. */
-  #chargeDestroy(local: boolean, active: boolean): void {
-    if (this.#destroyCharged) return
-    this.#destroyCharged = true
-    this.#environment.stats.chargeDestroy(local, active)
   }
 }
 

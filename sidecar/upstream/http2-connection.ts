@@ -9,7 +9,6 @@
  * HTTP/1 on this side of the connection and extended CONNECT (RFC 8441) on the other.
  */
 import { addressText } from '../base/address.ts'
-import { Timer } from '../base/timer-wheel.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import { http2ClientConnection } from '../codec/http2/connection.ts'
 import type {
@@ -29,57 +28,37 @@ import { type Flushable, flushLater } from '../transport/write-batch.ts'
 import type { StreamOptions } from './connection-pool.ts'
 import { connectionFailure, TERMINATED } from './failures.ts'
 import { Http2KeepAlive, type KeepAliveOwner } from './http2-keepalive.ts'
-import type { PoolEnvironment } from './pool.ts'
-import type { ConnectionOwner, LentStream, PooledConnection } from './stream-pool.ts'
+import type { ConnectionOwner, LentStream } from './stream-pool.ts'
 import { requestAsConnect, responseAsUpgrade } from './upgrade-mapping.ts'
+import { UpstreamConnection } from './upstream-connection.ts'
 
 const log = logger('upstream')
 
 export class Http2Connection
-  implements ConnectionHandler, Http2ClientEvents, Http2Sink, Flushable, KeepAliveOwner, PooledConnection
+  extends UpstreamConnection
+  implements Http2ClientEvents, Http2Sink, Flushable, KeepAliveOwner
 {
   readonly expectedStreams: number
   readonly transport: Connection
-  ready = false
-  readonly #owner: ConnectionOwner
-  readonly #environment: PoolEnvironment
-  readonly #idleTimeoutMs: number
-  readonly #idleTimer = new Timer(() => this.#onIdleTimeout())
-  readonly #durationTimer: Timer | undefined
-  readonly #maxDurationMs: number
-  readonly #startedMs: number
   #codec: Http2ClientConnection | undefined = undefined
   #keepAlive: Http2KeepAlive | undefined = undefined
   #active = 0
-  #unusable = false
-  #destroyCharged = false
-  #sentBytesCharged = 0
   /** Streams under way when the bytes that are being read came. */
   #activeBefore = 0
   /** The first bytes were an HTTP/1 response: whoever configured HTTP/2 for this upstream wants to know. */
   #answersInHttp1 = false
-  requests = 0
-  remainingRequests: number
 
   constructor(owner: ConnectionOwner, connect: (handler: ConnectionHandler) => Connection) {
-    const { environment } = owner
-    const { settings, clock, stats } = environment
-    this.#owner = owner
-    this.#environment = environment
-    this.#startedMs = clock.now()
-    this.#idleTimeoutMs = settings.idleTimeoutMs
-    this.remainingRequests =
-      settings.maxRequestsPerConnection > 0 ? settings.maxRequestsPerConnection : Number.POSITIVE_INFINITY
+    super(owner)
+    const { settings, stats } = this.environment
     this.expectedStreams = Math.min(settings.http2.options.maxConcurrentStreams, this.remainingRequests)
-    this.#maxDurationMs = settings.maxConnectionDurationMs
-    this.#durationTimer = this.#maxDurationMs > 0 ? new Timer(() => this.#onMaxDuration()) : undefined
     stats.cxHttp2Total.inc()
     this.transport = connect(this)
   }
 
   get usable(): boolean {
     const codec = this.#codec
-    return codec !== undefined && !this.#unusable && this.remainingRequests > 0 && codec.canOpenStream
+    return codec !== undefined && !this.unusable && this.remainingRequests > 0 && codec.canOpenStream
   }
 
   get busy(): boolean {
@@ -92,57 +71,37 @@ export class Http2Connection
     exchange.stream = this.#codec!.openStream(exchange)
     this.#active++
     this.requests++
-    if (--this.remainingRequests === 0) this.#becomeUnusable()
+    if (--this.remainingRequests === 0) this.becomeUnusable()
     return exchange
   }
 
   /** The codec tells a stream itself that it has to wait. */
   announceBackpressure(_stream: LentStream): void {}
 
-  startIdleTimeout(): void {
-    if (this.#idleTimeoutMs > 0) this.#environment.timers.start(this.#idleTimer, this.#idleTimeoutMs)
-  }
-
-  drain(): void {
-    this.#becomeUnusable()
-    if (this.#active === 0) this.close()
-  }
-
-  close(): void {
-    this.#becomeUnusable()
-    this.transport.close('fin')
-  }
-
   // What exchanges report.
-
-  get environment(): PoolEnvironment {
-    return this.#environment
-  }
 
   /** The exchange is over and holds no stream any longer. */
   onExchangeOver(): void {
     this.#active--
-    this.#owner.onExchangeEnd()
-    this.#chargeSentBytes()
-    if (!this.#unusable) this.#owner.onUsable(this)
+    this.owner.onExchangeEnd()
+    this.chargeSentBytes()
+    if (!this.unusable) this.owner.onUsable(this)
     else if (this.#active === 0 && !this.transport.closed) this.close()
   }
 
   // Transport.
 
-  onConnected(): void {
-    const { stats, clock, timers, random, settings } = this.#environment
+  override onConnected(): void {
+    const { stats, clock, timers, random, settings } = this.environment
     const { options, keepAlive } = settings.http2
     const scheme = this.transport.tls === undefined ? 'http' : 'https'
     this.#codec = http2ClientConnection({ ...options, scheme }, this, this, stats.http2)
     if (keepAlive !== undefined) this.#keepAlive = new Http2KeepAlive(keepAlive, this, clock, timers, random)
-    stats.cxConnectMs.record(Math.round(clock.now() - this.#startedMs))
-    if (this.#durationTimer !== undefined) timers.start(this.#durationTimer, this.#maxDurationMs)
-    this.#owner.onConnected(this)
+    super.onConnected()
   }
 
   onData(chunk: Buffer): void {
-    this.#environment.stats.cxRxBytesTotal.add(chunk.length)
+    this.environment.stats.cxRxBytesTotal.add(chunk.length)
     this.#keepAlive?.onReceived()
     this.#activeBefore = this.#active
     if (this.#codec?.settingsReceived === false) this.#answersInHttp1 = chunk.toString('latin1', 0, 7) === 'HTTP/1.'
@@ -150,9 +109,9 @@ export class Http2Connection
   }
 
   onEnd(): void {
-    this.#chargeDestroy(false, this.#active > 0)
+    this.chargeDestroy(false, this.#active > 0)
     // First, because those who hear of it ask for another at once.
-    this.#becomeUnusable()
+    this.becomeUnusable()
     this.#codec?.destroy(TERMINATED)
     this.close()
   }
@@ -161,21 +120,9 @@ export class Http2Connection
     this.#codec?.onTransportBackpressure(above)
   }
 
-  onClose(reason: CloseReason): void {
-    const { stats, clock, timers } = this.#environment
-    const codec = this.#codec
-    timers.stop(this.#idleTimer)
-    if (this.#durationTimer !== undefined) timers.stop(this.#durationTimer)
+  protected override failStreams(reason: CloseReason): void {
     this.#keepAlive?.stop()
-    this.#chargeSentBytes()
-    this.#chargeDestroy(reason.kind === 'local' || reason.kind === 'connect_timeout', this.#active > 0)
-    if (codec !== undefined) {
-      stats.cxLengthMs.record(Math.round(clock.now() - this.#startedMs))
-      stats.rqPerCx.record(this.requests)
-    }
-    this.#becomeUnusable()
-    codec?.destroy(this.#failureOf(reason))
-    this.#owner.onClosed(this, reason, codec !== undefined)
+    this.#codec?.destroy(this.#failureOf(reason))
   }
 
   // Sink.
@@ -201,12 +148,12 @@ export class Http2Connection
   }
 
   onSettings(): void {
-    if (this.#unusable) return
-    if (this.usable) this.#owner.onUsable(this)
+    if (this.unusable) return
+    if (this.usable) this.owner.onUsable(this)
   }
 
   onGoAway(): void {
-    this.#environment.stats.cxCloseNotify.inc()
+    this.environment.stats.cxCloseNotify.inc()
     this.drain()
   }
 
@@ -219,9 +166,9 @@ export class Http2Connection
       { peer: addressText(this.transport.remote), rfc, details },
       this.#answersInHttp1 ? 'the upstream answers in HTTP/1, while its cluster has http2_protocol_options' : message,
     )
-    this.#environment.stats.cxProtocolError.inc()
-    this.#chargeDestroy(true, this.#activeBefore > 0)
-    this.#becomeUnusable()
+    this.environment.stats.cxProtocolError.inc()
+    this.chargeDestroy(true, this.#activeBefore > 0)
+    this.becomeUnusable()
     this.#codec?.flush()
     this.transport.closeAfterFlush(0)
   }
@@ -237,28 +184,8 @@ export class Http2Connection
   }
 
   onKeepAliveTimeout(): void {
-    this.#environment.stats.http2.keepalive_timeout++
+    this.environment.stats.http2.keepalive_timeout++
     this.close()
-  }
-
-  // Ends.
-
-  #onIdleTimeout(): void {
-    if (this.#active > 0 || this.#unusable) return
-    this.#environment.stats.cxIdleTimeout.inc()
-    this.close()
-  }
-
-  #onMaxDuration(): void {
-    if (this.#unusable) return
-    this.#environment.stats.cxMaxDurationReached.inc()
-    this.drain()
-  }
-
-  #becomeUnusable(): void {
-    if (this.#unusable) return
-    this.#unusable = true
-    this.#owner.onUnusable(this)
   }
 
   /** What a stream is told of the end of its connection: to Envoy, FIN, RST and our own closing are one (measured). */
@@ -266,18 +193,6 @@ export class Http2Connection
     if (this.#codec === undefined) return connectionFailure(reason)
     if (reason.kind !== 'local') return TERMINATED
     return { origin: 'local', kind: 'terminated', flag: ResponseFlag.UpstreamConnectionTermination, details: '' }
-  }
-
-  #chargeSentBytes(): void {
-    const sent = this.transport.bytesWritten
-    this.#environment.stats.cxTxBytesTotal.add(sent - this.#sentBytesCharged)
-    this.#sentBytesCharged = sent
-  }
-
-  #chargeDestroy(local: boolean, active: boolean): void {
-    if (this.#destroyCharged) return
-    this.#destroyCharged = true
-    this.#environment.stats.chargeDestroy(local, active)
   }
 }
 
