@@ -18,10 +18,14 @@
  *
  * The manager knows nothing of connections: a subclass says where requests and responses leave the chain, so the same
  * iteration serves streams of any protocol.
+ *
+ * The walks of the two directions are written out, rather than once over a direction that is asked for everything: each
+ * calls one method of the filters and of the subclass, which the compiler can see. What waits is common to both.
  */
 import { invariant } from '../base/invariant.ts'
 import { HeaderMap, type RequestHeaders, type ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk } from '../codec/stream.ts'
+import { Direction, type Held, type Hold } from './hold.ts'
 import { FilterStatus, type HttpFilter, type HttpFilterInstance, type HttpStream } from './http-filter.ts'
 
 /** The filters of a connection manager, with what each implements looked up once. */
@@ -33,58 +37,6 @@ export class FilterChain {
     this.names = filters.map(filter => filter.name)
     this.instances = filters.map(filter => filter.instance)
     this.length = filters.length
-  }
-}
-
-/** Bytes or trailers that wait, with the filter they have to start from. */
-interface Held {
-  readonly from: number
-  readonly data: Buffer | undefined
-  readonly trailers: HeaderMap | undefined
-  readonly endStream: boolean
-}
-
-/** A filter that holds one direction, and what waits there. Made only when a filter stops. */
-class Hold {
-  readonly at: number
-  /** The head waits here as well; otherwise it has gone on. */
-  headWaits = false
-  headEndsStream = false
-  /** `HoldHead`: the filter is shown the body while the head waits. */
-  readonly seesBody: boolean
-  /** Body limit of a filter that asked for the whole body, or -1. */
-  bufferLimit: number
-  readonly queue: Held[] = []
-  bytes = 0
-
-  constructor(at: number, seesBody: boolean, bufferLimit: number) {
-    this.at = at
-    this.seesBody = seesBody
-    this.bufferLimit = bufferLimit
-  }
-}
-
-/** One direction's state once a filter has stopped it or changed its body. */
-class Direction {
-  /** Nearly always at most one; the last made is the one nearest to the source. */
-  readonly holds: Hold[] = []
-  queuedBytes = 0
-  /** Asked for by `bufferRequest` and the like, taken by the hold that follows. */
-  bufferLimit = -1
-  pausedReading = false
-  /** The answer has been decided: what still comes is forgotten. */
-  dropped = false
-
-  holdAt(filter: number): Hold | undefined {
-    for (const hold of this.holds) if (hold.at === filter) return hold
-    return undefined
-  }
-
-  hold(filter: number, seesBody: boolean): Hold {
-    const hold = new Hold(filter, seesBody, this.bufferLimit)
-    this.bufferLimit = -1
-    this.holds.push(hold)
-    return hold
   }
 }
 
