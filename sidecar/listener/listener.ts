@@ -7,6 +7,7 @@
  */
 import { type Address, addressText } from '../base/address.ts'
 import type { Clock } from '../base/clock.ts'
+import { Linked, LinkedSet } from '../base/linked-set.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { InspectedSocket, ListenerFilter } from '../filter-chain/listener-filter.ts'
 import { logger } from '../observability/logging.ts'
@@ -110,12 +111,21 @@ export function listenerStatName(config: { statPrefix: string; addresses: readon
 }
 
 /** A connection and who serves it; the owner changes when a listener is replaced. */
-interface Held {
-  served: ServedConnection
-  owner: Listener
+class Held extends Linked {
+  readonly connection: Connection
   readonly startMs: number
   /** By which a chain of the next listener is chosen. */
   readonly traits: InspectedSocket
+  owner: Listener
+  served!: ServedConnection
+
+  constructor(owner: Listener, { connection, startMs, traits }: PendingConnection) {
+    super()
+    this.owner = owner
+    this.connection = connection
+    this.startMs = startMs
+    this.traits = traits
+  }
 }
 
 /** A bound socket whose owner may change. */
@@ -131,9 +141,9 @@ export class Listener {
   readonly timers: Timers
   readonly #clock: Clock
   readonly #scope: StatsScope
-  readonly #connections = new Map<Connection, Held>()
+  readonly #connections = new LinkedSet<Held>()
   /** Accepted, and not yet served by anybody. */
-  readonly #pending = new Set<PendingConnection>()
+  readonly #pending = new LinkedSet<PendingConnection>()
   sockets: BoundSocket[] = []
   draining = false
 
@@ -213,7 +223,7 @@ export class Listener {
   }
 
   serve(pending: PendingConnection, chain: ServingChain): ServedConnection {
-    const { connection, traits, startMs } = pending
+    const { connection, traits } = pending
     const info: DownstreamConnectionInfo = {
       id: connection.id,
       directRemote: connection.remote,
@@ -223,17 +233,17 @@ export class Listener {
       tls: connection.tls,
       requestedServerName: traits.serverName,
     }
-    const held: Held = { served: undefined as never, owner: this, startMs, traits }
-    held.served = chain.serve(connection, info, () => held.owner.#onClosed(connection, held))
+    const held = new Held(this, pending)
+    held.served = chain.serve(connection, info, () => held.owner.#onClosed(held))
     this.#pending.delete(pending)
-    this.#connections.set(connection, held)
+    this.#connections.add(held)
     if (this.draining) held.served.drain(false)
     return held.served
   }
 
-  #onClosed(connection: Connection, held: Held): void {
+  #onClosed(held: Held): void {
     this.#countEnd(held.startMs)
-    this.#connections.delete(connection)
+    this.#connections.delete(held)
     this.#reportDrained()
   }
 
@@ -254,13 +264,13 @@ export class Listener {
    * routes and clusters that are gone. Those that cannot go on with the new chains stay, to be drained.
    */
   handOver(next: Listener): void {
-    for (const [connection, held] of this.#connections) {
+    for (const held of this.#connections.toArray()) {
       const chain = next.chainFor(held.traits)
       // What was encrypted stays so.
-      if (chain === undefined || (chain.tls === undefined) !== (connection.tls === undefined)) continue
+      if (chain === undefined || (chain.tls === undefined) !== (held.connection.tls === undefined)) continue
       if (!held.served.adoptChain(chain)) continue
-      this.#connections.delete(connection)
-      next.#connections.set(connection, held)
+      this.#connections.delete(held)
+      next.#connections.add(held)
       held.owner = next
       this.stats.cxActive.dec()
       this.stats.workerCxActive.dec()
@@ -274,7 +284,7 @@ export class Listener {
   /** Asks every connection to end; resolves when none is left. */
   drain(closeIdle: boolean): Promise<void> {
     this.draining = true
-    for (const { served } of [...this.#connections.values()]) served.drain(closeIdle)
+    for (const { served } of this.#connections.toArray()) served.drain(closeIdle)
     if (this.connectionCount === 0) return Promise.resolve()
     return new Promise(resolve => {
       this.#onDrained = resolve
@@ -283,8 +293,8 @@ export class Listener {
 
   /** Ends every connection now. */
   destroy(): void {
-    for (const { served } of [...this.#connections.values()]) served.destroy()
-    for (const { connection } of [...this.#pending]) connection.close()
+    for (const { served } of this.#connections.toArray()) served.destroy()
+    for (const { connection } of this.#pending.toArray()) connection.close()
     this.#scope.release()
   }
 }

@@ -7,6 +7,7 @@
  *
  * What has been read on the way is copied, and given to whom the connection goes to.
  */
+import { Linked } from '../base/linked-set.ts'
 import { Timer } from '../base/timer-wheel.ts'
 import { type InspectedSocket, type ListenerFilter, ListenerFilterStatus } from '../filter-chain/listener-filter.ts'
 import type { CloseReason, ConnectionHandler } from '../transport/connection.ts'
@@ -16,7 +17,7 @@ import type { Listener, ServingChain } from './listener.ts'
 
 const EMPTY = Buffer.alloc(0)
 
-export class PendingConnection implements ConnectionHandler {
+export class PendingConnection extends Linked implements ConnectionHandler {
   readonly connection: SocketConnection
   readonly traits: InspectedSocket
   readonly startMs: number
@@ -31,6 +32,7 @@ export class PendingConnection implements ConnectionHandler {
   #over = false
 
   constructor(owner: Listener, connection: SocketConnection, startMs: number) {
+    super()
     this.owner = owner
     this.connection = connection
     this.startMs = startMs

@@ -23,7 +23,7 @@ export function connectPlaintext(
   const socket = net.connect({ ...connectSettings(address, options), onread: connection.onread } as net.NetConnectOpts)
   connection.attach(socket)
   connection.armConnectTimeout(options.connectTimeoutMs)
-  socket.on('connect', () => connection.onConnected())
+  socket.once('connect', () => connection.onConnected())
   return connection
 }
 

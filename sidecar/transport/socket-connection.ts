@@ -50,6 +50,21 @@ export interface ConnectOptions {
  */
 const firstRead = Buffer.allocUnsafeSlow(16 * 1024)
 
+/**
+ * All that a Node socket knows of its connection, until the connection has closed or has another socket.
+ *
+ * Each Node socket has a closure that V8 allocates among the old objects (`WritableState.onwrite`: closures assigned to
+ * properties are, in code that is not optimised). So a socket outlives the young generation however short its life was,
+ * with whatever it points at: 5 kB a connection that were copied twice and found dead later, a fifth of the CPU time of
+ * "one connection per request" (`npm run bench`). What the socket points at is this.
+ */
+class SocketLink {
+  connection: SocketConnection | undefined
+  constructor(connection: SocketConnection) {
+    this.connection = connection
+  }
+}
+
 /** What OpenSSL's or the kernel's error means; `connecting` until the connection (and its handshake) stands. */
 export type ErrorReason = (error: NodeJS.ErrnoException, connecting: boolean) => CloseReason
 
@@ -62,6 +77,7 @@ export class SocketConnection implements Connection {
   bytesRead = 0
   closed = false
   readonly #timers: Timers
+  #link = new SocketLink(this)
   #socket!: net.Socket
   #buffer: Buffer
   #encrypted = false
@@ -92,28 +108,42 @@ export class SocketConnection implements Connection {
     this.#buffer = connecting ? takeSmall() : firstRead
   }
 
+  /** How a socket of this connection has to be made: it reads into buffers of ours (Node: `onread`). */
+  get onread(): { buffer: () => Buffer; callback: (size: number, buffer: Uint8Array) => boolean } {
+    const link = this.#link
+    return {
+      buffer: () => (link.connection === undefined ? firstRead : link.connection.#buffer),
+      callback: (size, buffer) => {
+        if (link.connection !== undefined) link.connection.#onRead(size, buffer as Buffer)
+        return true
+      },
+    }
+  }
+
   /** Joins this connection with its socket, which must have been made with {@link onread}. */
   attach(socket: net.Socket): void {
     this.#socket = socket
+    const link = this.#link
     socket.on('end', () => {
-      if (socket === this.#socket) this.#onEnd()
+      if (link.connection !== undefined) link.connection.#onEnd()
     })
     socket.on('drain', () => {
-      if (socket === this.#socket) this.#onDrain()
+      if (link.connection !== undefined) link.connection.#onDrain()
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (socket === this.#socket) this.#closeReason ??= this.#errorReason(error, this.#connecting)
+      if (link.connection !== undefined) link.connection.#onError(error)
     })
     socket.on('close', () => {
-      if (socket === this.#socket && !this.#upgrading) this.#onClose()
+      if (link.connection !== undefined) link.connection.#onClose()
     })
   }
 
   /** For a socket that hands out buffers of its own: accepted and wrapped by Node, or TLS. */
   attachWrapped(socket: net.Socket): void {
     this.attach(socket)
+    const link = this.#link
     socket.on('data', chunk => {
-      if (socket === this.#socket) this.#deliver(chunk as Buffer)
+      if (link.connection !== undefined) link.connection.#deliver(chunk as Buffer)
     })
   }
 
@@ -139,6 +169,8 @@ export class SocketConnection implements Connection {
     this.#upgrading = false
     this.tls = tls
     this.bytesRead = 0
+    this.#link.connection = undefined
+    this.#link = new SocketLink(this)
     this.attachEncrypted(socket, errorReason)
   }
 
@@ -153,38 +185,6 @@ export class SocketConnection implements Connection {
   refuse(reason: CloseReason): void {
     this.#closeReason ??= reason
     this.#socket.destroy()
-  }
-
-  readonly onread = {
-    buffer: (): Buffer => this.#buffer,
-    callback: (size: number, buffer: Uint8Array): boolean => {
-      const chunk = size === buffer.length ? (buffer as Buffer) : (buffer as Buffer).subarray(0, size)
-      if (this.#first) {
-        this.#deliver(size > MAX_COPIED_WRITE ? Buffer.from(chunk) : chunk)
-        if (this.#upgrading || this.closed) return true
-        this.#first = false
-        this.#large = size === buffer.length
-        this.#buffer = this.#large ? takeLarge() : takeSmall()
-        return true
-      }
-      const held = heldWrites.count
-      this.#deliver(chunk)
-      if (heldWrites.count !== held) {
-        // Somebody still refers to the buffer; it is theirs now.
-        this.#buffer = this.#large ? takeLarge() : takeSmall()
-      } else if (this.#large) {
-        if (size < SMALL_READ) {
-          spare(this.#buffer)
-          this.#large = false
-          this.#buffer = takeSmall()
-        }
-      } else if (size === SMALL_READ) {
-        this.#large = true
-        spare(this.#buffer)
-        this.#buffer = takeLarge()
-      }
-      return true
-    },
   }
 
   /** Gives up connecting after `timeoutMs`. */
@@ -296,6 +296,38 @@ export class SocketConnection implements Connection {
     else this.#socket.destroy()
   }
 
+  #onRead(size: number, buffer: Buffer): void {
+    const chunk = size === buffer.length ? buffer : buffer.subarray(0, size)
+    if (this.#first) {
+      this.#deliver(size > MAX_COPIED_WRITE ? Buffer.from(chunk) : chunk)
+      if (this.#upgrading || this.closed) return
+      this.#first = false
+      this.#large = size === buffer.length
+      this.#buffer = this.#large ? takeLarge() : takeSmall()
+      return
+    }
+    const held = heldWrites.count
+    this.#deliver(chunk)
+    if (heldWrites.count !== held) {
+      // Somebody still refers to the buffer; it is theirs now.
+      this.#buffer = this.#large ? takeLarge() : takeSmall()
+    } else if (this.#large) {
+      if (size < SMALL_READ) {
+        spare(this.#buffer)
+        this.#large = false
+        this.#buffer = takeSmall()
+      }
+    } else if (size === SMALL_READ) {
+      this.#large = true
+      spare(this.#buffer)
+      this.#buffer = takeLarge()
+    }
+  }
+
+  #onError(error: NodeJS.ErrnoException): void {
+    this.#closeReason ??= this.#errorReason(error, this.#connecting)
+  }
+
   #deliver(chunk: Buffer): void {
     this.bytesRead += chunk.length
     if (this.closed) return
@@ -329,8 +361,10 @@ export class SocketConnection implements Connection {
   }
 
   #onClose(): void {
-    if (this.closed) return
+    // While a handshake is under way, who began it tells how it ended.
+    if (this.closed || this.#upgrading) return
     this.closed = true
+    this.#link.connection = undefined
     if (this.#timer !== undefined) this.#timers.stop(this.#timer)
     if (!this.#first) spare(this.#buffer)
     this.handler.onClose(this.#closeReason ?? { kind: 'remote', details: '' })

@@ -8,8 +8,9 @@ import type { Host } from './host.ts'
 import { Http1Connection } from './http1-connection.ts'
 import { Http2Connection } from './http2-connection.ts'
 import { NO_NAMES, type PoolEnvironment, type RequestedNames } from './pool.ts'
+import { type ConnectionOwner, type LentStream, PooledConnection } from './pooled-connection.ts'
 import type { ResourceManager } from './resource.ts'
-import { type ConnectionOwner, type LentStream, type PooledConnection, StreamPool } from './stream-pool.ts'
+import { StreamPool } from './stream-pool.ts'
 
 export class AlpnPool extends StreamPool {
   constructor(host: Host, environment: PoolEnvironment, resources: ResourceManager, names: RequestedNames = NO_NAMES) {
@@ -18,16 +19,16 @@ export class AlpnPool extends StreamPool {
 }
 
 /** A connection whose protocol is not known yet. */
-class OpeningConnection implements ConnectionHandler, PooledConnection {
+class OpeningConnection extends PooledConnection implements ConnectionHandler {
   readonly expectedStreams = 1
   readonly usable = false
   readonly busy = false
   readonly remainingRequests = 1
-  ready = false
   readonly #owner: ConnectionOwner
   readonly #transport: Connection
 
   constructor(owner: ConnectionOwner, connect: (handler: ConnectionHandler) => Connection) {
+    super()
     this.#owner = owner
     this.#transport = connect(this)
   }

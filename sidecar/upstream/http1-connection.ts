@@ -32,7 +32,7 @@ import type { Protocol, TlsInfo } from '../observability/stream-info.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../transport/connection.ts'
 import type { StreamOptions, UpstreamConnectionInfo } from './connection-pool.ts'
 import { connectionFailure, parseFailure, RESET, RESET_IN_BODY, TERMINATED } from './failures.ts'
-import type { ConnectionOwner, LentStream } from './stream-pool.ts'
+import type { ConnectionOwner, LentStream } from './pooled-connection.ts'
 import { UpstreamConnection } from './upstream-connection.ts'
 
 const EMPTY = Buffer.alloc(0)

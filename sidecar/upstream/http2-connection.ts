@@ -28,7 +28,7 @@ import { type Flushable, flushLater } from '../transport/write-batch.ts'
 import type { StreamOptions } from './connection-pool.ts'
 import { connectionFailure, TERMINATED } from './failures.ts'
 import { Http2KeepAlive, type KeepAliveOwner } from './http2-keepalive.ts'
-import type { ConnectionOwner, LentStream } from './stream-pool.ts'
+import type { ConnectionOwner, LentStream } from './pooled-connection.ts'
 import { requestAsConnect, responseAsUpgrade } from './upgrade-mapping.ts'
 import { UpstreamConnection } from './upstream-connection.ts'
 

@@ -18,75 +18,28 @@
  *
  * A connection that cannot be had fails everything that waits, so that routers can try another host at once.
  */
-import type { RequestEncoder, ResponseDecoder, StreamFailure } from '../codec/stream.ts'
-import type { CloseReason, Connection, ConnectionHandler } from '../transport/connection.ts'
-import type { PendingStream, PoolCallbacks, StreamOptions, UpstreamConnectionInfo } from './connection-pool.ts'
+import { Linked, LinkedSet } from '../base/linked-set.ts'
+import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
+import type { CloseReason } from '../transport/connection.ts'
+import type { PendingStream, PoolCallbacks, StreamOptions } from './connection-pool.ts'
 import { connectionFailure, PENDING_OVERFLOW, POOL_CLOSED, REQUEST_OVERFLOW } from './failures.ts'
 import type { Host } from './host.ts'
 import type { ConnectionPool, ConnectTarget, PoolEnvironment, RequestedNames } from './pool.ts'
+import type { ConnectionOwner, OpenConnection, PooledConnection } from './pooled-connection.ts'
 import type { ResourceManager } from './resource.ts'
-
-/** A request and its response on a connection. */
-export type LentStream = RequestEncoder & UpstreamConnectionInfo
-
-/** A connection as its pool sees it. */
-export interface PooledConnection {
-  /** Streams expected of it while it is being opened; never changes. */
-  readonly expectedStreams: number
-  /** A stream may begin: connected, with room, and not about to close. */
-  readonly usable: boolean
-  /** Some stream is under way. */
-  readonly busy: boolean
-  /** Streams it may still begin in its life; Infinity without a limit. */
-  readonly remainingRequests: number
-  /** Kept by the pool: it is among those with room. */
-  ready: boolean
-  begin(options: StreamOptions, decoder: ResponseDecoder): LentStream
-  /** Tells a new stream that the connection still holds bytes of others. */
-  announceBackpressure(stream: LentStream): void
-  /** Starts the clock of `idle_timeout`: it is kept without a request. */
-  startIdleTimeout(): void
-  /** Closes once nothing is under way; now when nothing is. */
-  drain(): void
-  close(): void
-}
-
-/** The pool, as its connections see it. */
-export interface ConnectionOwner {
-  readonly environment: PoolEnvironment
-  onConnected(connection: PooledConnection): void
-  /** The connection can carry another stream: one has ended, or its limit has risen. */
-  onUsable(connection: PooledConnection): void
-  /** A stream is over, however it went; called once per {@link PooledConnection.begin}. */
-  onExchangeEnd(): void
-  /** No new stream may begin: the connection is closed or about to be. Called once. */
-  onUnusable(connection: PooledConnection): void
-  /** The connection is gone. `connected` tells whether it ever stood. */
-  onClosed(connection: PooledConnection, reason: CloseReason, connected: boolean): void
-  /** What was being opened has turned out to speak this: `connection` takes the place of `before`. */
-  onReplaced(before: PooledConnection, connection: PooledConnection): void
-}
-
-/** Makes a connection of the pool's protocol over the transport that `connect` opens. */
-export type OpenConnection = (
-  owner: ConnectionOwner,
-  connect: (handler: ConnectionHandler) => Connection,
-) => PooledConnection
 
 /** What a request gets that did not have to wait, or will not be served. */
 const NOT_WAITING: PendingStream = { cancel() {} }
 
-/** A request in the queue, which is a ring of these around the pool's `#queue`. */
-class WaitingRequest implements PendingStream {
-  readonly options: StreamOptions | undefined
-  readonly decoder: ResponseDecoder | undefined
-  readonly callbacks: PoolCallbacks | undefined
-  readonly #pool: StreamPool | undefined
-  next: WaitingRequest = this
-  previous: WaitingRequest = this
-  waiting = false
+/** A request that waits for a connection. */
+class WaitingRequest extends Linked implements PendingStream {
+  readonly options: StreamOptions
+  readonly decoder: ResponseDecoder
+  readonly callbacks: PoolCallbacks
+  readonly #pool: StreamPool
 
-  constructor(pool?: StreamPool, options?: StreamOptions, decoder?: ResponseDecoder, callbacks?: PoolCallbacks) {
+  constructor(pool: StreamPool, options: StreamOptions, decoder: ResponseDecoder, callbacks: PoolCallbacks) {
+    super()
     this.options = options
     this.decoder = decoder
     this.callbacks = callbacks
@@ -94,7 +47,7 @@ class WaitingRequest implements PendingStream {
   }
 
   cancel(): void {
-    this.#pool?.cancel(this)
+    this.#pool.cancel(this)
   }
 }
 
@@ -106,12 +59,11 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
   readonly #open: OpenConnection
   /** Connections with room; the last became so last. */
   readonly #ready: PooledConnection[] = []
-  readonly #connections = new Set<PooledConnection>()
-  readonly #connecting = new Set<PooledConnection>()
+  readonly #connections = new LinkedSet<PooledConnection>()
   /** Streams that the connections being opened will carry. */
   #expected = 0
-  readonly #queue = new WaitingRequest()
-  #waiting = 0
+  /** In order of arrival. */
+  readonly #waiting = new LinkedSet<WaitingRequest>()
   #active = 0
   #retired = false
   #closed = false
@@ -135,7 +87,7 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
   }
 
   get empty(): boolean {
-    return this.#connections.size === 0 && this.#waiting === 0 && this.#active === 0
+    return this.#connections.size === 0 && this.#waiting.size === 0 && this.#active === 0
   }
 
   newStream(options: StreamOptions, decoder: ResponseDecoder, callbacks: PoolCallbacks): PendingStream {
@@ -167,7 +119,7 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
   }
 
   drain(): void {
-    for (const connection of [...this.#connections]) {
+    for (const connection of this.#connections.toArray()) {
       // One that is being opened belongs to those who wait for it.
       if (connection.usable || connection.busy) connection.drain()
     }
@@ -181,14 +133,13 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
 
   close(): void {
     this.#closed = true
-    for (const connection of [...this.#connections]) connection.close()
+    for (const connection of this.#connections.toArray()) connection.close()
     this.#failWaiting(POOL_CLOSED)
   }
 
   /** Called by a waiting request that nobody needs any longer. The connection being opened for it is kept. */
   cancel(request: WaitingRequest): void {
-    if (!request.waiting) return
-    this.#dequeue(request)
+    if (!this.#dequeue(request)) return
     this.environment.stats.rqCancelled.inc()
     this.#reportDrained()
   }
@@ -242,12 +193,13 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
 
   /** Serves those that wait from a connection with room, and keeps it while it has any. */
   #offer(connection: PooledConnection): void {
-    while (this.#waiting > 0 && connection.usable) {
-      const request = this.#queue.next
+    while (connection.usable) {
+      const request = this.#waiting.first
+      if (request === undefined) break
       this.#dequeue(request)
-      this.#attach(connection, request.options!, request.decoder!, request.callbacks!)
+      this.#attach(connection, request.options, request.decoder, request.callbacks)
     }
-    if (this.#waiting > 0) this.#connectAsNeeded()
+    if (this.#waiting.size > 0) this.#connectAsNeeded()
     if (!connection.usable) return
     if (this.#retired) connection.drain()
     else this.#keep(connection)
@@ -298,7 +250,7 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
   }
 
   #connectAsNeeded(): void {
-    while (this.#waiting > this.#expected) {
+    while (this.#waiting.size > this.#expected) {
       const { connections, maxConnectionsPerHost } = this.#resources
       const allowed = this.#host.stats.cxActive.value < maxConnectionsPerHost && connections.canCreate()
       if (!allowed) {
@@ -327,48 +279,40 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
   }
 
   #beginConnecting(connection: PooledConnection): void {
-    this.#connecting.add(connection)
+    connection.connecting = true
     this.#expected += connection.expectedStreams
   }
 
   #endConnecting(connection: PooledConnection): void {
-    if (this.#connecting.delete(connection)) this.#expected -= connection.expectedStreams
+    if (!connection.connecting) return
+    connection.connecting = false
+    this.#expected -= connection.expectedStreams
   }
 
   /** The caller has taken its place among the pending requests. */
   #enqueue(request: WaitingRequest): void {
-    const queue = this.#queue
-    request.waiting = true
-    request.previous = queue.previous
-    request.next = queue
-    queue.previous.next = request
-    queue.previous = request
-    this.#waiting++
+    this.#waiting.add(request)
     const { stats } = this.environment
     stats.rqPendingTotal.inc()
     stats.rqPendingActive.inc()
   }
 
-  #dequeue(request: WaitingRequest): void {
-    request.waiting = false
-    request.previous.next = request.next
-    request.next.previous = request.previous
-    this.#waiting--
+  /** False when the request does not wait any longer. */
+  #dequeue(request: WaitingRequest): boolean {
+    if (!this.#waiting.delete(request)) return false
     this.environment.stats.rqPendingActive.dec()
     this.#resources.pendingRequests.release()
+    return true
   }
 
   /** Fails those that wait now; what their callers ask for meanwhile waits anew. */
   #failWaiting(failure: StreamFailure): void {
-    const failed: WaitingRequest[] = []
-    for (let request = this.#queue.next; request !== this.#queue; request = this.#queue.next) {
-      this.#dequeue(request)
-      failed.push(request)
-    }
+    const failed = this.#waiting.toArray()
+    for (const request of failed) this.#dequeue(request)
     if (failed.length > 0) this.environment.onFailure(failure)
     for (const request of failed) {
       this.environment.stats.rqPendingFailureEject.inc()
-      request.callbacks!.onPoolFailure(failure, this.#host)
+      request.callbacks.onPoolFailure(failure, this.#host)
     }
   }
 

@@ -3,14 +3,11 @@
  * what their beginning and their end are counted as.
  */
 import { Timer } from '../base/timer-wheel.ts'
-import type { ResponseDecoder } from '../codec/stream.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../transport/connection.ts'
-import type { StreamOptions } from './connection-pool.ts'
 import type { PoolEnvironment } from './pool.ts'
-import type { ConnectionOwner, LentStream, PooledConnection } from './stream-pool.ts'
+import { type ConnectionOwner, PooledConnection } from './pooled-connection.ts'
 
-export abstract class UpstreamConnection implements ConnectionHandler, PooledConnection {
-  ready = false
+export abstract class UpstreamConnection extends PooledConnection implements ConnectionHandler {
   /** Requests begun on this connection. */
   requests = 0
   /** Requests it may still begin (`max_requests_per_connection`); Infinity without a limit. */
@@ -29,6 +26,7 @@ export abstract class UpstreamConnection implements ConnectionHandler, PooledCon
   #destroyCharged = false
 
   protected constructor(owner: ConnectionOwner) {
+    super()
     const { environment } = owner
     const { settings, clock } = environment
     this.owner = owner
@@ -41,13 +39,7 @@ export abstract class UpstreamConnection implements ConnectionHandler, PooledCon
       settings.maxRequestsPerConnection > 0 ? settings.maxRequestsPerConnection : Number.POSITIVE_INFINITY
   }
 
-  abstract readonly expectedStreams: number
   abstract readonly transport: Connection
-  abstract get usable(): boolean
-  /** Carries requests now. */
-  abstract get busy(): boolean
-  abstract begin(options: StreamOptions, decoder: ResponseDecoder): LentStream
-  abstract announceBackpressure(stream: LentStream): void
   abstract onData(chunk: Buffer): void
   abstract onEnd(): void
   abstract onBackpressure(above: boolean): void
