@@ -1,10 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Waits until `condition` holds (anything truthy, which is also the result), looking every few milliseconds. */
+/**
+ * Waits until `condition` holds (anything truthy, which is also the result), looking every few milliseconds. The deadline
+ * is for what will never be: a machine that is busy with other things may be slow by seconds.
+ */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
   {
-    deadlineMs = 5000,
+    deadlineMs = 20_000,
     everyMs = 5,
     what = 'a condition',
   }: { deadlineMs?: number; everyMs?: number; what?: string } = {},

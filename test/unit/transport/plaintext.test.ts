@@ -6,6 +6,7 @@ import { systemClock } from '../../../sidecar/base/clock.ts'
 import { TimerWheel } from '../../../sidecar/base/timer-wheel.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../../../sidecar/transport/connection.ts'
 import { connectPlaintext, listenPlaintext } from '../../../sidecar/transport/plaintext.ts'
+import { waitFor } from '../../kit/wait-for.ts'
 
 const timers = new TimerWheel(systemClock)
 after(() => timers.close())
@@ -101,11 +102,9 @@ for (const wrapHandles of [true, false]) {
         const sent = Buffer.alloc(8_000_000)
         for (let i = 0; i < sent.length; i++) sent[i] = (i / 251) & 255
         client.write(sent)
-        await new Promise(resolve => setTimeout(resolve, 100))
-        assert.ok(
-          accepted[0]!.connection.bufferedBytes > 0,
-          'the echo must have backed up for this test to mean anything',
-        )
+        await waitFor(() => accepted[0] !== undefined && accepted[0].connection.bufferedBytes > 0, {
+          what: 'the echo to back up',
+        })
         const received: Buffer[] = []
         client.on('data', chunk => received.push(chunk as Buffer))
         client.resume()
@@ -119,11 +118,11 @@ for (const wrapHandles of [true, false]) {
         const client = net.connect(listener.address.port, '127.0.0.1')
         client.pause()
         client.write(Buffer.alloc(8_000_000))
-        await new Promise(resolve => setTimeout(resolve, 100))
-        assert.deepEqual(accepted[0]!.recorder.events, ['above'])
+        const events = () => accepted[0]?.recorder.events ?? []
+        await waitFor(() => events().length > 0)
         client.resume()
-        while (accepted[0]!.recorder.events.length < 2) await new Promise(resolve => setTimeout(resolve, 5))
-        assert.equal(accepted[0]!.recorder.events[1], 'below')
+        await waitFor(() => events().length > 1)
+        assert.deepEqual(events(), ['above', 'below'])
         await stop(client)
       })
 
@@ -220,14 +219,15 @@ describe('connecting', () => {
     // queue lives in another process that sleeps.
     server.close()
     const { spawn } = await import('node:child_process')
-    const child = spawn(process.execPath, [
-      '-e',
-      `const s=require('node:net').createServer().listen({port:${port},host:'127.0.0.1',backlog:1},()=>{console.log('up');setTimeout(()=>Atomics.wait(new Int32Array(new SharedArrayBuffer(4)),0,0,20000),50)})`,
-    ])
+    const sleeper = `const s=require('node:net').createServer().listen({port:${port},host:'127.0.0.1',backlog:1},()=>{require('node:fs').writeSync(1,'up');Atomics.wait(new Int32Array(new SharedArrayBuffer(4)),0,0,60000)})`
+    const child = spawn(process.execPath, ['-e', sleeper])
     await once(child.stdout, 'data')
-    await new Promise(resolve => setTimeout(resolve, 100))
-    const fillers = Array.from({ length: 4 }, () => net.connect(port, '127.0.0.1').on('error', () => {}))
-    await new Promise(resolve => setTimeout(resolve, 100))
+    // The kernel keeps one more than the backlog; those after them wait as we shall.
+    let queued = 0
+    const fillers = Array.from({ length: 4 }, () =>
+      net.connect(port, '127.0.0.1', () => queued++).on('error', () => {}),
+    )
+    await waitFor(() => queued >= 2, { what: 'the accept queue to fill' })
     const recorder = new Recorder()
     connectPlaintext({ ip: '127.0.0.1', port }, { ...options, connectTimeoutMs: 100 }, recorder, timers)
     const reason = await recorder.closed.promise
