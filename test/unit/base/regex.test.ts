@@ -74,14 +74,15 @@ test('patterns on which RegExp could take long are not simple', () => {
 })
 
 test('a simple pattern stays linear on texts made to hurt', () => {
-  const text = `/${'a'.repeat(60_000)}`
+  const text = `/${'a'.repeat(300_000)}`
   for (const pattern of ['.*\\.(png|jpg)', '/[a-z]+/x', '/[^b]*b', '(/[a-z]*)?!', '/a+(b|c)?']) {
     const regex = Regex.compile(pattern)
     assert.equal(regex.isSimple, true, pattern)
     const started = performance.now()
     regex.matches(text)
     regex.replaceAll(text, new Substitution('x'))
-    assert.ok(performance.now() - started < 1000, pattern)
+    // Quadratic it would be minutes; the bound is far from both.
+    assert.ok(performance.now() - started < 20_000, pattern)
   }
 })
 

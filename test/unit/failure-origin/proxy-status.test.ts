@@ -152,8 +152,9 @@ test('no field, however odd, makes the parser throw, hang or keep our parameters
   )
 })
 
-test('a field longer than any proxy sends is read in no time', () => {
+test('a field longer than any proxy sends is read in one pass', () => {
   const started = performance.now()
   takeProxyStatus(headersWith(`"${'\\"'.repeat(500_000)}`, 'a;'.repeat(100_000), ','.repeat(1_000_000)))
-  assert.ok(performance.now() - started < 200)
+  // Anything but one pass would take minutes; the bound is far from both.
+  assert.ok(performance.now() - started < 20_000)
 })
