@@ -278,6 +278,7 @@ function connectionSettings(
     allowChunkedLength: http1?.allowChunkedLength ?? false,
     properCaseHeaders: http1?.headerKeyFormat?.properCaseWords !== undefined,
     http2: http2Settings(http2Options(message, http), {
+      cutTrailers: hopwiseMetadata(message.metadata).external !== true,
       maxHeaderBytes: maxResponseHeadBytes,
       maxHeaders: maxResponseHeaders,
       underscoresInHeaders: 'ALLOW',

@@ -18,6 +18,8 @@ export interface StreamFailure {
   readonly tlsCause?: string | undefined
   /** For `overflow`: which limit of the circuit breaker it was. */
   readonly limit?: 'connections' | 'pending' | 'requests' | 'retries' | 'connection_pools' | undefined
+  /** What the upstream said of it, where its protocol has room for that (`Http2Options.cutTrailers`). */
+  readonly trailers?: HeaderMap | undefined
 }
 
 export type FailureKind =
@@ -62,13 +64,22 @@ export interface ResponseDecoder {
   onRequestBackpressure(above: boolean): void
 }
 
+/** Knows why a response is cut short. */
+export interface CutReason {
+  /** Trailers to be sent in place of a reset; undefined when there is nothing to say. */
+  cutTrailers(): HeaderMap | undefined
+}
+
 export interface ResponseEncoder {
   encodeInformational(headers: ResponseHeaders): void
   encodeHeaders(headers: ResponseHeaders, endStream: boolean): void
   encodeData(data: BodyChunk, endStream: boolean): void
   encodeTrailers(trailers: HeaderMap): void
-  /** Cuts the exchange short, so that the peer cannot take what it got for the whole. */
-  reset(): void
+  /**
+   * Cuts the exchange short, so that the peer cannot take what it got for the whole. `reason` is asked where the peer can
+   * be told why.
+   */
+  reset(reason?: CutReason): void
   pauseRequest(): void
   resumeRequest(): void
 }

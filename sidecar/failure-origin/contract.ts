@@ -27,6 +27,8 @@
  *                   │
  *   attemptFailed(facts)?                                  cut after the head
  *                   │
+ *   responseCut(info, trailers)?                           where the peer can be told why
+ *                   │
  *               end(info)                                  once, in any case, with info.endMs and info.responseFlags set
  *
  * `responseHead`, `responseTrailers` and `end` fill `info.failure` themselves; access log, span and stats read it there.
@@ -115,6 +117,8 @@ export interface AttemptFacts {
   readonly noHost?: 'dns' | 'eds_empty' | 'all_ejected' | 'health_failed' | undefined
   /** Last real failure of the callee (`Host.lastFailure`, `cluster.discoveryFailure`), copied into the record. */
   readonly lastFailure?: string | undefined
+  /** What the upstream sent along with a cut. */
+  readonly trailers?: MutableHeaders | undefined
   /** The connection had carried a request before: a keep-alive race is possible. */
   readonly reusedConnection?: boolean | undefined
   /** `10.0.0.7:8080`, '' where no host was chosen. */
@@ -183,6 +187,11 @@ export interface StreamFailures {
    */
   responseHead(info: StreamInfo, headers: MutableHeaders): FailureView | undefined
   responseTrailers(info: StreamInfo, trailers: MutableHeaders): FailureView | undefined
+  /**
+   * The response breaks off after its head, and whoever gets it can be told why: decides that now and writes the record.
+   * Undefined when there is none, or when it is not for those out there (edge).
+   */
+  responseCut(info: StreamInfo, trailers: MutableHeaders): FailureView | undefined
   end(info: StreamInfo): FailureView | undefined
 }
 

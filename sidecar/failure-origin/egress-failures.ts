@@ -5,7 +5,8 @@
  *                     ├─ refused by this sidecar ─────────────► origin: this service
  *                     └─ else ────────────────────────────────► origin: the callee, by what was seen of it
  *     attempt fails and is tried again ───────────────────────► the same, and retried
- *     cut after the head ─┬─ by a mesh peer ──────────────────► propagated, under the id both ends derive
+ *     cut after the head ─┬─ by a mesh peer ──────────────────► propagated, with the record it sent along, else under the
+ *                         │                                     id both ends derive
  *                         └─ by another upstream ─────────────► origin: the callee
  *     application went away ──────────────────────────────────► cancelled
  */
@@ -166,6 +167,14 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     return this.#writeHeaders(info, trailers)
   }
 
+  responseCut(info: StreamInfo, trailers: MutableHeaders): FailureView | undefined {
+    if (this.#edge || isCallerGone(info)) return undefined
+    if (!this.#failed && (this.#facts !== undefined || isCut(info))) this.#fail(info, true)
+    if (this.record === undefined) return undefined
+    appendProxyStatus(trailers, this.record, this.#context.settings.service)
+    return info.failure
+  }
+
   end(info: StreamInfo): FailureView | undefined {
     if (this.#ended) return info.failure
     this.#ended = true
@@ -254,6 +263,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
   ): { role: 'origin' | 'propagated'; record: FailureRecord; aliases: readonly string[] } {
     const { service } = this.#context.settings
     const facts = this.#facts
+    if (facts?.trailers !== undefined) this.#receive(facts.trailers, info)
     if (this.#received !== undefined && (facts === undefined || cut)) {
       const record = { ...this.#received, at: this.#context.clock.wall() }
       return { role: 'propagated', record: passedOn(record, service), aliases: [] }

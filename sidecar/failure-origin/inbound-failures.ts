@@ -143,6 +143,14 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     return this.#writeHeaders(info, trailers)
   }
 
+  responseCut(info: StreamInfo, trailers: MutableHeaders): FailureView | undefined {
+    if (this.#request.edge || isCallerGone(info)) return undefined
+    this.#decideIfCut(info)
+    if (this.#record === undefined) return undefined
+    appendProxyStatus(trailers, this.#record, this.#context.settings.service)
+    return info.failure
+  }
+
   end(info: StreamInfo): FailureView | undefined {
     if (this.#ended) return info.failure
     this.#ended = true
@@ -151,7 +159,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
       if (isCallerGone(info)) {
         cancelled = true
         this.#cancel(info)
-      } else if (this.#facts !== undefined || isCut(info)) this.#decideCut(info)
+      } else this.#decideIfCut(info)
     }
     const { ledger, claims, metrics, sharing } = this.#context
     const over = cancelled || this.#record !== undefined
@@ -194,8 +202,9 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     this.#settle(info, 'propagated', record, [])
   }
 
-  #decideCut(info: StreamInfo): void {
-    // The caller sees a cut and nothing else; both of us derive the same id for it.
+  #decideIfCut(info: StreamInfo): void {
+    if (this.#record !== undefined || (this.#facts === undefined && !isCut(info))) return
+    // A caller that can be told nothing sees a cut and nothing else; both of us derive the same id for it.
     const verdict: Verdict = { cause: 'partial_body', subCause: '', blame: 'application' }
     this.#context.sharing?.drain()
     this.#decideApplication(info, verdict, this.#context.clock.now(), [this.#linkId()])

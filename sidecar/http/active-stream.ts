@@ -363,7 +363,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
   #cutResponse(details: string): void {
     this.info.responseCodeDetails = details
     this.#manager.stats.named.downstream_rq_tx_reset.inc()
-    this.#encoder.reset()
+    this.#encoder.reset(this.#observation)
     this.#finish()
   }
 

@@ -5,7 +5,7 @@
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { Http2ServerStream } from '../codec/http2/contract.ts'
 import { ErrorCode } from '../codec/http2/frame/error-code.ts'
-import type { BodyChunk, ResponseEncoder } from '../codec/stream.ts'
+import type { BodyChunk, CutReason, ResponseEncoder } from '../codec/stream.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { DownstreamConnectionInfo, StreamInfo } from '../observability/stream-info.ts'
 import { connectAsRequest, responseAsConnect } from '../upstream/upgrade-mapping.ts'
@@ -104,8 +104,11 @@ export class Http2Exchange implements DownstreamConnection, ResponseEncoder {
     this.#stream?.encodeTrailers(trailers)
   }
 
-  reset(): void {
-    this.#stream?.reset()
+  reset(reason?: CutReason): void {
+    const stream = this.#stream
+    const trailers = stream?.takesCut === true ? reason?.cutTrailers() : undefined
+    if (trailers === undefined) stream?.reset()
+    else stream!.encodeCut(trailers)
   }
 
   pauseRequest(): void {

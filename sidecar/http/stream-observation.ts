@@ -7,8 +7,8 @@
  *   response  the record goes into the head (or comes off at an edge); a local reply may get a body for people
  *   end       once: the failure is counted, the span finished
  */
-import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
-import type { StreamFailure } from '../codec/stream.ts'
+import { HeaderMap, type RequestHeaders, type ResponseHeaders } from '../codec/header-map.ts'
+import type { CutReason, StreamFailure } from '../codec/stream.ts'
 import type { FailureOrigin, StreamFailures, TraceContext } from '../failure-origin/contract.ts'
 import { describeFailure } from '../failure-origin/record.ts'
 import type { UpstreamAttempt, UpstreamSpans } from '../filter-chain/upstream-spans.ts'
@@ -47,7 +47,7 @@ export class StreamObserver {
   }
 }
 
-export class StreamObservation implements UpstreamSpans {
+export class StreamObservation implements UpstreamSpans, CutReason {
   failures!: StreamFailures
   #span: Span | undefined = undefined
   #attempt: Span | undefined = undefined
@@ -129,6 +129,13 @@ export class StreamObservation implements UpstreamSpans {
 
   onResponseTrailers(trailers: HeaderMap): void {
     this.failures.responseTrailers(this.#stream.info, trailers)
+  }
+
+  cutTrailers(): HeaderMap | undefined {
+    const trailers = new HeaderMap()
+    // Not there yet for an answer that no filter has seen.
+    const failures: StreamFailures | undefined = this.failures
+    return failures?.responseCut(this.#stream.info, trailers) === undefined ? undefined : trailers
   }
 
   end(): void {

@@ -15,6 +15,7 @@ export function factsOf(failure: StreamFailure, upstream: UpstreamRequest): Atte
     details: failure.details,
     tlsCause: failure.tlsCause,
     limit: failure.limit,
+    trailers: failure.trailers,
     lastFailure: failure.kind === 'overflow' ? upstream.host.lastFailure : '',
     reusedConnection: upstream.reused,
     host: upstream.host.addressText,

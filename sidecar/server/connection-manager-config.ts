@@ -105,6 +105,7 @@ export function connectionManagerConfig(
     allowCustomMethods: http1?.allowCustomMethods ?? false,
     bufferLimitBytes: around.bufferLimitBytes,
     http2: http2Settings(message.http2ProtocolOptions, {
+      cutTrailers: false,
       maxHeaderBytes: (message.maxRequestHeadersKb ?? 60) * 1024,
       maxHeaders: common?.maxHeadersCount ?? 100,
       underscoresInHeaders: common?.headersWithUnderscoresAction ?? 'ALLOW',

@@ -23,7 +23,7 @@ export interface KeepAliveSettings {
 /** What listener and cluster say beside the message. */
 export type Http2Surroundings = Pick<
   Http2Options,
-  'maxHeaderBytes' | 'maxHeaders' | 'underscoresInHeaders' | 'bufferLimitBytes' | 'scheme'
+  'maxHeaderBytes' | 'maxHeaders' | 'underscoresInHeaders' | 'bufferLimitBytes' | 'scheme' | 'cutTrailers'
 > & {
   /** `stream_error_on_invalid_http_message` of the connection manager, undefined where it does not say. */
   readonly streamError?: boolean | undefined

@@ -13,7 +13,7 @@ import type {
 } from './contract.ts'
 import { Http2Errors, INVALID_FIELD, INVALID_MESSAGE } from './error.ts'
 import { ErrorCode } from './frame/error-code.ts'
-import { MAX_STREAM_ID, PREFACE, Setting } from './frame/frame-type.ts'
+import { CUT, MAX_STREAM_ID, PREFACE, Setting } from './frame/frame-type.ts'
 import { Http2Machine } from './machine.ts'
 import {
   ClientStream,
@@ -43,6 +43,7 @@ export class ClientConnection extends Http2Machine<ClientStream> implements Http
       [Setting.EnablePush, 0],
       [Setting.MaxConcurrentStreams, options.maxConcurrentStreams],
       [Setting.InitialWindowSize, options.initialStreamWindowSize],
+      ...(options.cutTrailers ? [[Setting.CutTrailers, 1] as const] : []),
     ])
   }
 
@@ -143,6 +144,7 @@ export class ClientConnection extends Http2Machine<ClientStream> implements Http
     }
     const headers = trailers.finish()
     if (headers === undefined) this.#onProblem(stream, trailers.problem)
+    else if (endStream && this.options.cutTrailers && headers.has(CUT)) stream.receiveCut(headers)
     else if (!endStream || !stream.receiveTrailers(headers)) this.#onProblem(stream, BlockProblem.InvalidMessage)
   }
 

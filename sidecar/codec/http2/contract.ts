@@ -15,7 +15,7 @@
  * Nothing here throws for what a peer does. Encoders and `reset` may be called from inside any event; `receive` may not.
  * After a connection error or `destroy()` every call does nothing.
  */
-import type { RequestHeaders } from '../header-map.ts'
+import type { HeaderMap, RequestHeaders } from '../header-map.ts'
 import type { RequestDecoder, RequestEncoder, ResponseDecoder, ResponseEncoder, StreamFailure } from '../stream.ts'
 import type { ErrorCode } from './frame/error-code.ts'
 
@@ -48,6 +48,11 @@ export interface Http2Options {
   readonly streamErrorOnInvalidHttpMessage: boolean
   /** `custom_settings_parameters`: sent as they are, after the others. */
   readonly customSettings: readonly (readonly [identifier: number, value: number])[]
+  /**
+   * Client role: the peer may end a response that it cannot complete with trailers that say why, in place of RST_STREAM
+   * (`Setting.CutTrailers`). Their decoders get `onReset` all the same, with `trailers`.
+   */
+  readonly cutTrailers: boolean
   /** `max_request_headers_kb` or `max_response_headers_kb` in bytes: names and values of one header block. */
   readonly maxHeaderBytes: number
   /** `max_headers_count` of requests or responses, pseudo-headers included. */
@@ -73,6 +78,7 @@ export const DEFAULT_HTTP2_OPTIONS: Http2Options = Object.freeze({
   maxInboundWindowUpdateFramesPerDataFrameSent: 10,
   streamErrorOnInvalidHttpMessage: false,
   customSettings: [],
+  cutTrailers: false,
   maxHeaderBytes: 60 * 1024,
   maxHeaders: 100,
   underscoresInHeaders: 'ALLOW',
@@ -234,8 +240,12 @@ export interface Http2Stream {
  * The response to a request. After the end of the response a stream whose request has not ended stays open until the owner
  * resets it or the request ends.
  */
-export interface Http2ServerStream extends Http2Stream, ResponseEncoder {
+export interface Http2ServerStream extends Http2Stream, Omit<ResponseEncoder, 'reset'> {
   decoder: RequestDecoder | undefined
+  /** The client understands {@link encodeCut}. */
+  readonly takesCut: boolean
+  /** Ends a response that is not whole, after what is held back of it, with trailers that say why. */
+  encodeCut(trailers: HeaderMap): void
   reset(code?: ErrorCode): void
 }
 

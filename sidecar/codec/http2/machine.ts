@@ -52,6 +52,7 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
   peerMaxConcurrentStreams = Number.POSITIVE_INFINITY
   peerAllowsConnect = false
   peerInitialWindow = DEFAULT_WINDOW
+  peerTakesCut = false
   settingsReceived = false
   lastPeerStreamId = 0
   failed = false
@@ -423,13 +424,13 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
         return undefined
       }
       case Setting.EnableConnectProtocol:
-        // RFC 8441 §3: once offered it stays so.
-        if (value === 0 && this.peerAllowsConnect) return Http2Errors.badEnableConnect
+        if (value === 0 && this.peerAllowsConnect) return Http2Errors.badEnableConnect // RFC 8441 §3: it stays so.
         this.peerAllowsConnect = value === 1
-        return undefined
-      default:
-        return undefined
+        break
+      case Setting.CutTrailers:
+        this.peerTakesCut = value === 1
     }
+    return undefined
   }
 
   #onSettingsAck(): void {

@@ -26,6 +26,7 @@ class NoFailures implements StreamFailures {
   attemptRetried(): void {}
   responseHead(): undefined {}
   responseTrailers(): undefined {}
+  responseCut(): undefined {}
   end(): undefined {}
 }
 

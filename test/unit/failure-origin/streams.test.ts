@@ -473,6 +473,50 @@ test('a cut by a mesh peer is propagated under the derived id; by the applicatio
   assert.equal(c.roles().at(-1), 'origin outside partial_body exact')
 })
 
+test('a cut whose reason the peer sent along is known by the id of its record, and as sure as that', () => {
+  const d = new Sidecar({ service: 'd' })
+  const inbound = d.inbound()
+  inbound.info.responseCode = 200
+  inbound.failures.responseHead(inbound.info, new Headers())
+  inbound.failures.attemptFailed({ kind: 'terminated', details: '' })
+  const trailers = new Headers()
+  assert.notEqual(inbound.failures.responseCut(inbound.info, trailers), undefined)
+  inbound.end()
+  const [origin] = d.locator.log.entries()
+  assert.deepEqual(d.roles(), ['origin d partial_body exact'])
+
+  const c = new Sidecar()
+  const call = c.call(c.inbound())
+  call.info.responseCode = 200
+  call.failures.attemptFailed({ kind: 'reset', details: '', trailers })
+  call.end()
+  const [known] = c.locator.log.entries()
+  assert.deepEqual([known!.id, known!.path], [origin!.id, ['d', 'c']])
+  assert.deepEqual(c.roles(), ['propagated d partial_body exact'])
+
+  const external = c.call(c.inbound(), 'outside', { external: true })
+  external.info.responseCode = 200
+  external.failures.attemptFailed({ kind: 'reset', details: '', trailers: withRecord() })
+  external.end()
+  assert.equal(c.roles().at(-1), 'origin outside partial_body exact')
+})
+
+test('nothing is said of a cut at an edge, nor when the caller is gone or all was well', () => {
+  const c = new Sidecar()
+  const cut = (stream: ReturnType<Sidecar['inbound']>) => {
+    stream.info.responseCode = 200
+    return stream.failures.responseCut(stream.info, new Headers())
+  }
+  const edge = c.inbound({ edge: true })
+  edge.failures.attemptFailed({ kind: 'terminated', details: '' })
+  assert.equal(cut(edge), undefined)
+  assert.equal(cut(c.inbound()), undefined)
+  const left = c.inbound()
+  left.info.responseFlags |= ResponseFlag.DownstreamRemoteReset
+  left.failures.attemptFailed({ kind: 'terminated', details: '' })
+  assert.equal(cut(left), undefined)
+})
+
 test('gRPC: a status in the trailers is a failure, and the record goes there', () => {
   const c = new Sidecar()
   const inbound = c.inbound()

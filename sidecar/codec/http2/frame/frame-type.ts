@@ -30,7 +30,16 @@ export const Setting = {
   MaxFrameSize: 0x5,
   MaxHeaderListSize: 0x6,
   EnableConnectProtocol: 0x8,
+  /** Ours, of the range for experiments (RFC 7540 §11.3): trailers with {@link CUT} are understood. */
+  CutTrailers: 0xf0c5,
 } as const
+
+/**
+ * Field of trailers which say that the response ends here though it is not whole: RST_STREAM with room for a reason. Sent
+ * only to a peer that has said with {@link Setting.CutTrailers} that it knows it; any other would take the response for
+ * whole.
+ */
+export const CUT = 'x-hopwise-cut'
 
 /** What a client sends first (§3.4). */
 export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')

@@ -5,6 +5,7 @@ import { type HeaderMap, type RequestHeaders, ResponseHeaders } from '../../head
 import type { ResponseDecoder, StreamFailure } from '../../stream.ts'
 import type { Http2ClientStream } from '../contract.ts'
 import { ErrorCode } from '../frame/error-code.ts'
+import { CUT } from '../frame/frame-type.ts'
 import { Stream } from './stream.ts'
 import type { StreamHost } from './stream-host.ts'
 
@@ -77,6 +78,12 @@ export class ClientStream extends Stream implements Http2ClientStream {
     if (this.responseStarted) return super.receiveData(data, endStream)
     this.consume(data.length)
     return false
+  }
+
+  /** The response ends here and is not whole; what was held of it goes the way of any response that is reset. */
+  receiveCut(trailers: HeaderMap): void {
+    trailers.delete(CUT)
+    this.fail({ ...UPSTREAM_RESET, trailers })
   }
 
   /** After a head that ended the response. */

@@ -5,10 +5,13 @@ import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../../header-ma
 import type { RequestDecoder, StreamFailure } from '../../stream.ts'
 import type { Http2ServerStream } from '../contract.ts'
 import { ErrorCode } from '../frame/error-code.ts'
+import { CUT } from '../frame/frame-type.ts'
 import { Stream } from './stream.ts'
 import type { StreamHost } from './stream-host.ts'
 
 export interface ServerStreamHost extends StreamHost {
+  /** The peer has sent `Setting.CutTrailers`. */
+  readonly peerTakesCut: boolean
   /** Answers the bytes of the block. `accepted`: the 101 of an upgrade, which is 200 in HTTP/2. */
   writeResponse(stream: ServerStream, headers: ResponseHeaders, accepted: boolean, endStream: boolean): number
 }
@@ -48,6 +51,21 @@ export class ServerStream extends Stream implements Http2ServerStream {
     const bytes = this.#host.writeResponse(this, headers, accepted, endStream)
     this.headerBytesSent += bytes
     this.wireBytesSent += bytes
+  }
+
+  get takesCut(): boolean {
+    return this.#host.peerTakesCut
+  }
+
+  override encodeTrailers(trailers: HeaderMap): void {
+    // The word of whoever wrote a whole response would make a broken one of it.
+    if (this.takesCut) trailers.delete(CUT)
+    super.encodeTrailers(trailers)
+  }
+
+  encodeCut(trailers: HeaderMap): void {
+    trailers.set(CUT, '1')
+    super.encodeTrailers(trailers)
   }
 
   pauseRequest(): void {

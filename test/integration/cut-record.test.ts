@@ -1,0 +1,118 @@
+/** A response that breaks off between two sidecars over HTTP/2: the reason rides in trailers, where both know of that. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { FailureEntry } from '../../sidecar/failure-origin/failure-log.ts'
+import { type Answer, FakeUpstream } from '../kit/fake-upstream.ts'
+import { freePorts } from '../kit/free-port.ts'
+import { startHopwise } from '../kit/hopwise.ts'
+import { Http2TestClient } from '../kit/http2-client.ts'
+import type { ProxyProcess } from '../kit/proxy-process.ts'
+import { waitFor } from '../kit/wait-for.ts'
+
+const TYPE = 'type.googleapis.com/envoy.extensions'
+const HTTP2 = `{ envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {
+      "@type": ${TYPE}.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: { http2_protocol_options: {} } } }`
+
+const sidecar = (service: string, direction: string, listen: number, cluster: string, upstream: number, more = '') => `
+node: { id: ${service}, cluster: ${service} }
+static_resources:
+  listeners:
+  - name: only
+    traffic_direction: ${direction}
+    address: { socket_address: { address: 127.0.0.1, port_value: ${listen} } }
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": ${TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: only
+          route_config:
+            virtual_hosts: [{ name: all, domains: ["*"], routes: [{ match: { prefix: / }, route: { cluster: ${cluster} } }] }]
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: { "@type": ${TYPE}.filters.http.router.v3.Router }
+  clusters:
+  - name: ${cluster}
+    load_assignment: { cluster_name: ${cluster}, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address:
+      { address: 127.0.0.1, port_value: ${upstream} } } } }] }] }
+    ${more}
+`
+
+async function failuresOf(proxy: ProxyProcess): Promise<FailureEntry[]> {
+  const { failures } = JSON.parse(await proxy.admin('/failures?format=json')) as { failures: FailureEntry[] }
+  return failures.filter(({ role }) => role === 'origin' || role === 'propagated')
+}
+
+async function assertCut(port: number): Promise<void> {
+  const response = await fetch(`http://127.0.0.1:${port}/`)
+  assert.equal(response.status, 200)
+  await assert.rejects(response.text())
+}
+
+async function start(answer: Answer, external = false) {
+  const application = await FakeUpstream.start([answer])
+  const [ingress, egress] = (await freePorts(2)) as [number, number]
+  const d = await startHopwise(sidecar('d', 'INBOUND', ingress, 'app', application.port))
+  const metadata = external ? 'metadata: { filter_metadata: { hopwise: { external: true } } }' : ''
+  const toD = `typed_extension_protocol_options: ${HTTP2}\n    ${metadata}`
+  const c = await startHopwise(sidecar('c', 'OUTBOUND', egress, 'd', ingress, toD))
+  return {
+    c,
+    d,
+    ingress,
+    egress,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([c[Symbol.asyncDispose](), d[Symbol.asyncDispose]()])
+      await application.close()
+    },
+  }
+}
+
+for (const [name, answer] of [
+  ['with a length', { body: 'x'.repeat(1000), end: 'reset-mid-body' }],
+  ['in chunks', { chunks: ['some', 'more', 'never'], end: 'close-mid-body' }],
+] as const) {
+  test(`a body ${name} that breaks off at d is known at c by the record of d`, async () => {
+    await using mesh = await start(answer)
+    await assertCut(mesh.egress)
+    const [atD, atC] = await waitFor(
+      async () => {
+        const [d, c] = [await failuresOf(mesh.d), await failuresOf(mesh.c)]
+        return d.length > 0 && c.length > 0 ? ([d[0]!, c[0]!] as const) : undefined
+      },
+      { what: 'a failure at both' },
+    )
+    assert.deepEqual([atD.role, atD.origin, atD.cause], ['origin', 'd', 'partial_body'])
+    assert.deepEqual([atC.role, atC.id, atC.confidence], ['propagated', atD.id, 'exact'])
+    assert.deepEqual(atC.path, ['d', 'c'])
+    // To everybody who counts it is a reset like any other.
+    assert.equal(await mesh.c.stat('cluster.d.upstream_rq_rx_reset'), 1)
+    assert.equal(await mesh.d.stat('http.only.downstream_rq_tx_reset'), 1)
+    assert.equal(await mesh.c.stat('cluster.d.upstream_cx_protocol_error'), 0)
+    assert.equal(await mesh.c.stat('cluster.d.upstream_rq_active'), 0)
+    assert.equal(await mesh.d.stat('http.only.downstream_rq_active'), 0)
+  })
+}
+
+test('whoever does not know of it gets a reset, and so does who calls d from outside of the mesh', async () => {
+  await using mesh = await start({ chunks: ['some', 'more'], end: 'close-mid-body' }, true)
+  using client = await Http2TestClient.connect(mesh.ingress)
+  const stream = client.open({}, true)
+  let trailers = false
+  stream.on('trailers', () => {
+    trailers = true
+  })
+  stream.resume()
+  await new Promise(resolve => stream.on('close', resolve))
+  const INTERNAL_ERROR = 2
+  assert.deepEqual([stream.rstCode, trailers], [INTERNAL_ERROR, false])
+  await assertCut(mesh.egress)
+  const [atC] = await waitFor(
+    async () => {
+      const failures = await failuresOf(mesh.c)
+      return failures.length > 0 ? failures : undefined
+    },
+    { what: 'the failure at c' },
+  )
+  assert.deepEqual([atC!.role, atC!.origin, atC!.cause], ['origin', 'd', 'partial_body'])
+})
