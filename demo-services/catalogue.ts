@@ -224,7 +224,8 @@ export const CATALOGUE: readonly FaultKind[] = [
     at: hop => ({
       title: `${hop} resets its connections`,
       injections: behave(hop, { reset: true }),
-      truth: visible(hop, 'reset', 'terminated'),
+      // Over HTTP/2, and so gRPC, a connection has ended, in whichever way (as to Envoy).
+      truth: hop === 'c' ? visible(hop, 'terminated') : visible(hop, 'reset', 'terminated'),
     }),
   },
   {

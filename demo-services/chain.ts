@@ -7,6 +7,7 @@ import { startTraceStore, type TraceStore } from '../observability/trace-store/t
 import type { Behaviour } from './behaviour.ts'
 import type { Injection } from './catalogue.ts'
 import { Child } from './child.ts'
+import { speakHttp2 } from './http2.ts'
 import { APPLICATIONS, configurationOf, type Ports, SIDECARS } from './layout.ts'
 import { MeshIdentities } from './mutual-tls.ts'
 import { startNameServer } from './name-server.ts'
@@ -19,11 +20,14 @@ const END_MS = 600
 
 const hopwise = join(import.meta.dirname, '..', 'sidecar', 'bin', 'hopwise')
 
-/** Who calls whom, and how long the work of each takes. b traces nothing and copies no headers. */
-const SERVICES: Readonly<Record<string, Pick<ServiceOptions, 'calls' | 'workMs' | 'background'>>> = {
+/** Who calls whom, and how long the work of each takes. a traces nothing and copies no headers; b calls c over gRPC. */
+const SERVICES: Readonly<
+  Record<string, Pick<ServiceOptions, 'calls' | 'workMs' | 'background'> & Partial<Pick<ServiceOptions, 'serves'>>>
+> = {
   a: { calls: [{ host: 'b', paths: ['/'] }], workMs: 1 },
-  b: { calls: [{ host: 'c', paths: ['/'] }], workMs: 2 },
+  b: { calls: [{ host: 'c' }], workMs: 2 },
   c: {
+    serves: 'grpc',
     calls: [
       { host: 'd', paths: ['/'] },
       { host: 'outside', paths: ['/rates', '/history', '/feed'] },
@@ -36,7 +40,7 @@ const SERVICES: Readonly<Record<string, Pick<ServiceOptions, 'calls' | 'workMs' 
   d3: { calls: [], workMs: 3 },
   outside: { calls: [], workMs: 3 },
 }
-const WITHOUT_TRACING = new Set(['b', 'outside'])
+const WITHOUT_TRACING = new Set(['a', 'outside'])
 
 /** What tests run the chain with instead of what people see. */
 export interface ChainVariant {
@@ -44,12 +48,14 @@ export interface ChainVariant {
   readonly ownTraceStore?: boolean
   /** `OTEL_PROPAGATORS` of the applications. */
   readonly propagators?: string
-  /** b and the outside host trace too. */
+  /** a and the outside host trace too. */
   readonly allTrace?: boolean
   /** Changes the configuration of a sidecar. */
   readonly configuration?: (yaml: string) => string
   /** The sidecars speak mutual TLS with each other. */
   readonly mtls?: boolean
+  /** Everything that leaves a sidecar for another is HTTP/2, and so is what applications send to theirs. */
+  readonly http2?: boolean
 }
 
 export class Chain {
@@ -156,7 +162,8 @@ export class Chain {
   async #startSidecar(name: string): Promise<void> {
     const path = join(this.folder, `${name}.yaml`)
     const { configuration = (yaml: string) => yaml } = this.#variant
-    const text = configuration(configurationOf(name, this.ports, this.#logs))
+    const own = configurationOf(name, this.ports, this.#logs)
+    const text = configuration(this.#variant.http2 === true ? speakHttp2(own) : own)
     writeFileSync(path, this.#identities?.secure(text, name) ?? text)
     const args = ['run', '-c', path, '--no-watch', '-l', 'warning']
     const child = new Child(`${name}-sidecar`, hopwise, args, this.#logs)
@@ -168,6 +175,8 @@ export class Chain {
     const { app, ops, egress } = this.ports.of[name]!
     const traced = this.#otel && (this.#variant.allTrace === true || !WITHOUT_TRACING.has(name))
     const options: ServiceOptions = {
+      serves: 'http',
+      http2: this.#variant.http2 === true,
       ...SERVICES[name]!,
       name: `${name}-app`,
       port: app,

@@ -59,10 +59,10 @@ async function main(): Promise<number> {
 
   const ended = endOnSignal(given.once)
   terminal.line(
-    `${terminal.bold('Hopwise')}  front → a → b → c → d ×3 (weights 5/2/3), c → outside   seed ${given.seed}`,
+    `${terminal.bold('Hopwise')}  front → a → b ⇢ c → d ×3 (weights 5/2/3), c → outside   (⇢ gRPC)   seed ${given.seed}`,
   )
   for (let tries = 1; ; tries++) {
-    const chain = new Chain(await layPorts(given.ports), given.otel, { mtls: given.mtls })
+    const chain = new Chain(await layPorts(given.ports), given.otel, { mtls: given.mtls, http2: given.http2 })
     try {
       return await Promise.race([ended, show(given, chosen, chain)])
     } catch (error) {

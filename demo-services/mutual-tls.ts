@@ -56,13 +56,18 @@ export class MeshIdentities {
       for (const one of listener.filter_chains) {
         one['transport_socket'] = socket('DownstreamTlsContext', {
           require_client_certificate: true,
-          common_tls_context: { tls_certificates: [certificate], validation_context: trusted },
+          common_tls_context: {
+            tls_certificates: [certificate],
+            validation_context: trusted,
+            alpn_protocols: ['h2', 'http/1.1'],
+          },
         })
       }
     }
     for (const cluster of parsed.static_resources.clusters) {
       if (!MESH.has(cluster.name)) continue
       const name = { san_type: 'URI', matcher: { exact: `spiffe://demo/${cluster.name}` } }
+      const http2 = cluster['typed_extension_protocol_options'] !== undefined
       cluster['connect_timeout'] = CONNECT_TIMEOUT
       cluster['transport_socket'] = socket('UpstreamTlsContext', {
         sni: cluster.name,
@@ -70,6 +75,7 @@ export class MeshIdentities {
           tls_params: { tls_maximum_protocol_version: 'TLSv1_3' },
           tls_certificates: [certificate],
           validation_context: { ...trusted, match_typed_subject_alt_names: [name] },
+          alpn_protocols: [http2 ? 'h2' : 'http/1.1'],
         },
       })
     }

@@ -18,6 +18,8 @@ export interface DemoOptions {
   readonly otel: boolean
   /** Whether the sidecars speak mutual TLS with each other. */
   readonly mtls: boolean
+  /** Whether they do in HTTP/2. */
+  readonly http2: boolean
 }
 
 export class WrongOption extends Error {
@@ -33,6 +35,7 @@ const OPTIONS = {
   faults: { type: 'string' },
   otel: { type: 'string' },
   mtls: { type: 'boolean' },
+  http2: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const
 
@@ -53,8 +56,9 @@ and prints whom the sidecars blame. Needs nothing but Node; everything is on loo
   --break HOP:FAULT   only this, may be repeated: d:down, b:status=503, c:delay=2s; stays broken without --once
   --lie               break another hop than announced: must end with 1
   --ports BASE        ports from BASE upwards (0: any free ones)
-  --otel on|off       whether a, c and d trace (on)
+  --otel on|off       whether b, c and d trace (on)
   --mtls              the sidecars speak mutual TLS, with certificates made on the spot
+  --http2             the sidecars speak HTTP/2 with each other, and the services with them
 
 Faults, and where they can happen:
 ${faults.join('\n')}
@@ -79,6 +83,7 @@ export function parseOptions(args: readonly string[]): DemoOptions | 'help' {
     faults?: string
     otel?: string
     mtls?: boolean
+    http2?: boolean
     help?: boolean
   }
   try {
@@ -105,5 +110,6 @@ export function parseOptions(args: readonly string[]): DemoOptions | 'help' {
     faults: whole('faults', values.faults, DEFAULT_FAULTS, 1000),
     otel: otel === 'on',
     mtls: values.mtls === true,
+    http2: values.http2 === true,
   }
 }

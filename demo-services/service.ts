@@ -1,15 +1,19 @@
 /**
  * One service of the demo: answers on its port, calls others through the egress listener of its own sidecar, and can be
- * made to misbehave. Knows nothing of the mesh: `http://d/` is sent to the sidecar, which knows where d is.
+ * made to misbehave. Knows nothing of the mesh: what it asks of `d` is sent to the sidecar, which knows where d is.
  *
  *   node service.ts '{"name": "c", "port": 1, "opsPort": 2, "egressPort": 3, "calls": [{"host": "d"}], …}'
  *
  * Ops port: `GET /ready`, `GET /metrics` (Prometheus), `POST /control` ({@link Behaviour} as JSON).
  */
-import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import { createServer } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Counter, Histogram, Registry } from 'prom-client'
+import { Registry } from 'prom-client'
 import { type Behaviour, parseBehaviour } from './behaviour.ts'
+import { HttpCalls } from './calls.ts'
+import type { Exchange } from './exchange.ts'
+import type { ChainClient } from './grpc-chain.ts'
+import { bodyOf, startHttpServer } from './http-server.ts'
 import { noTracing, openTelemetry, type RequestTrace } from './tracing.ts'
 
 export interface ServiceOptions {
@@ -18,8 +22,12 @@ export interface ServiceOptions {
   readonly opsPort: number
   /** The sidecar's; 0 for a service that calls nobody. */
   readonly egressPort: number
+  /** What it is called by, and speaks on its port. */
+  readonly serves: 'http' | 'grpc'
   /** Made in parallel, for every request. With several paths each request takes the next. */
-  readonly calls: readonly { readonly host: string; readonly paths: readonly string[] }[]
+  readonly calls: readonly ServiceCall[]
+  /** Calls over HTTP leave in HTTP/2. */
+  readonly http2: boolean
   /** A call that belongs to no request, made over and over. */
   readonly background?: { readonly host: string; readonly path: string; readonly everyMs: number } | undefined
   /** Time its own work takes. */
@@ -30,49 +38,30 @@ export interface ServiceOptions {
   readonly propagators: string
 }
 
-const MAX_BODY = 1024 * 1024
+export interface ServiceCall {
+  readonly host: string
+  /** None for a call over gRPC. */
+  readonly paths?: readonly string[]
+}
+
+/** The sidecar keeps its connections, and so do those who read this port. */
+const KEEP_ALIVE_MS = 120_000
 
 const options = JSON.parse(process.argv[2] ?? '{}') as ServiceOptions
 let behaviour: Behaviour = {}
 let round = 0
 
 const registry = new Registry()
-const requests = new Counter({
-  name: 'http_requests_total',
-  help: 'Requests by status',
-  labelNames: ['status'],
-  registers: [registry],
-})
-const seconds = new Histogram({
-  name: 'http_request_duration_seconds',
-  help: 'Time from request to answer',
-  registers: [registry],
-})
-
-// A sidecar keeps its connections; closing an idle one just as it is used again would look like a failure.
-const agent = new Agent({ keepAlive: true, maxSockets: 1000 })
+const overGrpc = options.calls.filter(({ paths }) => paths === undefined)
+const grpc = options.serves === 'grpc' || overGrpc.length > 0 ? await import('./grpc-chain.ts') : undefined
 const tracing =
   options.zipkinUrl === '' ? noTracing : await openTelemetry(options.name, options.zipkinUrl, options.propagators)
+const http = new HttpCalls(options.egressPort, options.http2)
+const chainClients = new Map<string, ChainClient>()
+for (const { host } of overGrpc) chainClients.set(host, new grpc!.ChainClient(host, options.egressPort))
 
-const server = createServer((req, res) => {
-  const started = performance.now()
-  const trace = tracing.request(req.method ?? 'GET', req.url ?? '/', req.headers)
-  const gone = new AbortController()
-  // Whoever waited has gone, or has its answer: in both cases the calls made for it are of no more use.
-  res.on('close', () => {
-    gone.abort()
-    const status = res.writableFinished ? res.statusCode : 0
-    requests.inc({ status })
-    seconds.observe((performance.now() - started) / 1000)
-    trace.end(status)
-  })
-  serve(req, res, trace, gone.signal).catch((error: Error) => {
-    if (res.headersSent || res.destroyed) res.destroy()
-    else answer(res, 502, { service: options.name, error: error.message })
-  })
-})
-server.keepAliveTimeout = 120_000
-server.listen(options.port, '127.0.0.1')
+const startServer = options.serves === 'grpc' ? grpc!.startGrpcServer : startHttpServer
+startServer(options.port, options.name, registry, tracing, serve)
 
 const ops = createServer((req, res) => {
   if (req.method === 'POST' && req.url === '/control') {
@@ -88,49 +77,50 @@ const ops = createServer((req, res) => {
   else if (req.url === '/control') res.end(`${JSON.stringify(behaviour)}\n`)
   else res.writeHead(404).end('GET /ready, GET /metrics, GET or POST /control\n')
 })
-ops.keepAliveTimeout = 120_000
+ops.keepAliveTimeout = KEEP_ALIVE_MS
 ops.listen(options.opsPort, '127.0.0.1')
 
 if (options.background !== undefined) {
   const { host, path, everyMs } = options.background
   const again = () => {
     // What comes of it is nobody's concern: that is what makes it background work.
-    call(host, path, noTracing.request('GET', path, {}), undefined, 0, {})
+    http
+      .send(host, path, 0, {}, undefined)
       .catch(() => {})
       .finally(() => setTimeout(again, everyMs))
   }
   setTimeout(again, everyMs)
 }
 
-async function serve(req: IncomingMessage, res: ServerResponse, trace: RequestTrace, gone: AbortSignal): Promise<void> {
-  await bodyOf(req)
-  const ill = behaviour.path === undefined || req.url?.startsWith(behaviour.path) ? behaviour : {}
+async function serve(exchange: Exchange): Promise<void> {
+  const { path, trace, gone, connection } = exchange
+  const ill = behaviour.path === undefined || path.startsWith(behaviour.path) ? behaviour : {}
   if (ill.hang) return
   await delay(options.workMs + (ill.delayMs ?? 0), undefined, { signal: gone })
-  if (ill.reset) return void res.socket?.resetAndDestroy()
-  if (ill.close) return void res.socket?.destroy()
-  if (ill.garbage) return void res.socket?.end('HTTP/1.1 two hundred\r\nthis is no header\r\n\r\n')
+  if (ill.reset) return void connection?.resetAndDestroy()
+  if (ill.close) return void connection?.destroy()
+  // As HTTP/2 it is a frame that is far too long.
+  if (ill.garbage) return void connection?.end('HTTP/1.1 two hundred\r\nthis is no header\r\n\r\n')
 
   const failures = await makeCalls(ill, trace, gone)
-  if (failures.length > 0 && !ill.swallow) {
-    return answer(res, 502, { service: options.name, error: failures.join('; ') })
-  }
-  if (ill.cutBody !== undefined) return cutShort(res, ill.cutBody)
+  if (failures.length > 0 && !ill.swallow) return exchange.answer(502, failures.join('; '))
+  if (ill.cutBody !== undefined) return exchange.cutShort(ill.cutBody)
   const status = ill.status ?? 200
-  answer(res, status, { service: options.name, ...(status !== 200 && { error: 'made to fail' }) })
+  exchange.answer(status, status === 200 ? undefined : 'made to fail')
 }
 
 /** Calls everybody this service needs; gives what went wrong. */
 async function makeCalls(ill: Behaviour, trace: RequestTrace, gone: AbortSignal): Promise<string[]> {
   const turn = round++
   const made: Promise<void>[] = []
+  const headers = ill.headers ?? {}
   for (const [i, { host, paths }] of options.calls.entries()) {
     const times = i === 0 ? (ill.fanOut ?? 1) : 1
     const bytes = i === 0 ? (ill.sendBytes ?? 0) : 0
-    const path = paths[turn % paths.length]!
-    for (let n = 0; n < times; n++) made.push(call(host, path, trace, gone, bytes, ill.headers ?? {}))
+    const path = paths?.[turn % paths.length]
+    for (let n = 0; n < times; n++) made.push(call(host, path, trace, gone, bytes, headers))
   }
-  if (ill.alsoCall !== undefined) made.push(call(ill.alsoCall, '/', trace, gone, 0, ill.headers ?? {}))
+  if (ill.alsoCall !== undefined) made.push(call(ill.alsoCall, '/', trace, gone, 0, headers))
   const failures: string[] = []
   for (const result of await Promise.allSettled(made)) {
     if (result.status === 'rejected') failures.push((result.reason as Error).message)
@@ -138,56 +128,24 @@ async function makeCalls(ill: Behaviour, trace: RequestTrace, gone: AbortSignal)
   return failures
 }
 
-/** Resolves when the whole answer is there and is none of an error. */
-function call(
+/** Resolves when the whole answer is there and is none of an error. Without a path it is made over gRPC. */
+async function call(
   host: string,
-  path: string,
+  path: string | undefined,
   trace: RequestTrace,
-  gone: AbortSignal | undefined,
+  gone: AbortSignal,
   bytes: number,
   more: Readonly<Record<string, string>>,
 ): Promise<void> {
   const span = trace.call(host)
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const method = bytes > 0 ? 'POST' : 'GET'
-  const headers = { host, ...span.headers, ...more }
-  const outgoing = request(
-    { host: '127.0.0.1', port: options.egressPort, agent, method, path, headers, ...(gone && { signal: gone }) },
-    response => {
-      response.resume()
-      response.on('error', reject)
-      response.on('close', () => {
-        if (!response.complete) reject(new Error(`${host}: broke off its answer`))
-        else if ((response.statusCode ?? 0) >= 400) reject(new Error(`${host}: ${response.statusCode}`))
-        else resolve()
-      })
-    },
-  )
-  outgoing.on('error', error => reject(new Error(`${host}: ${error.message}`)))
-  outgoing.end(bytes > 0 ? Buffer.alloc(bytes, 'x') : undefined)
-  promise.then(
-    () => span.end(undefined),
-    (error: Error) => span.end(error.message),
-  )
-  return promise
-}
-
-function answer(res: ServerResponse, status: number, body: object): void {
-  if (res.destroyed) return
-  res.writeHead(status, { 'content-type': 'application/json' })
-  res.end(`${JSON.stringify(body)}\n`)
-}
-
-/** A head and a part of the body, seen by the other end before the connection goes. */
-function cutShort(res: ServerResponse, how: 'length' | 'chunked'): void {
-  res.writeHead(200, { 'content-type': 'text/plain', ...(how === 'length' && { 'content-length': 4096 }) })
-  res.write('x'.repeat(1000), () => setTimeout(() => res.socket?.resetAndDestroy(), 20))
-}
-
-async function bodyOf(req: IncomingMessage): Promise<string> {
-  let text = ''
-  for await (const part of req) {
-    if (text.length < MAX_BODY) text += part
+  const headers = { ...span.headers, ...more }
+  try {
+    if (path === undefined) await chainClients.get(host)!.work(bytes, headers, gone)
+    else await http.send(host, path, bytes, headers, gone)
+    span.end(undefined)
+  } catch (error) {
+    const { message } = error as Error
+    span.end(message)
+    throw new Error(`${host}: ${message}`)
   }
-  return text
 }

@@ -3,16 +3,20 @@
  * out, spans to the trace store as Zipkin JSON. The SDK is imported only where a service traces (it takes a third of a
  * second); the others copy no headers, so the sidecars have to find out by themselves what belongs together.
  */
-import type { IncomingHttpHeaders } from 'node:http'
 
 export interface RequestTrace {
   /** Headers for a call, and what to call when it has ended. */
   call(host: string): { readonly headers: Record<string, string>; end(error: string | undefined): void }
-  end(status: number): void
+  /** `failed`: by no fault of whoever asked. */
+  end(failed: boolean, attributes: Attributes): void
 }
 
+type Attributes = Readonly<Record<string, string | number>>
+type Headers = Readonly<Record<string, string | readonly string[] | undefined>>
+
 export interface Tracing {
-  request(method: string, path: string, headers: IncomingHttpHeaders): RequestTrace
+  /** `name` is what the span is called, `headers` what came with the request (metadata, over gRPC). */
+  request(name: string, attributes: Attributes, headers: Headers): RequestTrace
 }
 
 const none: RequestTrace = { call: () => ({ headers: {}, end: () => {} }), end: () => {} }
@@ -37,10 +41,9 @@ export async function openTelemetry(serviceName: string, url: string, propagator
   const { context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } = api
   const tracer = trace.getTracer('hopwise-demo')
   return {
-    request(method, path, headers) {
+    request(name, attributes, headers) {
       const caller = propagation.extract(ROOT_CONTEXT, headers)
-      const attributes = { 'http.request.method': method, 'url.path': path }
-      const span = tracer.startSpan(`${method} ${path}`, { kind: SpanKind.SERVER, attributes }, caller)
+      const span = tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, caller)
       const own = trace.setSpan(caller, span)
       return {
         call(host) {
@@ -55,9 +58,9 @@ export async function openTelemetry(serviceName: string, url: string, propagator
             },
           }
         },
-        end(status) {
-          span.setAttribute('http.response.status_code', status)
-          if (status >= 500 || status === 0) span.setStatus({ code: SpanStatusCode.ERROR })
+        end(failed, attributes) {
+          span.setAttributes(attributes)
+          if (failed) span.setStatus({ code: SpanStatusCode.ERROR })
           span.end()
         },
       }

@@ -502,6 +502,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     if (info.requestId !== '' && (manager.config.alwaysSetRequestIdInResponse || this.#traceForced()))
       headers.set('x-request-id', info.requestId)
     info.responseCode = headers.status
+    if (this.#grpc) noteGrpcStatus(info, headers)
     if (this.#chainEntered) this.#observation?.onResponseHeaders(headers)
     if (manager.draining && !connection.closing) {
       manager.stats.named.downstream_cx_drain_close.inc()
@@ -514,7 +515,6 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     }
     if (connection.closing && !connection.multiplexed && !upgraded) headers.set('connection', 'close')
     this.#responseStarted = true
-    if (this.#grpc) noteGrpcStatus(info, headers)
     info.firstDownstreamTxByteMs = manager.clock.now()
     info.responseHeaderBytes = headers.byteSize()
     if (!info.healthCheck) {

@@ -23,7 +23,7 @@ import { repository } from '../kit/install-once.ts'
 import { TestProcess } from '../kit/process.ts'
 import type { UpstreamPorts } from './side-by-side/configuration.ts'
 import { drive, type LoadResult } from './side-by-side/load.ts'
-import { BenchProxy, LOAD_CORE } from './side-by-side/proxy.ts'
+import { ALL_CORES, BenchProxy, LOAD_CORE } from './side-by-side/proxy.ts'
 import { machineFacts, markdownTable, median, type Row, withBenchmarks } from './side-by-side/table.ts'
 import { benchWorkers } from './side-by-side/workers.ts'
 import {
@@ -36,6 +36,9 @@ import {
   READY_NAME,
   READY_TARGET_MS,
   RSS_TARGET,
+  WORKER_SHARE_NAME,
+  WORKER_SHARE_TARGET_PERCENT,
+  WORKER_WORKLOADS,
   WORKLOADS,
 } from './side-by-side/workloads.ts'
 
@@ -75,7 +78,8 @@ function micro(): void {
 
 function ratioRow(name: string, envoy: number[], ours: number[], unit: string, target: number | undefined): Row {
   const ratio = median(ours.map((value, i) => value / envoy[i]!))
-  const digits = unit === 'µs' && median(envoy) < 1000 ? 1 : 0
+  const usual = median(envoy)
+  const digits = unit !== 'µs' || usual >= 1000 ? 0 : usual >= 10 ? 1 : 2
   return {
     workload: name,
     envoy: `${median(envoy).toFixed(digits)} ${unit}`,
@@ -86,11 +90,65 @@ function ratioRow(name: string, envoy: number[], ours: number[], unit: string, t
   }
 }
 
-async function warmUp(proxy: BenchProxy): Promise<void> {
+async function warmUp(proxy: BenchProxy, cores?: string): Promise<void> {
   let requests = 0
   for (let i = 0; i < MAX_WARM_UPS && requests < WARM_UP_REQUESTS; i++) {
-    requests += (await drive(proxy, WORKLOADS[0]!.shape, 2)).requests
+    requests += (await drive(proxy, WORKLOADS[0]!.shape, 2, cores)).requests
   }
+}
+
+interface Upstreams {
+  readonly ports: UpstreamPorts
+  stop(): Promise<void>
+}
+
+async function startUpstreams(cores: string): Promise<Upstreams> {
+  const [http1, http2] = await freePorts(2)
+  const ports: UpstreamPorts = { http1: http1!, http2: http2! }
+  const servers: TestProcess[] = []
+  for (const [file, port] of [
+    ['upstream.ts', ports.http1],
+    ['upstream-http2.ts', ports.http2],
+  ] as const) {
+    const command = ['-c', cores, process.execPath, join(import.meta.dirname, 'side-by-side', file), String(port)]
+    const server = TestProcess.start('taskset', command, { name: file })
+    await server.waitForPort(port)
+    servers.push(server)
+  }
+  return {
+    ports,
+    async stop() {
+      for (const server of servers) await server.stop('SIGKILL')
+    },
+  }
+}
+
+async function workerRows(): Promise<Row[]> {
+  const upstreams = await startUpstreams(ALL_CORES)
+  const costs = await benchWorkers(upstreams.ports, { rounds, seconds, warmUp })
+  await upstreams.stop()
+  const rows = costs.map(({ name, alone, together, ratio }, i): Row => {
+    const target = WORKER_WORKLOADS[i]!.target!
+    say(`one worker: ${alone.toFixed(1)} µs`)
+    return {
+      workload: name,
+      envoy: '',
+      ours: `${together.toFixed(1)} µs`,
+      ratio: ratio.toFixed(2),
+      target: `≤ ${target}`,
+      met: Number(ratio.toFixed(2)) <= target,
+    }
+  })
+  const busier = Math.round(costs[0]!.busierPercent)
+  rows.push({
+    workload: WORKER_SHARE_NAME,
+    envoy: '',
+    ours: `${busier} %`,
+    ratio: '',
+    target: `≤ ${WORKER_SHARE_TARGET_PERCENT} %`,
+    met: busier <= WORKER_SHARE_TARGET_PERCENT,
+  })
+  return rows
 }
 
 /** One measurement of each proxy in turn, `rounds` times, after a second that does not count. */
@@ -150,25 +208,14 @@ async function sideBySide(): Promise<void> {
   if (cpus().length < 2) throw new Error('two cores are needed: one for the proxy, one for the load')
   // The upstream and wrk inherit the core.
   spawnSync('taskset', ['-cp', LOAD_CORE, String(process.pid)])
-  const [http1, http2] = await freePorts(2)
-  const upstreams: UpstreamPorts = { http1: http1!, http2: http2! }
-  const servers: TestProcess[] = []
-  for (const [file, port] of [
-    ['upstream.ts', upstreams.http1],
-    ['upstream-http2.ts', upstreams.http2],
-  ] as const) {
-    const script = join(import.meta.dirname, 'side-by-side', file)
-    const server = TestProcess.start(process.execPath, [script, String(port)], { name: file })
-    await server.waitForPort(port)
-    servers.push(server)
-  }
-
+  const servers = await startUpstreams(LOAD_CORE)
+  const upstreams = servers.ports
   // As after an installation: bundled, and what a start compiles is kept.
   spawnSync(process.execPath, [join(repository, 'sidecar', 'bin', 'build-bundle.mjs')], { stdio: 'inherit' })
   await (await BenchProxy.start('hopwise', upstreams)).stop()
   if (options.workers) {
-    await benchWorkers(upstreams, { rounds, seconds, warmUp })
-    for (const server of servers) await server.stop('SIGKILL')
+    await servers.stop()
+    process.stdout.write(`${markdownTable(await workerRows())}\n`)
     return
   }
   const envoy = await BenchProxy.start('envoy', upstreams)
@@ -197,6 +244,7 @@ async function sideBySide(): Promise<void> {
     loadRss ??= results.map(series => series.map(one => one.rssMb))
     add(ratioRow(name, theirs!, own!, 'µs', target))
   }
+  if (options.only === '') for (const row of await workerRows()) add(row)
   if (options.only === '' || LEDGER_NAME.includes(options.only)) {
     const cost = ledgerCostUs()
     add({
@@ -228,7 +276,7 @@ async function sideBySide(): Promise<void> {
     add({ ...row, target: `≤ ${READY_TARGET_MS} ms`, met: own <= READY_TARGET_MS })
   }
   for (const one of [envoy, ours]) await one.stop()
-  for (const server of servers) await server.stop('SIGKILL')
+  await servers.stop()
 
   const how = `${rounds} rounds of ${seconds} s, medians (starts: the quickest of ${STARTS}, waiting for the core left out); CPU per request of the proxy process on one core`
   const content = `${markdownTable(rows)}\n\n${machineFacts(how)}`

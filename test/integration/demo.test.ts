@@ -39,6 +39,12 @@ test('two hops are broken and named, and nothing is left behind', { timeout: 60_
   assert.match(run.output, /2 of 2 named rightly/)
 })
 
+test('so are three of the catalogue where every hop is HTTP/2', { timeout: 60_000 }, async () => {
+  await using run = demo('--once', '--http2', '--seed', '1', '--faults', '3')
+  assert.equal(await run.exited, 0, run.output)
+  assert.match(run.output, /3 of 3 named rightly/)
+})
+
 test('no child outlives a demo that is killed, and Ctrl-C ends all', {
   timeout: 60_000,
 }, async () => {

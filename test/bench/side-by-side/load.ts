@@ -13,10 +13,18 @@ export interface LoadShape {
   readonly streams?: number
   readonly postBytes?: number
   readonly closeEach?: boolean
+  /** A gRPC call with a message of 20 bytes; HTTP/2 only. */
+  readonly grpc?: boolean
+  /** In each answer, where CPU time per message is wanted. */
+  readonly messages?: number
 }
+
+/** 20 bytes, not compressed. */
+const GRPC_MESSAGE = `\0\0\0\0\x14${'x'.repeat(20)}`
 
 export interface LoadResult {
   readonly requests: number
+  /** Per message, where the shape counts those. */
   readonly cpuUsPerRequest: number
   readonly requestsPerSecond: number
   /** The highest of some readings while the load ran. */
@@ -49,6 +57,10 @@ function readWrk(output: string): { requests: number; failed: string } {
 async function h2load(shape: LoadShape, seconds: number): Promise<string[]> {
   const args = [await part('h2load'), '-t1', `-c${shape.connections}`, `-m${shape.streams ?? 1}`, `-D${seconds}`]
   if (shape.postBytes !== undefined) args.push('-d', temporaryFile('body', 'x'.repeat(shape.postBytes)))
+  if (shape.grpc === true) {
+    args.push('-d', temporaryFile('message', GRPC_MESSAGE))
+    args.push('-H', 'content-type: application/grpc', '-H', 'te: trailers')
+  }
   return args
 }
 
@@ -60,7 +72,12 @@ function readH2load(output: string): { requests: number; failed: string } {
 }
 
 /** Drives one proxy for some seconds. Throws when requests failed: a proxy that refuses fast is not a fast one. */
-export async function drive(proxy: BenchProxy, shape: LoadShape, seconds: number): Promise<LoadResult> {
+export async function drive(
+  proxy: BenchProxy,
+  shape: LoadShape,
+  seconds: number,
+  cores = LOAD_CORE,
+): Promise<LoadResult> {
   const command = await (shape.port === 'http2' ? h2load : wrk)(shape, seconds)
   const url = `${shape.port === 'tls' ? 'https' : 'http'}://127.0.0.1:${proxy.ports[shape.port]}${shape.path}`
   let rssMb = 0
@@ -70,7 +87,7 @@ export async function drive(proxy: BenchProxy, shape: LoadShape, seconds: number
   const before = proxy.cpuUs()
   let output: string
   try {
-    output = (await run('taskset', ['-c', LOAD_CORE, ...command, url], { deadlineMs: (seconds + 30) * 1000 })).stdout
+    output = (await run('taskset', ['-c', cores, ...command, url], { deadlineMs: (seconds + 30) * 1000 })).stdout
   } finally {
     clearInterval(sampler)
   }
@@ -79,7 +96,7 @@ export async function drive(proxy: BenchProxy, shape: LoadShape, seconds: number
   if (failed !== '' || requests === 0) throw new Error(`${proxy.name}: ${failed || 'no request'} of ${requests}`)
   return {
     requests,
-    cpuUsPerRequest: cpuUs / requests,
+    cpuUsPerRequest: cpuUs / (requests * (shape.messages ?? 1)),
     requestsPerSecond: requests / seconds,
     rssMb,
   }

@@ -9,6 +9,8 @@ import { type BenchPorts, benchConfiguration, type UpstreamPorts } from './confi
 
 export const PROXY_CORE = '0'
 export const LOAD_CORE = '1'
+/** For what has more than one thread to measure: there proxy, upstream and load share what there is. */
+export const ALL_CORES = '0,1'
 
 /** The kernel counts CPU time in ticks; 100 a second on every Linux there is. */
 const TICK_US = 10_000
@@ -35,6 +37,7 @@ export class BenchProxy {
     upstreams: UpstreamPorts,
     env: Readonly<Record<string, string>> = {},
     args: readonly string[] = [],
+    cores = PROXY_CORE,
   ): Promise<BenchProxy> {
     const [admin, plain, routes, traced, inbound, outbound, tls, http2] = await freePorts(8)
     const ports = { admin, plain, routes, traced, inbound, outbound, tls, http2 } as BenchPorts
@@ -44,7 +47,7 @@ export class BenchProxy {
         ? [await envoyPath(), '-c', file, '--concurrency', '1', '--use-dynamic-base-id', '-l', 'error']
         : [hopwisePath, 'run', '-c', file, '-l', 'error', ...args]
     const began = performance.now()
-    const process = TestProcess.start('taskset', ['-c', PROXY_CORE, ...command], { name, env })
+    const process = TestProcess.start('taskset', ['-c', cores, ...command], { name, env })
     const proxy = new ProxyProcess(process, ports.admin, file)
     await proxy.waitReady()
     const readyMs = performance.now() - began

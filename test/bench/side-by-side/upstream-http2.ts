@@ -4,10 +4,12 @@
  *
  *   node upstream-http2.ts PORT
  *
- * A path that ends in `/<n>k` is answered with n KiB, every other with 20 bytes; request bodies are skipped.
+ * A path that ends in `/<n>k` is answered with n KiB, every other with 20 bytes; request bodies are skipped. A gRPC call is
+ * answered with one message of that size, and of `/stream/<n>` with n messages of 100 bytes, each in a frame of its own, some
+ * of them in a turn: as many as a server has ready when its connection can be written to.
  */
 import net from 'node:net'
-import { type RequestHeaders, ResponseHeaders } from '../../../sidecar/codec/header-map.ts'
+import { HeaderMap, type RequestHeaders, ResponseHeaders } from '../../../sidecar/codec/header-map.ts'
 import { http2ServerConnection } from '../../../sidecar/codec/http2/connection.ts'
 import {
   DEFAULT_HTTP2_OPTIONS,
@@ -27,6 +29,77 @@ function bodyOf(path: string): Buffer {
     bodies.set(size, body)
   }
   return body
+}
+
+const PREFIX_BYTES = 5
+const STREAM_MESSAGE_BYTES = 100
+const MESSAGES_IN_A_TURN = 16
+
+const messages = new Map<Buffer, Buffer>()
+
+/** Not compressed, so many bytes (gRPC over HTTP/2, "Length-Prefixed-Message"). */
+function messageOf(body: Buffer): Buffer {
+  let message = messages.get(body)
+  if (message === undefined) {
+    message = Buffer.concat([Buffer.alloc(PREFIX_BYTES), body])
+    message.writeUInt32BE(body.length, 1)
+    messages.set(body, message)
+  }
+  return message
+}
+
+const STREAM_MESSAGE = messageOf(Buffer.alloc(STREAM_MESSAGE_BYTES, 'x'))
+
+/** A new one each time: whoever is given headers may change them. */
+const grpcHead = () => new ResponseHeaders(200, ['content-type', 'application/grpc'])
+const grpcOk = () => new HeaderMap(['grpc-status', '0'])
+
+class GrpcAnswer implements RequestDecoder {
+  readonly #stream: Http2ServerStream
+  #path = ''
+  #left = 0
+  #paused = false
+  #over = false
+
+  constructor(stream: Http2ServerStream) {
+    this.#stream = stream
+  }
+  onRequestHeaders(headers: RequestHeaders): void {
+    this.#path = headers.path
+  }
+  onRequestData(_data: Buffer, endStream: boolean): void {
+    if (endStream) this.#answer()
+  }
+  onRequestTrailers(): void {
+    this.#answer()
+  }
+  onReset(): void {
+    this.#over = true
+  }
+  onResponseBackpressure(above: boolean): void {
+    this.#paused = above
+    if (!above) setImmediate(this.#turn)
+  }
+  #answer(): void {
+    this.#stream.encodeHeaders(grpcHead(), false)
+    const count = /\/stream\/(\d+)$/.exec(this.#path)?.[1]
+    if (count === undefined) {
+      this.#stream.encodeData(messageOf(bodyOf(this.#path)), false)
+      this.#stream.encodeTrailers(grpcOk())
+      return
+    }
+    this.#left = Number(count)
+    this.#turn()
+  }
+  #turn = (): void => {
+    if (this.#over || this.#paused || this.#left === 0) return
+    for (let i = 0; i < MESSAGES_IN_A_TURN && this.#left > 0; i++) {
+      this.#left--
+      this.#stream.encodeData(STREAM_MESSAGE, false)
+    }
+    if (this.#left === 0) this.#stream.encodeTrailers(grpcOk())
+    else setImmediate(this.#turn)
+  }
 }
 
 class Answer implements RequestDecoder {
@@ -72,7 +145,8 @@ net
         onStreamClosed() {},
         onStreamRefused() {},
         onStream(stream, headers, endStream) {
-          const answer = new Answer(stream)
+          const grpc = headers.get('content-type') === 'application/grpc'
+          const answer = grpc ? new GrpcAnswer(stream) : new Answer(stream)
           stream.decoder = answer
           answer.onRequestHeaders(headers, endStream)
         },

@@ -3,52 +3,67 @@
  *
  *   npm run bench -- --workers        goal: at most 1.1 times as much, each worker 40 to 60 % of 64 connections
  *
- * Both proxies on the same core, by turns; what counts is the median of the rounds' ratios.
+ * Two threads on one core would measure how they take turns on it, so here proxies, upstreams and load all have both cores;
+ * the proxies by turns, and what counts is the median of the rounds' ratios.
  */
-
 import type { UpstreamPorts } from './configuration.ts'
-import { drive } from './load.ts'
-import { BenchProxy } from './proxy.ts'
+import { drive, type LoadShape } from './load.ts'
+import { ALL_CORES, BenchProxy } from './proxy.ts'
 import { median } from './table.ts'
-import { WORKLOADS } from './workloads.ts'
+import { WORKER_WORKLOADS } from './workloads.ts'
 
-export const WORKERS_TARGET = 1.1
-const MEASURED = ['GET, 20 bytes, keep-alive', 'one connection per request', 'in and out again: two passes']
+export interface WorkerCost {
+  readonly name: string
+  /** CPU per request, µs, medians. */
+  readonly alone: number
+  readonly together: number
+  /** Median of the rounds' ratios. */
+  readonly ratio: number
+  /** Share of the busier worker in all connections, percent. */
+  readonly busierPercent: number
+}
 
+export interface WorkersOptions {
+  readonly rounds: number
+  readonly seconds: number
+  readonly warmUp: (proxy: BenchProxy, cores: string) => Promise<void>
+}
+
+/** `upstreams` have both cores. */
 export async function benchWorkers(
   upstreams: UpstreamPorts,
-  { rounds, seconds, warmUp }: { rounds: number; seconds: number; warmUp: (proxy: BenchProxy) => Promise<void> },
-): Promise<void> {
-  const start = (workers: number) => BenchProxy.start('hopwise', upstreams, {}, ['--concurrency', String(workers)])
+  { rounds, seconds, warmUp }: WorkersOptions,
+): Promise<WorkerCost[]> {
+  const start = (workers: number) =>
+    BenchProxy.start('hopwise', upstreams, {}, ['--concurrency', String(workers)], ALL_CORES)
   const [one, two] = [await start(1), await start(2)]
-  process.stdout.write(`RSS, idle: ${one.rssMb().toFixed(0)} MB, two workers ${two.rssMb().toFixed(0)} MB\n`)
-  for (const proxy of [one, two]) await warmUp(proxy)
-  for (const { name, shape } of WORKLOADS.filter(workload => MEASURED.includes(workload.name))) {
-    for (const proxy of [one, two]) await drive(proxy, shape, 1)
-    const ratios: number[] = []
-    const costs: number[][] = [[], []]
-    const before = await acceptedBy(two, shape.port)
+  const costs: WorkerCost[] = []
+  for (const proxy of [one, two]) await warmUp(proxy, ALL_CORES)
+  for (const { name, shape } of WORKER_WORKLOADS) {
+    for (const proxy of [one, two]) await drive(proxy, shape, 1, ALL_CORES)
+    const alone: number[] = []
+    const together: number[] = []
+    const before = await acceptedBy(two, shape)
     for (let round = 0; round < rounds; round++) {
-      const [a, b] = [await drive(one, shape, seconds), await drive(two, shape, seconds)]
-      costs[0]!.push(a.cpuUsPerRequest)
-      costs[1]!.push(b.cpuUsPerRequest)
-      ratios.push(b.cpuUsPerRequest / a.cpuUsPerRequest)
+      alone.push((await drive(one, shape, seconds, ALL_CORES)).cpuUsPerRequest)
+      together.push((await drive(two, shape, seconds, ALL_CORES)).cpuUsPerRequest)
     }
-    const after = await acceptedBy(two, shape.port)
+    const after = await acceptedBy(two, shape)
     const shares = after.map((count, i) => count - before[i]!)
-    const spread = shares.map(share => `${((100 * share) / (shares[0]! + shares[1]!)).toFixed(0)} %`).join(' and ')
-    const [alone, together] = costs.map(series => median(series).toFixed(1))
-    const ratio = median(ratios)
-    const verdict = ratio <= WORKERS_TARGET ? 'met' : 'missed'
-    process.stdout.write(
-      `${name}: ${alone} µs, two workers ${together} µs, ratio ${ratio.toFixed(2)} (≤ ${WORKERS_TARGET}: ${verdict}), connections ${spread}\n`,
-    )
+    costs.push({
+      name,
+      alone: median(alone),
+      together: median(together),
+      ratio: median(together.map((value, i) => value / alone[i]!)),
+      busierPercent: (100 * Math.max(...shares)) / (shares[0]! + shares[1]!),
+    })
   }
   for (const proxy of [one, two]) await proxy.stop()
+  return costs
 }
 
 /** Connections that each of two workers has accepted on the listener. */
-async function acceptedBy(proxy: BenchProxy, port: keyof BenchProxy['ports']): Promise<number[]> {
+async function acceptedBy(proxy: BenchProxy, { port }: LoadShape): Promise<number[]> {
   const page = await proxy.proxy.admin(`/stats?filter=_${proxy.ports[port]}\\.worker_`)
   return [0, 1].map(worker => Number(new RegExp(`worker_${worker}\\.downstream_cx_total: (\\d+)`).exec(page)?.[1] ?? 0))
 }

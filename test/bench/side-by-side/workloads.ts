@@ -41,8 +41,37 @@ export const WORKLOADS: readonly Workload[] = [
     target: 0.75,
   },
   { name: 'HTTP/2 to HTTP/2, 1 MiB', shape: { port: 'http2', path: '/1024k', connections: 4, streams: 4 }, target: 1 },
+  {
+    name: 'gRPC, unary, 20 bytes',
+    shape: { port: 'http2', path: '/', connections: 8, streams: 16, grpc: true },
+    target: 0.75,
+  },
+  {
+    name: 'gRPC, unary, 1 MiB',
+    shape: { port: 'http2', path: '/1024k', connections: 4, streams: 4, grpc: true },
+    target: 1,
+  },
+  {
+    // Messages per CPU second are at least Envoy's where a message costs at most as much.
+    name: 'gRPC, server streaming, a message of 100 bytes',
+    shape: { port: 'http2', path: '/stream/1000', connections: 8, streams: 4, grpc: true, messages: 1000 },
+    target: 1,
+  },
   { name: 'in and out again: two passes', shape: { port: 'inbound', path: '/', connections: 64 } },
 ]
+
+/** Two worker threads against one, both of ours. */
+export const WORKER_WORKLOADS: readonly Workload[] = [
+  { name: 'two workers to one: GET, 20 bytes', shape: { port: 'plain', path: '/', connections: 64 }, target: 1.1 },
+  {
+    name: 'two workers to one: HTTP/2',
+    shape: { port: 'http2', path: '/', connections: 64, streams: 2 },
+    target: 1.1,
+  },
+]
+/** Of the first of those. */
+export const WORKER_SHARE_NAME = 'two workers: connections of the busier'
+export const WORKER_SHARE_TARGET_PERCENT = 60
 
 export const LEDGER_NAME = 'failure ledger, per request'
 export const LEDGER_TARGET_US = 1
@@ -56,6 +85,8 @@ export const RSS_TARGET = 1.2
 
 export const ROW_NAMES: readonly string[] = [
   ...WORKLOADS.map(({ name }) => name),
+  ...WORKER_WORKLOADS.map(({ name }) => name),
+  WORKER_SHARE_NAME,
   LEDGER_NAME,
   IDLE_NAME,
   IDLE_CONNECTIONS_NAME,

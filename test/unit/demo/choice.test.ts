@@ -74,6 +74,7 @@ test('options are read, and wrong ones are answered with the nearest name', () =
     seed: 4,
     lie: false,
     mtls: false,
+    http2: false,
     breaks: ['d:down'],
     ports: 20000,
     faults: 14,

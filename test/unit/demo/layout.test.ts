@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { parse } from 'yaml'
 import { parseBehaviour } from '../../../demo-services/behaviour.ts'
+import { speakHttp2 } from '../../../demo-services/http2.ts'
 import { configurationOf, fillTemplate, type Ports, SIDECARS } from '../../../demo-services/layout.ts'
 import { loadBootstrap } from '../../../sidecar/config/bootstrap.ts'
 
@@ -16,13 +18,32 @@ const ports: Ports = {
 
 test('every configuration of the demo loads without an error or a warning, strictly', () => {
   for (const name of SIDECARS) {
-    const text = configurationOf(name, ports, '/tmp')
-    const { errors, warnings, bootstrap } = loadBootstrap({ text, file: `${name}.yaml`, strict: true })
-    assert.deepEqual(errors, [], name)
-    assert.deepEqual(warnings, [], name)
-    assert.equal(bootstrap?.node?.id, name)
-    assert.equal(bootstrap?.node?.cluster, name.startsWith('d') ? 'd' : name)
+    const plain = configurationOf(name, ports, '/tmp')
+    for (const text of [plain, speakHttp2(plain)]) {
+      const { errors, warnings, bootstrap } = loadBootstrap({ text, file: `${name}.yaml`, strict: true })
+      assert.deepEqual(errors, [], name)
+      assert.deepEqual(warnings, [], name)
+      assert.equal(bootstrap?.node?.id, name)
+      assert.equal(bootstrap?.node?.cluster, name.startsWith('d') ? 'd' : name)
+    }
   }
+})
+
+test('with --http2 every cluster that is a service speaks it, and no other but the application behind gRPC', () => {
+  const spoken = (text: string) => {
+    const { static_resources } = parse(text) as { static_resources: { clusters: Record<string, unknown>[] } }
+    const { clusters } = static_resources
+    return clusters.filter(cluster => cluster['typed_extension_protocol_options'] !== undefined).map(({ name }) => name)
+  }
+  const config = (name: string) => configurationOf(name, ports, '/tmp')
+  assert.deepEqual(SIDECARS.slice(0, 4).map(config).map(spoken), [[], [], ['c'], ['app']])
+  assert.deepEqual(SIDECARS.slice(0, 5).map(config).map(speakHttp2).map(spoken), [
+    ['a'],
+    ['b'],
+    ['c'],
+    ['app', 'd'],
+    [],
+  ])
 })
 
 test('a placeholder without a value is an error, not a port 0', () => {
