@@ -57,8 +57,9 @@ export interface FaultKind {
 /** Slower than this, callers give up; see the timeouts in `config/`. */
 export const PATIENCE_MS: Readonly<Record<string, number>> = { a: 1200, b: 900, c: 650, d: 400, outside: 150 }
 
-/** Steady traffic, in requests a second. */
+/** Steady traffic, in requests a second, and what becomes of it on a machine that is slow or busy with other things. */
 export const STEADY_RATE = 25
+export const LEAST_RATE = 8
 /** For what keeps requests waiting: more of them would fill the circuit breakers as well. */
 const WAITING_RATE = 12
 
@@ -225,7 +226,7 @@ export const CATALOGUE: readonly FaultKind[] = [
       title: `${hop} resets its connections`,
       injections: behave(hop, { reset: true }),
       // Over HTTP/2, and so gRPC, a connection has ended, in whichever way (as to Envoy).
-      truth: hop === 'c' ? visible(hop, 'terminated') : visible(hop, 'reset', 'terminated'),
+      truth: hop === 'b' ? visible(hop, 'terminated') : visible(hop, 'reset', 'terminated'),
     }),
   },
   {

@@ -20,14 +20,13 @@ const END_MS = 600
 
 const hopwise = join(import.meta.dirname, '..', 'sidecar', 'bin', 'hopwise')
 
-/** Who calls whom, and how long the work of each takes. a traces nothing and copies no headers; b calls c over gRPC. */
+/** Who calls whom, and how long the work of each takes. a calls b over gRPC; b traces nothing and copies no headers. */
 const SERVICES: Readonly<
   Record<string, Pick<ServiceOptions, 'calls' | 'workMs' | 'background'> & Partial<Pick<ServiceOptions, 'serves'>>>
 > = {
-  a: { calls: [{ host: 'b', paths: ['/'] }], workMs: 1 },
-  b: { calls: [{ host: 'c' }], workMs: 2 },
+  a: { calls: [{ host: 'b' }], workMs: 1 },
+  b: { serves: 'grpc', calls: [{ host: 'c', paths: ['/'] }], workMs: 2 },
   c: {
-    serves: 'grpc',
     calls: [
       { host: 'd', paths: ['/'] },
       { host: 'outside', paths: ['/rates', '/history', '/feed'] },
@@ -40,7 +39,7 @@ const SERVICES: Readonly<
   d3: { calls: [], workMs: 3 },
   outside: { calls: [], workMs: 3 },
 }
-const WITHOUT_TRACING = new Set(['a', 'outside'])
+const WITHOUT_TRACING = new Set(['b', 'outside'])
 
 /** What tests run the chain with instead of what people see. */
 export interface ChainVariant {
@@ -48,7 +47,7 @@ export interface ChainVariant {
   readonly ownTraceStore?: boolean
   /** `OTEL_PROPAGATORS` of the applications. */
   readonly propagators?: string
-  /** a and the outside host trace too. */
+  /** b and the outside host trace too. */
   readonly allTrace?: boolean
   /** Changes the configuration of a sidecar. */
   readonly configuration?: (yaml: string) => string

@@ -1,5 +1,5 @@
 /**
- * `chain.proto` on grpc-js: the client through which b calls c, and the server that c is. Imported only by services that
+ * `chain.proto` on grpc-js: the client through which a calls b, and the server that b is. Imported only by services that
  * speak gRPC, because it costs some 100 ms at start.
  */
 import { createServer, type Socket } from 'node:net'

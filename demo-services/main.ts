@@ -6,6 +6,7 @@
  * failed; 2 the command line was wrong; 130 `--once` was interrupted.
  */
 import { setTimeout as delay } from 'node:timers/promises'
+import { LEAST_RATE, STEADY_RATE } from './catalogue.ts'
 import { Chain } from './chain.ts'
 import { ChildFailed } from './child.ts'
 import { type Chosen, chooseFaults, lieAbout, parseBreak, UnknownFault } from './choice.ts'
@@ -59,7 +60,7 @@ async function main(): Promise<number> {
 
   const ended = endOnSignal(given.once)
   terminal.line(
-    `${terminal.bold('Hopwise')}  front → a → b ⇢ c → d ×3 (weights 5/2/3), c → outside   (⇢ gRPC)   seed ${given.seed}`,
+    `${terminal.bold('Hopwise')}  front → a ⇢ b → c → d ×3 (weights 5/2/3), c → outside   (⇢ gRPC)   seed ${given.seed}`,
   )
   for (let tries = 1; ; tries++) {
     const chain = new Chain(await layPorts(given.ports), given.otel, { mtls: given.mtls, http2: given.http2 })
@@ -146,6 +147,11 @@ async function show(given: DemoOptions, chosen: readonly Chosen[], chain: Chain)
   return 0
 }
 
+/** Requests a second of which half a one is under way, on average: a demo is no load test. */
+function rateFor(latencyMs: number): number {
+  return Math.min(STEADY_RATE, Math.max(LEAST_RATE, Math.round(500 / latencyMs)))
+}
+
 /**
  * Traffic with nothing broken: what is usual, and who takes the time. First connections and first compilations are not
  * usual, and on a machine that is busy with other things they take their time.
@@ -161,6 +167,7 @@ async function steady(traffic: Traffic, output: SidecarOutput): Promise<Readonly
     const usual = secondsPerRequest(before, await output.counters())
     const seen = traffic.take()
     if (traffic.successes < seen.length && performance.now() < deadline) continue
+    traffic.usualRate = rateFor(medianMs(seen))
     const slowest = [...usual].sort((x, y) => y[1] - x[1])
     const times = slowest.map(([service, seconds]) => `${service} ${(seconds * 1000).toFixed(1)}`).join(', ')
     terminal.line(`  steady   callers saw ${summaryOf(seen)}, median ${medianMs(seen).toFixed(0)} ms`)

@@ -56,7 +56,7 @@ and prints whom the sidecars blame. Needs nothing but Node; everything is on loo
   --break HOP:FAULT   only this, may be repeated: d:down, b:status=503, c:delay=2s; stays broken without --once
   --lie               break another hop than announced: must end with 1
   --ports BASE        ports from BASE upwards (0: any free ones)
-  --otel on|off       whether b, c and d trace (on)
+  --otel on|off       whether a, c and d trace (on)
   --mtls              the sidecars speak mutual TLS, with certificates made on the spot
   --http2             the sidecars speak HTTP/2 with each other, and the services with them
 

@@ -7,8 +7,10 @@ import { judge, type Named, nameCulprit, type Verdict } from './judge.ts'
 import { evidenceOf, type SidecarOutput } from './sidecar-output.ts'
 import { summaryOf, type Traffic } from './traffic.ts'
 
-/** How long the fault lasts: enough for some dozens of requests. */
+/** How long the fault lasts: enough for a good dozen of requests, in most cases for three. */
 const WINDOW_MS = 1500
+const LEAST_REQUESTS = 16
+const LONGEST_WINDOW_MS = 2500
 /** Sidecars finish their books: calls abandoned by an application that has answered end a little later. */
 const SETTLE_MS = 100
 const WELL_AGAIN = 10
@@ -40,7 +42,7 @@ export async function runFault({ chain, traffic, output, usual }: Scene, chosen:
   traffic.take()
   await chain.inject(injections)
   traffic.shape(shapeOf(chosen))
-  await delay(WINDOW_MS)
+  await delay(Math.min(LONGEST_WINDOW_MS, Math.max(WINDOW_MS, (LEAST_REQUESTS / traffic.rate) * 1000)))
   await traffic.pause()
   await delay(SETTLE_MS)
   const [entries, after] = await Promise.all([output.failuresSince(since), output.counters()])

@@ -15,6 +15,7 @@ const MAX_BEHIND = 3
 export class Traffic {
   readonly #port: number
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 500 })
+  #usualRate = STEADY_RATE
   #shape: Required<TrafficShape> = { rate: STEADY_RATE, abortAfterMs: 0, bodyBytes: 0 }
   #seen: Seen[] = []
   #timer: NodeJS.Timeout | undefined
@@ -42,8 +43,19 @@ export class Traffic {
     })
   }
 
+  /** Requests a second, now. */
+  get rate(): number {
+    return this.#shape.rate
+  }
+
+  /** How many a second there are as long as nobody wants others. */
+  set usualRate(rate: number) {
+    this.#usualRate = rate
+    this.shape({})
+  }
+
   shape(shape: TrafficShape): void {
-    this.#shape = { rate: STEADY_RATE, abortAfterMs: 0, bodyBytes: 0, ...shape }
+    this.#shape = { rate: this.#usualRate, abortAfterMs: 0, bodyBytes: 0, ...shape }
     this.#next = performance.now()
   }
 

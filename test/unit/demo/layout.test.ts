@@ -36,12 +36,12 @@ test('with --http2 every cluster that is a service speaks it, and no other but t
     return clusters.filter(cluster => cluster['typed_extension_protocol_options'] !== undefined).map(({ name }) => name)
   }
   const config = (name: string) => configurationOf(name, ports, '/tmp')
-  assert.deepEqual(SIDECARS.slice(0, 4).map(config).map(spoken), [[], [], ['c'], ['app']])
+  assert.deepEqual(SIDECARS.slice(0, 4).map(config).map(spoken), [[], ['b'], ['app'], []])
   assert.deepEqual(SIDECARS.slice(0, 5).map(config).map(speakHttp2).map(spoken), [
     ['a'],
     ['b'],
-    ['c'],
-    ['app', 'd'],
+    ['app', 'c'],
+    ['d'],
     [],
   ])
 })
