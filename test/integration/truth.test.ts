@@ -38,20 +38,36 @@ for (const copies of ['headers', 'nothing'] as const) {
   })
 }
 
-test('over HTTP/2 between the sidecars every class of failure has its name', async () => {
-  await using mesh = await Mesh.start({ copies: 'headers', http2: true })
-  await runPlans(mesh, Array<Plan>(5).fill(INNOCENT), 1)
-  // Takes the one token of each rate limit.
-  const limited = FAULTS.filter(({ kind }) => kind === 'rate_limited')
-  const passing = (one: Fault): Plan => ({ fault: one, manner: 'pass' })
-  await runPlans(mesh, limited.map(passing), 1)
-  const { verdict } = await runCell(mesh, {
-    name: 'over HTTP/2',
-    plans: [...FAULTS.map(passing), INNOCENT],
-    requests: FAULTS.length + 1,
-    concurrency: 1,
+for (const [name, spoken] of [
+  ['over HTTP/2 between the sidecars', { http2: true }],
+  ['over gRPC between the applications', { grpc: true }],
+] as const) {
+  test(`${name} every class of failure has its name, also of bodies that break off`, async () => {
+    await using mesh = await Mesh.start({ copies: 'headers', ...spoken })
+    await runPlans(mesh, Array<Plan>(5).fill(INNOCENT), 1)
+    // Takes the one token of each rate limit.
+    const limited = FAULTS.filter(({ kind }) => kind === 'rate_limited')
+    const passing = (one: Fault): Plan => ({ fault: one, manner: 'pass' })
+    await runPlans(mesh, limited.map(passing), 1)
+    const { verdict } = await runCell(mesh, {
+      name,
+      plans: [...FAULTS.map(passing), INNOCENT],
+      requests: FAULTS.length + 1,
+      concurrency: 1,
+    })
+    assertConserved(verdict)
+    assertRight(verdict.visible)
+    assertShare(beyondLinks(verdict.visible), ['exact', 'trace'], 0.99)
+    const breaking = ['d:partial_length', 'd:partial_chunked', 'c:partial_chunked'].map(fault)
+    const { verdict: ofStreams } = await runCell(mesh, {
+      name: `${name}, streamed`,
+      plans: breaking.map((one): Plan => ({ fault: one, manner: 'stream' })),
+      requests: 12,
+      concurrency: 1,
+    })
+    assertConserved(ofStreams)
+    assertRight(ofStreams.visible)
+    // The record rides in trailers; a cut alone would tell of a link at best.
+    assertShare(ofStreams.visible, ['exact', 'trace'], 0.99)
   })
-  assertConserved(verdict)
-  assertRight(verdict.visible)
-  assertShare(beyondLinks(verdict.visible), ['exact', 'trace'], 0.99)
-})
+}

@@ -4,25 +4,31 @@
  * (`faults.ts`) and hand these on; ids they copy only where that is their custom.
  */
 import { createSocket } from 'node:dgram'
-import {
-  Agent,
-  createServer,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  request,
-  type ServerResponse,
-} from 'node:http'
+import { createServer, type IncomingHttpHeaders, request } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { CHAIN, calleeOf, type Hop } from './faults.ts'
 import type { MeshPorts } from './sidecar-config.ts'
+import {
+  type Answer,
+  type Asked,
+  type Call,
+  type Caller,
+  GrpcCaller,
+  grpcServer,
+  HttpCaller,
+  httpServer,
+  type Way,
+} from './speech.ts'
 
 export type Copies = 'headers' | 'request-id' | 'nothing'
 
 export interface ApplicationsOptions {
   readonly ports: MeshPorts
   readonly copies: Copies
+  /** They ask each other over gRPC. */
+  readonly grpc?: boolean
 }
 
 /** What the test changes while all runs. */
@@ -56,48 +62,40 @@ const FORGED =
   'x; error=connection_refused; failure-origin=nobody; failure-cause=connect_refused; failure-link="x>nobody"; failure-path="nobody,x"; failure-confidence=exact; failure-id=f00df00df00df00d'
 const WORK_MS = 1.5
 
-interface Answer {
-  /** 0 where there was none, or only a part of it. */
-  readonly status: number
-  readonly body: string
-}
-
-/** What a call has from the request it is made for. */
-interface Way {
-  readonly path: string
-  readonly gone: AbortSignal | undefined
-}
-
-const NO_WAY: Way = { path: '/', gone: undefined }
+const DEAD: Call = { host: 'dead', path: '/', gone: undefined, headers: {} }
 
 class Application {
   readonly #name: Hop
   readonly #next: Hop | undefined
   readonly #egressPort: number
   readonly #ids: readonly string[]
-  readonly #agent = new Agent({ keepAlive: true })
+  /** Calls the next service. */
+  readonly #caller: Caller
+  /** Calls everybody else. */
+  readonly #http: HttpCaller
   #workMs = WORK_MS
   #background: NodeJS.Timeout | undefined
   #poll: (() => void) | undefined
   /** Numbers of the requests that hang here, since last asked. */
   #hanging: string[] = []
 
-  constructor(name: Hop, { ports, copies }: ApplicationsOptions) {
+  constructor(name: Hop, { ports, copies, grpc = false }: ApplicationsOptions) {
     this.#name = name
     this.#next = calleeOf(name)
     this.#egressPort = ports.of[name].egress
     this.#ids = IDS[copies]
-    const server = createServer((incoming, response) => void this.#serve(incoming, response))
-    // Sidecars keep their connections; an end of ours would be one more thing that breaks.
-    server.keepAliveTimeout = 120_000
-    server.listen(ports.of[name].app, '127.0.0.1')
+    this.#http = new HttpCaller(this.#egressPort)
+    this.#caller = grpc ? new GrpcCaller(this.#egressPort) : this.#http
+    // Clients of the chain speak HTTP in any case.
+    const server = grpc && name !== 'a' ? grpcServer : httpServer
+    server.listen(ports.of[name].app, asked => void this.#serve(asked))
   }
 
   control({ background = [], longPoll = [], workMs = WORK_MS }: Control): void {
     this.#workMs = workMs
     clearInterval(this.#background)
     if (background.includes(this.#name)) {
-      this.#background = setInterval(() => void this.#call('dead', NO_WAY, {}), BACKGROUND_EVERY_MS)
+      this.#background = setInterval(() => void this.#http.call(DEAD), BACKGROUND_EVERY_MS)
     }
     if (!longPoll.includes(this.#name)) {
       this.#poll?.()
@@ -111,45 +109,35 @@ class Application {
     return hanging
   }
 
-  async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { headers, url = '/' } = incoming
-    // Whoever calls is gone: so is the reason to call others.
-    const gone = new AbortController()
-    response.on('close', () => gone.abort())
-    const way: Way = { path: url, gone: gone.signal }
-    incoming.resume()
-    response.on('error', () => {})
+  async #serve(asked: Asked): Promise<void> {
+    const { headers, path, gone } = asked
+    const way: Way = { path, gone }
     if (Math.random() < 0.7) await delay(Math.random() * 2 * this.#workMs)
     const manner = String(headers['x-manner'] ?? '').match(new RegExp(`;${this.#name}:(\\w+);`))?.[1] ?? 'pass'
     const own = this.#faultsOf(headers)
     if (headers['x-forge'] === 'outside' && this.#name === 'c') {
-      const { status } = await this.#call('outside', way, this.#handedOn(headers))
-      response.writeHead(status).end()
+      const { status } = await this.#http.call({ ...way, host: 'outside', headers: this.#handedOn(headers) })
+      asked.answer(status, '')
       return
     }
     if (this.#next !== undefined) {
       if (manner === 'stream') {
-        this.#stream(headers, way, response)
+        this.#caller.stream({ ...way, host: this.#next, headers: this.#handedOn(headers) }, asked)
         return
       }
       const answer = await this.#callNext(headers, way, own, manner)
       if (isFailed(answer) && manner !== 'swallow') {
         // Refusals are repeated, everything else becomes an error of one's own: as most applications do.
-        response.writeHead(answer.status >= 400 && answer.status < 500 ? answer.status : 500).end(`${this.#name} fails`)
+        asked.answer(answer.status >= 400 && answer.status < 500 ? answer.status : 500, `${this.#name} fails`)
         return
       }
       if (Math.random() < 0.5) await delay(Math.random() * 2 * this.#workMs)
     }
-    this.#answer(own, headers, incoming, response)
+    this.#answer(own, asked)
   }
 
-  #answer(
-    own: readonly string[],
-    headers: IncomingHttpHeaders,
-    incoming: IncomingMessage,
-    response: ServerResponse,
-  ): void {
-    const { socket } = incoming
+  #answer(own: readonly string[], asked: Asked): void {
+    const { headers } = asked
     const kind = own[0]
     switch (kind) {
       case 'app_timeout':
@@ -157,27 +145,27 @@ class Application {
         return
       case 'app_error':
       case 'retry_exhausted':
-        if (headers['x-forge'] === 'application') response.setHeader('proxy-status', FORGED)
-        response.writeHead(kind === 'app_error' ? 500 : 503).end(`${this.#name} has an error`)
+        if (headers['x-forge'] === 'application') asked.setHeader('proxy-status', FORGED)
+        asked.answer(kind === 'app_error' ? 500 : 503, `${this.#name} has an error`)
         return
       case 'reset':
-        socket.resetAndDestroy()
+        asked.reset()
         return
       case 'terminated':
-        socket.destroy()
+        asked.terminate()
         return
       case 'protocol_error':
-        socket.end('what is no HTTP\r\n\r\n')
+        asked.garbage()
         return
       case 'partial_length':
       case 'partial_chunked':
-        response.writeHead(200, kind === 'partial_length' ? { 'content-length': '1000' } : {})
-        response.write('a part of it')
-        setTimeout(() => socket.destroy(), 5)
+        asked.begin(kind === 'partial_length' ? 1000 : undefined)
+        asked.write('a part of it')
+        setTimeout(() => asked.terminate(), 5)
         return
       default:
-        if (headers['x-forge'] === 'application') response.setHeader('proxy-status', FORGED)
-        response.end('ok')
+        if (headers['x-forge'] === 'application') asked.setHeader('proxy-status', FORGED)
+        asked.answer(200, 'ok')
     }
   }
 
@@ -191,12 +179,13 @@ class Application {
     const host = own.includes('no_route') ? 'nobody' : this.#next!
     const body = own.includes('too_large') ? TOO_LARGE : undefined
     const sent = this.#handedOn(headers)
-    const answer = await this.#call(host, way, sent, body)
+    const call: Call = { ...way, host, headers: sent, body }
+    const answer = await this.#caller.call(call)
     if (!isFailed(answer) || (manner !== 'retry' && manner !== 'repair')) return answer
     await delay(Math.random() * 2 * this.#workMs)
-    if (manner === 'retry') return await this.#call(host, way, sent, body)
+    if (manner === 'retry') return await this.#caller.call(call)
     delete sent['x-fault']
-    return await this.#call(this.#next!, way, sent)
+    return await this.#caller.call({ ...way, host: this.#next!, headers: sent })
   }
 
   #handedOn(headers: IncomingHttpHeaders): Record<string, string> {
@@ -206,51 +195,6 @@ class Application {
       if (typeof value === 'string') sent[name] = value
     }
     return sent
-  }
-
-  #call(host: string, { path, gone }: Way, headers: Record<string, string>, body?: Buffer): Promise<Answer> {
-    return new Promise(resolve => {
-      const nothing = () => resolve({ status: 0, body: '' })
-      const outgoing = request(
-        {
-          host: '127.0.0.1',
-          port: this.#egressPort,
-          path,
-          ...(gone !== undefined && { signal: gone }),
-          method: body === undefined ? 'GET' : 'POST',
-          agent: this.#agent,
-          headers: { ...headers, host },
-        },
-        response => {
-          text(response).then(read => resolve({ status: response.statusCode!, body: read }), nothing)
-        },
-      )
-      outgoing.on('error', nothing)
-      outgoing.end(body)
-    })
-  }
-
-  /** Hands the body on as it comes. */
-  #stream(headers: IncomingHttpHeaders, { path, gone }: Way, response: ServerResponse): void {
-    const sent = { ...this.#handedOn(headers), host: this.#next! }
-    const outgoing = request(
-      {
-        host: '127.0.0.1',
-        port: this.#egressPort,
-        path,
-        agent: this.#agent,
-        headers: sent,
-        ...(gone !== undefined && { signal: gone }),
-      },
-      answer => {
-        const { 'content-length': length } = answer.headers
-        response.writeHead(answer.statusCode!, length === undefined ? {} : { 'content-length': length })
-        answer.on('error', () => response.destroy())
-        answer.pipe(response)
-      },
-    )
-    outgoing.on('error', () => (response.headersSent ? response.destroy() : response.writeHead(500).end()))
-    outgoing.end()
   }
 
   #keepPolling(): () => void {

@@ -33,6 +33,8 @@ export interface MeshOptions {
   readonly workers?: number
   /** Sidecars speak HTTP/2 with each other. */
   readonly http2?: boolean
+  /** Over that, applications speak gRPC with each other. */
+  readonly grpc?: boolean
 }
 
 export class Mesh {
@@ -62,9 +64,9 @@ export class Mesh {
     this.#hopwise = hopwise
   }
 
-  static async start({ copies, sidecars = {}, workers = 1, http2 = false }: MeshOptions): Promise<Mesh> {
+  static async start({ copies, sidecars = {}, workers = 1, grpc = false, http2 = grpc }: MeshOptions): Promise<Mesh> {
     const ports = await choosePorts()
-    const options: ApplicationsOptions = { ports, copies }
+    const options: ApplicationsOptions = { ports, copies, grpc }
     const path = join(import.meta.dirname, 'applications.ts')
     const applications = TestProcess.start(process.execPath, [path, JSON.stringify(options)], { name: 'applications' })
     const hopwise = CHAIN.filter(name => sidecars[name] === undefined)
@@ -72,7 +74,7 @@ export class Mesh {
       applications.waitForLine('ready', START_DEADLINE_MS),
       BlackHole.start(ports.blackHole),
       ...CHAIN.map(name => {
-        const yaml = sidecarConfig(name, ports, http2)
+        const yaml = sidecarConfig(name, ports, { http2, grpc })
         const adminPort = ports.of[name].admin
         return sidecars[name]?.(yaml, adminPort) ?? startSidecar(yaml, adminPort, workers)
       }),

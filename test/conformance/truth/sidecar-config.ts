@@ -35,8 +35,14 @@ const MAX_BODY = 65_536
 const type = (name: string) => `type.googleapis.com/envoy.${name}`
 const seconds = (ms: number) => `${ms / 1000}s`
 
-/** `http2`: sidecars speak HTTP/2 with each other, and HTTP/1.1 with their applications as ever. */
-export function sidecarConfig(name: Hop, ports: MeshPorts, http2 = false): string {
+export interface Spoken {
+  /** Sidecars speak HTTP/2 with each other. */
+  readonly http2?: boolean | undefined
+  /** Applications speak gRPC, but for the first of the chain, which is asked over HTTP. Wants `http2`. */
+  readonly grpc?: boolean | undefined
+}
+
+export function sidecarConfig(name: Hop, ports: MeshPorts, { http2 = false, grpc = false }: Spoken = {}): string {
   const own = ports.of[name]
   const next = calleeOf(name)
   return stringify({
@@ -45,7 +51,7 @@ export function sidecarConfig(name: Hop, ports: MeshPorts, http2 = false): strin
     static_resources: {
       listeners: [ingress(name, own.ingress), egress(name, own.egress, next)],
       clusters: [
-        cluster('app', own.app),
+        cluster('app', own.app, {}, grpc && name !== 'a' ? ONE_STREAM : {}),
         cluster('app_down', ports.closed),
         cluster('zipkin', ports.collector, { external: true }),
         cluster('dead', ports.closed),
@@ -57,14 +63,17 @@ export function sidecarConfig(name: Hop, ports: MeshPorts, http2 = false): strin
   })
 }
 
-const HTTP2 = {
+const speaksHttp2 = (options: object) => ({
   typed_extension_protocol_options: {
     'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
       '@type': type('extensions.upstreams.http.v3.HttpProtocolOptions'),
-      explicit_http_config: { http2_protocol_options: {} },
+      explicit_http_config: { http2_protocol_options: options },
     },
   },
-}
+})
+const HTTP2 = speaksHttp2({})
+/** An application that ends a connection does so to one request, as with HTTP/1.1. */
+const ONE_STREAM = speaksHttp2({ max_concurrent_streams: 1 })
 
 function ingress(name: Hop, port: number): object {
   const limited = {
@@ -150,7 +159,7 @@ function egress(name: Hop, port: number, next: Hop | undefined): object {
       to('retry_exhausted', {
         cluster: next,
         ...patient,
-        retry_policy: { retry_on: '5xx', num_retries: 1, retry_back_off: backOff },
+        retry_policy: { retry_on: '5xx,unavailable', num_retries: 1, retry_back_off: backOff },
       }),
       { match: broken(name, 'circuit_open'), route: { cluster: `${next}_full`, ...patient } },
       { match: broken(name, 'no_cluster'), route: { cluster: 'nowhere', ...patient } },

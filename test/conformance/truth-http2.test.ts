@@ -1,0 +1,96 @@
+/**
+ * The truth test (see `truth.test.ts`) with HTTP/2 between the sidecars, and with applications that ask each other over
+ * gRPC: every class of failure at every hop, what is done about it, and bodies that break off while they are streamed.
+ */
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { assertConserved, assertRight, assertShare, beyondLinks, runCell, table } from './truth/cell.ts'
+import { FAULTS, type Fault, fault, INNOCENT, type Manner, type Plan } from './truth/faults.ts'
+import { runPlans } from './truth/load.ts'
+import { Mesh, type MeshOptions } from './truth/mesh.ts'
+
+/** Enough for 50 requests in flight to wait for applications rather than for the processor. */
+const LEISURELY_MS = 200
+const BACKGROUND = ['a', 'b', 'c'] as const
+const SPOKEN: readonly (readonly [name: string, spoken: Partial<MeshOptions>])[] = [
+  ['HTTP/2', { http2: true }],
+  ['gRPC', { grpc: true }],
+]
+const SEEN_BY_APPLICATION = FAULTS.filter(({ kind, seenBy }) => kind !== 'app_timeout' && seenBy !== undefined)
+/** d dies in the middle of what it streams, with a length said before and without; and so does c. */
+const BREAKING = ['d:partial_length', 'd:partial_chunked', 'c:partial_chunked'].map(fault)
+
+const as = (faults: readonly Fault[], manner: Manner): Plan[] => faults.map(one => ({ fault: one, manner }))
+/** Where applications take their time, who hangs must not be waited for less than that. */
+const patient = (plan: Plan): Plan => (plan.fault?.kind === 'app_timeout' ? { ...plan, budgetMs: 3000 } : plan)
+
+async function startMesh(options: MeshOptions): Promise<Mesh> {
+  const mesh = await Mesh.start(options)
+  await runPlans(mesh, Array<Plan>(20).fill(INNOCENT), 1)
+  // Takes the one token of each rate limit.
+  const limited = FAULTS.filter(({ kind }) => kind === 'rate_limited')
+  await runPlans(mesh, as(limited, 'pass'), 1)
+  return mesh
+}
+
+after(() => console.log(table.join('\n')))
+
+for (const [name, spoken] of SPOKEN) {
+  test(`${name}, headers copied: exact or trace, and right, whatever is done about it`, async () => {
+    await using mesh = await startMesh({ copies: 'headers', ...spoken })
+    for (const [manner, concurrency] of [
+      ['pass', 1],
+      ['pass', 50],
+      ['retry', 50],
+      ['swallow', 50],
+      ['repair', 1],
+    ] as const) {
+      const passes = manner === 'pass' || manner === 'retry'
+      const { verdict } = await runCell(mesh, {
+        name: `${name}, every fault, ${manner}`,
+        plans: as(passes ? FAULTS : SEEN_BY_APPLICATION, manner).map(concurrency === 1 ? plan => plan : patient),
+        requests: concurrency === 1 ? 240 : 800,
+        concurrency,
+        ...(concurrency === 50 && { control: { background: BACKGROUND, workMs: LEISURELY_MS } }),
+      })
+      assertConserved(verdict)
+      if (!passes) continue
+      assertShare(beyondLinks(verdict.visible), ['exact', 'trace'], 0.99)
+      assertRight(verdict.visible)
+    }
+  })
+
+  test(`${name}, a body that breaks off while it is streamed: one origin, whose record comes along`, async () => {
+    await using mesh = await startMesh({ copies: 'headers', ...spoken })
+    for (const concurrency of [1, 50]) {
+      const cell = { name: `${name}, cut stream`, plans: as(BREAKING, 'stream'), requests: 200, concurrency }
+      const { verdict } = await runCell(mesh, cell)
+      assertConserved(verdict)
+      assertRight(verdict.visible)
+      // In HTTP/1.1 a link at best: only the record knows better.
+      assertShare(verdict.visible, ['exact', 'trace'], 0.99)
+    }
+  })
+
+  test(`${name}, nothing copied, one at a time: unique, and right`, async () => {
+    await using mesh = await startMesh({ copies: 'nothing', ...spoken })
+    const every = { name: `${name}, every fault`, plans: as(FAULTS, 'pass'), requests: 240, concurrency: 1 }
+    const { verdict } = await runCell(mesh, every)
+    assertConserved(verdict)
+    // At the head of the chain nothing has to be matched, and what began there is exact.
+    const matched = beyondLinks(verdict.visible).filter(({ seen }) => seen.plan.fault?.seenBy !== undefined)
+    assertShare(matched, ['unique'], 0.99)
+    assertRight(verdict.visible)
+    const cut = { name: `${name}, cut stream`, plans: as(BREAKING, 'stream'), requests: 200, concurrency: 1 }
+    const { verdict: ofStreams } = await runCell(mesh, cut)
+    assertConserved(ofStreams)
+    assertRight(ofStreams.visible)
+  })
+}
+
+test('gRPC: callers that go away are nobody’s failure', async () => {
+  await using mesh = await startMesh({ copies: 'headers', grpc: true })
+  const plan: Plan = { fault: fault('d:app_timeout'), manner: 'pass', budgetMs: 1000, abortAfterMs: 120 }
+  const { verdict } = await runCell(mesh, { name: 'cancelled', plans: [plan], requests: 200, concurrency: 50 })
+  assert.deepEqual([verdict.visible.length, verdict.lost.length], [0, 0])
+})
