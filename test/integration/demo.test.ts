@@ -13,7 +13,7 @@ const main = join(repository, 'demo-services', 'main.ts')
 function demo(...args: string[]): TestProcess {
   // Coverage of some fifteen processes takes longer than the rest of the test; the sidecars' is taken elsewhere.
   const env = { NODE_V8_COVERAGE: '' }
-  return TestProcess.start(process.execPath, [main, '--otel', 'off', ...args], { name: 'demo', env })
+  return TestProcess.start(process.execPath, [main, ...args], { name: 'demo', env })
 }
 
 /** Processes with the demo's temporary folder, or a file of the demo, among their arguments; undefined where unknown. */
@@ -49,7 +49,7 @@ test('no child outlives a demo that is killed, and Ctrl-C ends all', {
   timeout: 60_000,
 }, async () => {
   const before = folders()
-  await using run = demo()
+  await using run = demo('--otel', 'off')
   await run.waitForLine(/^ {2}page {5}http/, 40_000)
   const folder = [...folders()].find(name => !before.has(name) && (childrenOf(name)?.length ?? 1) > 0)!
   run.signal('SIGKILL')
@@ -59,7 +59,7 @@ test('no child outlives a demo that is killed, and Ctrl-C ends all', {
   }
   // Killed outright, it could not do that itself.
   rmSync(join(tmpdir(), folder), { recursive: true })
-  await using second = demo()
+  await using second = demo('--otel', 'off')
   await second.waitForLine(/^ {2}page {5}http/, 40_000)
   second.signal('SIGINT')
   assert.equal(await second.exited, 0, second.output)
