@@ -25,6 +25,10 @@ export interface Behaviour {
   alsoCall?: string
   /** Request headers added to its calls. */
   headers?: Readonly<Record<string, string>>
+  /** Its process ends at the next request; a supervisor, if it has one, starts it again after so many milliseconds. */
+  crash?: number
+  /** Keeps this many MiB more with every request. */
+  memory?: number
 }
 
 const KINDS: Readonly<Record<keyof Behaviour, 'string' | 'number' | 'boolean' | 'object'>> = {
@@ -41,6 +45,8 @@ const KINDS: Readonly<Record<keyof Behaviour, 'string' | 'number' | 'boolean' | 
   fanOut: 'number',
   alsoCall: 'string',
   headers: 'object',
+  crash: 'number',
+  memory: 'number',
 }
 
 /** The behaviour in `text`, or what is wrong with it. */

@@ -6,7 +6,10 @@
  *
  * Ops port: `GET /ready`, `GET /metrics` (Prometheus), `POST /control` ({@link Behaviour} as JSON).
  */
+import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Registry } from 'prom-client'
 import { type Behaviour, parseBehaviour } from './behaviour.ts'
@@ -20,6 +23,8 @@ export interface ServiceOptions {
   readonly name: string
   readonly port: number
   readonly opsPort: number
+  /** Loopback only, unless others than this machine are to reach it. */
+  readonly opsHost?: string
   /** The sidecar's; 0 for a service that calls nobody. */
   readonly egressPort: number
   /** What it is called by, and speaks on its port. */
@@ -50,6 +55,8 @@ const KEEP_ALIVE_MS = 120_000
 const options = JSON.parse(process.argv[2] ?? '{}') as ServiceOptions
 let behaviour: Behaviour = {}
 let round = 0
+/** What a fault makes it hold on to. */
+const kept: Buffer[] = []
 
 const registry = new Registry()
 const overGrpc = options.calls.filter(({ paths }) => paths === undefined)
@@ -78,7 +85,7 @@ const ops = createServer((req, res) => {
   else res.writeHead(404).end('GET /ready, GET /metrics, GET or POST /control\n')
 })
 ops.keepAliveTimeout = KEEP_ALIVE_MS
-ops.listen(options.opsPort, '127.0.0.1')
+ops.listen(options.opsPort, options.opsHost ?? '127.0.0.1')
 
 if (options.background !== undefined) {
   const { host, path, everyMs } = options.background
@@ -95,6 +102,8 @@ if (options.background !== undefined) {
 async function serve(exchange: Exchange): Promise<void> {
   const { path, trace, gone, connection } = exchange
   const ill = behaviour.path === undefined || path.startsWith(behaviour.path) ? behaviour : {}
+  if (ill.crash !== undefined) crash(ill.crash)
+  for (let mib = 0; mib < (ill.memory ?? 0); mib++) kept.push(Buffer.alloc(1024 * 1024, 1))
   if (ill.hang) return
   await delay(options.workMs + (ill.delayMs ?? 0), undefined, { signal: gone })
   if (ill.reset) return void connection?.resetAndDestroy()
@@ -107,6 +116,12 @@ async function serve(exchange: Exchange): Promise<void> {
   if (ill.cutBody !== undefined) return exchange.cutShort(ill.cutBody)
   const status = ill.status ?? 200
   exchange.answer(status, status === 200 ? undefined : 'made to fail')
+}
+
+/** Leaves word for `supervise.sh` of how long it is to stay away. */
+function crash(downMs: number): never {
+  writeFileSync(join(tmpdir(), 'down-ms'), String(downMs))
+  process.exit(1)
 }
 
 /** Calls everybody this service needs; gives what went wrong. */

@@ -12,22 +12,26 @@ const TIMEOUT_MS = 3000
 /** More failures than one fault causes. */
 const MAX_FAILURES = 3000
 /** Clusters that are no service: the application beside the sidecar, and where spans go. */
-export const NO_SERVICE: ReadonlySet<string> = new Set(['app', 'zipkin'])
+export const NO_SERVICE: ReadonlySet<string> = new Set(['app', 'app-http2', 'zipkin'])
 const FILTER =
   '^(hopwise_(failures|own_seconds|blocked_seconds|trace_context_missing)|http\\.ingress\\.downstream_rq_completed|' +
   'cluster\\..*\\.upstream_rq_(completed|time)$)'
 
-export class SidecarOutput {
-  readonly #adminPorts: ReadonlyMap<string, number>
+/** A port of this machine, or one elsewhere. */
+export type Place = number | { readonly host: string; readonly port: number }
 
-  constructor(adminPorts: ReadonlyMap<string, number>) {
-    this.#adminPorts = adminPorts
+export class SidecarOutput {
+  readonly #admins: ReadonlyMap<string, Place>
+
+  /** By instance: where its admin listener is. */
+  constructor(admins: ReadonlyMap<string, Place>) {
+    this.#admins = admins
   }
 
   /** Failures since then (wall clock, ms) of all sidecars. One that is down says nothing. */
   async failuresSince(sinceMs: number): Promise<FailureEntry[]> {
-    const lists = await this.#all(async port => {
-      const text = await fetchText(port, `/failures?format=json&limit=${MAX_FAILURES}&since=${sinceMs}`)
+    const lists = await this.#all(async place => {
+      const text = await fetchText(place, `/failures?format=json&limit=${MAX_FAILURES}&since=${sinceMs}`)
       return (JSON.parse(text) as { failures: FailureEntry[] }).failures.filter(entry => entry.at >= sinceMs)
     })
     return lists.flat()
@@ -36,14 +40,14 @@ export class SidecarOutput {
   async counters(): Promise<Counters> {
     const path = `/stats/prometheus?filter=${encodeURIComponent(FILTER)}`
     const all = new Map<string, ReadonlyMap<string, number>>()
-    await this.#all(async (port, instance) => {
-      all.set(instance, parseExposition(await fetchText(port, path)))
+    await this.#all(async (place, instance) => {
+      all.set(instance, parseExposition(await fetchText(place, path)))
     })
     return all
   }
 
-  async #all<T>(read: (port: number, instance: string) => Promise<T>): Promise<T[]> {
-    const results = await Promise.allSettled([...this.#adminPorts].map(([instance, port]) => read(port, instance)))
+  async #all<T>(read: (place: Place, instance: string) => Promise<T>): Promise<T[]> {
+    const results = await Promise.allSettled([...this.#admins].map(([instance, place]) => read(place, instance)))
     return results.filter(result => result.status === 'fulfilled').map(result => result.value)
   }
 }
@@ -155,9 +159,10 @@ export function evidenceOf(
   }
 }
 
-export function fetchText(port: number, path: string): Promise<string> {
+export function fetchText(place: Place, path: string): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
-  const request = get({ host: '127.0.0.1', port, path, agent, timeout: TIMEOUT_MS }, response => {
+  const { host, port } = typeof place === 'number' ? { host: '127.0.0.1', port: place } : place
+  const request = get({ host, port, path, agent, timeout: TIMEOUT_MS }, response => {
     let text = ''
     response.setEncoding('utf8').on('data', (part: string) => {
       text += part

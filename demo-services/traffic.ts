@@ -1,5 +1,6 @@
 /** Steady traffic at the edge: so many requests a second, whatever becomes of them, and what callers saw. */
 import { Agent, request } from 'node:http'
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { STEADY_RATE, type TrafficShape } from './catalogue.ts'
 
 export interface Seen {
@@ -9,12 +10,22 @@ export interface Seen {
   readonly failureId: string
 }
 
+export interface Edge {
+  readonly host: string
+  readonly port: number
+  readonly path: string
+  /** Over TLS: PEM of the authority that its certificate has to be of. */
+  readonly ca?: string
+}
+
+/** What the edge is called by its callers. */
+const SITE = 'shop.example'
 /** Behind by more than this, requests are left out: a burst would look like a fault of its own. */
 const MAX_BEHIND = 3
 
 export class Traffic {
-  readonly #port: number
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 500 })
+  readonly #edge: Edge
+  readonly #agent: Agent
   #usualRate = STEADY_RATE
   #shape: Required<TrafficShape> = { rate: STEADY_RATE, abortAfterMs: 0, bodyBytes: 0 }
   #seen: Seen[] = []
@@ -24,8 +35,12 @@ export class Traffic {
   #idle: (() => void) | undefined
   #successes = 0
 
-  constructor(port: number) {
-    this.#port = port
+  /** To a port of this machine, or to an edge elsewhere. */
+  constructor(edge: number | Edge) {
+    this.#edge = typeof edge === 'number' ? { host: '127.0.0.1', port: edge, path: '/' } : edge
+    const how = { keepAlive: true, maxSockets: 500 }
+    const { ca } = this.#edge
+    this.#agent = ca === undefined ? new Agent(how) : new HttpsAgent({ ...how, ca, servername: SITE })
   }
 
   start(): void {
@@ -96,14 +111,15 @@ export class Traffic {
       if (--this.#inFlight === 0) this.#idle?.()
     }
     this.#inFlight++
-    const outgoing = request(
+    const { host, port, path, ca } = this.#edge
+    const outgoing = (ca === undefined ? request : httpsRequest)(
       {
-        host: '127.0.0.1',
-        port: this.#port,
-        path: '/',
+        host,
+        port,
+        path,
         method: bodyBytes > 0 ? 'POST' : 'GET',
         agent: this.#agent,
-        headers: { host: 'shop.example' },
+        headers: { host: SITE },
       },
       response => {
         response.resume()

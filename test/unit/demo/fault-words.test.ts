@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { CELLS } from '../../../compose/cells.ts'
+import { parseFaults, TARGETS, WORDS_HELP } from '../../../demo-services/fault-words.ts'
+
+const settings = (...terms: string[]) => Object.fromEntries(parseFaults(terms))
+
+test('a term says who is to do what', () => {
+  assert.deepEqual(settings('c=500'), { c: { status: 500 } })
+  assert.deepEqual(settings('outside=404'), { outside: { status: 404 } })
+  assert.deepEqual(settings('b=delay:2s', 'a=delay:300ms'), { b: { delayMs: 2000 }, a: { delayMs: 300 } })
+  assert.deepEqual(settings('b=crash:1.5s'), { b: { crash: 1500 } })
+  assert.deepEqual(settings('a=call:ledger'), { a: { alsoCall: 'ledger' } })
+})
+
+test('d is its three instances, all is everybody', () => {
+  assert.deepEqual(Object.keys(settings('d=hang')), ['d1', 'd2', 'd3'])
+  assert.deepEqual(settings('d2=hang'), { d2: { hang: true } })
+  assert.deepEqual(Object.keys(settings('all=well')), [...TARGETS])
+})
+
+test('terms for one service add up', () => {
+  assert.deepEqual(settings('c=500', 'c=delay:1s'), { c: { status: 500, delayMs: 1000 } })
+})
+
+test('every word of the help is understood, alone', () => {
+  for (const [word] of WORDS_HELP) {
+    if (word !== 'call') assert.doesNotThrow(() => parseFaults([`b=${word}`]), word)
+  }
+})
+
+test('what is no term is refused, with what would be one', () => {
+  assert.throws(() => parseFaults(['e=500']), /no service 'e'; there are a, b/)
+  assert.throws(() => parseFaults(['c=hangs']), /no fault 'hangs', did you mean 'hang'/)
+  assert.throws(() => parseFaults(['c=200']), /no fault '200'/)
+  assert.throws(() => parseFaults(['c=delay:soon']), /delay: 'soon' is not what it takes \(takes longer/)
+  assert.throws(() => parseFaults(['c']), /no fault ''/)
+  assert.throws(() => parseFaults(['b=call']), /call: '' is not what it takes/)
+  assert.throws(() => parseFaults(['b=memory:-1']), /memory: '-1'/)
+})
+
+test('what is verified covers every word at some service, and every service', () => {
+  const terms = CELLS.flatMap(cell => cell.terms)
+  assert.doesNotThrow(() => parseFaults(terms))
+  for (const [word] of WORDS_HELP) {
+    if (word !== 'well')
+      assert.ok(
+        terms.some(term => term.split('=')[1]!.split(':')[0] === word),
+        word,
+      )
+  }
+  for (const word of ['500', 'hang', 'reset', 'close', 'garbage', 'cut', 'crash']) {
+    const at = terms.filter(term => term.split('=')[1]!.split(':')[0] === word).map(term => term.split('=')[0])
+    for (const service of ['a', 'b', 'c', 'd', 'outside']) assert.ok(at.includes(service), `${word} at ${service}`)
+  }
+  assert.equal(new Set(CELLS.map(({ title }) => title)).size, CELLS.length, 'titles tell them apart')
+})
