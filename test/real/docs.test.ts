@@ -1,0 +1,145 @@
+/** Each command and each file of the pages on attaching the sidecar, as they stand there. */
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { parse, parseAllDocuments } from 'yaml'
+import { Stack } from '../../compose/stack.ts'
+import { shell, withDocker } from '../kit/docker.ts'
+import { freePorts } from '../kit/free-port.ts'
+import { hopwisePath } from '../kit/hopwise.ts'
+import { repository } from '../kit/install-once.ts'
+import { part, partOrSkip } from '../kit/parts.ts'
+import { run, TestProcess } from '../kit/process.ts'
+import { temporaryFile, temporaryFolder } from '../kit/proxy-process.ts'
+import { waitFor } from '../kit/wait-for.ts'
+
+const docs = join(repository, 'sidecar', 'docs')
+const read = (name: string) => readFileSync(join(docs, name), 'utf8')
+
+function blocks(page: string, language: string): string[] {
+  const found = [...read(page).matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\``, 'gm'))]
+  assert.ok(found.length > 0, `${page} has a block of ${language}`)
+  return found.map(match => match[1]!)
+}
+
+test('docker.md: beside a service in Docker', { timeout: 900_000 }, async t => {
+  const docker = await partOrSkip(t, 'docker')
+  if (docker === undefined) return
+  const client = await withDocker(docker)
+  await part('curl')
+  const quietly = (...args: string[]) => run(docker, args, { env: client.env }).catch(() => {})
+  t.after(async () => {
+    await quietly('rm', '--force', 'orders', 'orders-sidecar')
+    await quietly('network', 'rm', 'shop')
+    await client.stop()
+  })
+  // A service of the demonstration stands for the reader's.
+  const stack = new Stack({ docker, env: client.env, overrides: ['compose.local-bases.yaml'] })
+  await stack.compose('build', 'b')
+  await run(docker, ['tag', 'hopwise/demo-go:dev', 'example/orders'], { env: client.env })
+  const said = shell(blocks('docker.md', 'sh')[0]!, repository, client.env)
+  assert.match(said, /\{"service":"d"\}/)
+  assert.match(said, /no failures/)
+  // `docker stop` drains and ends it in good order.
+  await run(docker, ['stop', 'orders-sidecar'], { env: client.env })
+  const { stdout } = await run(docker, ['inspect', '--format', '{{.State.ExitCode}}', 'orders-sidecar'], {
+    env: client.env,
+  })
+  assert.equal(stdout.trim(), '0')
+})
+
+test('kubernetes.yaml: what Kubernetes takes, a native sidecar, and a configuration that loads', async t => {
+  const validate = await partOrSkip(t, 'kubernetes-validate')
+  if (validate === undefined) return
+  const file = join(docs, 'kubernetes.yaml')
+  await run(validate, ['--strict', '--quiet', file])
+  // It would notice.
+  const wrong = temporaryFile(
+    'wrong.yaml',
+    read('kubernetes.yaml').replace('restartPolicy: Always', 'restartPolicies: x'),
+  )
+  await run(validate, ['--strict', '--quiet', wrong], { status: 1 })
+
+  const [configMap, deployment] = parseAllDocuments(read('kubernetes.yaml')).map(document => document.toJS())
+  const [sidecar] = deployment.spec.template.spec.initContainers
+  assert.equal(sidecar.restartPolicy, 'Always', 'else it is an init container that never ends')
+  await run(hopwisePath, ['validate', temporaryFile('hopwise.yaml', configMap.data['hopwise.yaml'])])
+  // What the probes ask is there; arguments are those of `hopwise run`.
+  const ports = new Map(
+    sidecar.ports.map((port: { name: string; containerPort: number }) => [port.name, port.containerPort]),
+  )
+  const { admin, static_resources } = parse(configMap.data['hopwise.yaml'])
+  assert.equal(ports.get('admin'), admin.address.socket_address.port_value)
+  assert.equal(ports.get('ingress'), static_resources.listeners[0].address.socket_address.port_value)
+  const args = [...sidecar.args, '--mode', 'validate'].map((arg: string) =>
+    arg.startsWith('/etc/') ? temporaryFile('hopwise.yaml', configMap.data['hopwise.yaml']) : arg,
+  )
+  await run(hopwisePath, args)
+})
+
+test('hopwise.service: what systemd takes, and how the process answers its commands', async t => {
+  const analyze = await partOrSkip(t, 'systemd-analyze')
+  if (analyze === undefined) return
+  const [ingress, egress, admin] = await freePorts(3)
+  const configuration = temporaryFile(
+    'orders.yaml',
+    read('orders.yaml')
+      .replaceAll('15006', String(ingress))
+      .replaceAll('15001', String(egress))
+      .replace('9901', String(admin)),
+  )
+  const unit = read('hopwise.service')
+    .replaceAll('/opt/hopwise/', `${repository}/`)
+    .replaceAll('/etc/hopwise/orders.yaml', configuration)
+  const checked = await run(analyze, ['verify', temporaryFile('orders-sidecar.service', unit)])
+  assert.equal(checked.output, '', 'systemd has nothing to say about it')
+
+  const commands = (key: string) =>
+    [...unit.matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].map(match => match[1]!.split(' '))
+  for (const [program, ...args] of commands('ExecStartPre')) await run(program!, args)
+  const [program, ...args] = commands('ExecStart')[0]!
+  const sidecar = TestProcess.start(program!, args, { name: 'hopwise' })
+  t.after(() => sidecar.stop('SIGKILL'))
+  await sidecar.waitForPort(admin!)
+  const reloads = async () => {
+    const text = await (await fetch(`http://127.0.0.1:${admin}/stats?filter=reload`)).text()
+    return Number(/reload[\w.]*success: (\d+)/.exec(text)?.[1] ?? 0)
+  }
+  const before = await reloads()
+  writeFileSync(configuration, readFileSync(configuration, 'utf8').replace('timeout: 2s', 'timeout: 3s'))
+  for (const [command, ...rest] of commands('ExecReload')) {
+    await run(
+      command!,
+      rest.map(arg => arg.replace('$MAINPID', String(sidecar.pid))),
+    )
+  }
+  await waitFor(async () => (await reloads()) > before, { what: 'a reload' })
+  sidecar.signal('SIGTERM')
+  assert.equal(await sidecar.exited, 0)
+})
+
+test('run-beside.md: the application starts with the sidecar and ends with it', async t => {
+  const [ingress, egress, admin, app] = await freePorts(4)
+  const ports = (text: string) =>
+    text
+      .replaceAll('15006', String(ingress))
+      .replaceAll('15001', String(egress))
+      .replaceAll('9901', String(admin))
+      .replaceAll('8080', String(app))
+  const folder = temporaryFolder()
+  writeFileSync(join(folder, 'app.js'), ports(blocks('run-beside.md', 'js')[0]!))
+  const configuration = temporaryFile('orders.yaml', ports(read('orders.yaml')))
+  const [start, ask] = blocks('run-beside.md', 'sh')
+  const command = start!
+    .trim()
+    .replace('sidecar/bin/hopwise', `exec ${hopwisePath}`)
+    .replace('sidecar/docs/orders.yaml', configuration)
+  const both = TestProcess.start('sh', ['-c', command], { cwd: folder, name: 'hopwise and app.js' })
+  t.after(() => both.stop('SIGKILL'))
+  await part('curl')
+  await both.waitForPort(app!)
+  assert.equal(shell(ports(ask!), folder, {}), 'orders: /today\n')
+  both.signal('SIGTERM')
+  assert.equal(await both.exited, 0, both.output)
+})
