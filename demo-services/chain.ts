@@ -45,6 +45,8 @@ const WITHOUT_TRACING = new Set(['b', 'outside'])
 export interface ChainVariant {
   /** False where something else listens on the trace store's port. */
   readonly ownTraceStore?: boolean
+  /** Where the applications send spans on the trace store's port; `/v1/traces` means OTLP. */
+  readonly spansPath?: '/api/v2/spans' | '/v1/traces'
   /** `OTEL_PROPAGATORS` of the applications. */
   readonly propagators?: string
   /** b and the outside host trace too. */
@@ -181,7 +183,7 @@ export class Chain {
       port: app,
       opsPort: ops,
       egressPort: egress,
-      zipkinUrl: traced ? `http://127.0.0.1:${this.ports.traceStore}/api/v2/spans` : '',
+      zipkinUrl: traced ? `http://127.0.0.1:${this.ports.traceStore}${this.#variant.spansPath ?? '/api/v2/spans'}` : '',
       propagators: this.#variant.propagators ?? 'b3multi',
     }
     const args = [join(import.meta.dirname, 'service.ts'), JSON.stringify(options)]

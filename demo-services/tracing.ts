@@ -23,7 +23,10 @@ const none: RequestTrace = { call: () => ({ headers: {}, end: () => {} }), end: 
 
 export const noTracing: Tracing = { request: () => none }
 
-/** `url` is where Zipkin takes spans, `propagators` the value of `OTEL_PROPAGATORS`. */
+/**
+ * `url` is where Zipkin takes spans or, with the path `/v1/traces`, a collector of OTLP; `propagators` the value of
+ * `OTEL_PROPAGATORS`.
+ */
 export async function openTelemetry(serviceName: string, url: string, propagators: string): Promise<Tracing> {
   Object.assign(process.env, {
     OTEL_PROPAGATORS: propagators,
@@ -36,7 +39,11 @@ export async function openTelemetry(serviceName: string, url: string, propagator
     import('@opentelemetry/exporter-zipkin'),
     import('@opentelemetry/api'),
   ])
-  const sdk = new NodeSDK({ serviceName, traceExporter: new ZipkinExporter({ url }), autoDetectResources: false })
+  const otlp = url.endsWith('/v1/traces')
+  // Without an exporter the SDK makes the one that the environment asks for.
+  if (otlp) Object.assign(process.env, { OTEL_TRACES_EXPORTER: 'otlp', OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: url })
+  const exporter = otlp ? {} : { traceExporter: new ZipkinExporter({ url }) }
+  const sdk = new NodeSDK({ serviceName, ...exporter, autoDetectResources: false })
   sdk.start()
   const { context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } = api
   const tracer = trace.getTracer('hopwise-demo')

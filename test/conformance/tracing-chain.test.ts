@@ -70,6 +70,9 @@ test('one trace from the edge to d', { timeout: 400_000 }, async t => {
       const chain = new Chain(ports, true, { ...variant, ownTraceStore: false })
       t.after(() => chain.stop())
       await chain.start()
+      // The first requests compile what they run.
+      const warm = () => fetchRaw(ports.edge, { path: '/warm' }).then(({ status }) => status === 200)
+      await waitFor(warm, { deadlineMs: 40_000, everyMs: 100, what: 'an answer' })
       const path = `/${name.replaceAll(' ', '-')}`
       const answer = await fetchRaw(ports.edge, { path })
       assert.equal(answer.status, 200, answer.text)

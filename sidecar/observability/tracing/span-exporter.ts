@@ -2,8 +2,8 @@
  * Sends finished spans to a collector, in reports: Envoy's rules (`ReporterImpl`), with a bound.
  *
  * A report goes out when `min_flush_spans` have come, or with the timer. While `MAX_REPORTS_IN_FLIGHT` are on their way
- * spans wait, so that reports grow with the load instead of their number; beyond `MAX_WAITING_SPANS` they are dropped and
- * counted.
+ * spans wait, so that reports grow with the load instead of their number; beyond `MAX_WAITING_SPANS` they are dropped.
+ * `spans_sent` counts what was handed over, as Envoy's does; `spans_dropped` what no collector took, for whatever reason.
  */
 import { Timer, type Timers } from '../../base/timer-wheel.ts'
 import type { Counter, StatsScope } from '../stats.ts'
@@ -129,7 +129,8 @@ export class SpanExporter implements SpanReporter {
   }
 
   #send(): void {
-    this.#spansSent.add(this.#waiting)
+    const count = this.#waiting
+    this.#spansSent.add(count)
     this.#waiting = 0
     this.#inFlight++
     let answered = false
@@ -138,6 +139,7 @@ export class SpanExporter implements SpanReporter {
       answered = true
       this.#inFlight--
       this.#outcomes[outcome].inc()
+      if (outcome !== 'sent') this.#spansDropped.add(count)
       if (this.#waiting >= this.#setting('min_flush_spans', DEFAULT_MIN_FLUSH_SPANS)) this.#flush()
       if (this.#inFlight > 0) return
       for (const resolve of this.#idle.splice(0)) resolve()

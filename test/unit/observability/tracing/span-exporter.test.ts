@@ -88,6 +88,8 @@ test('every outcome has its counter, and an answer counts once', t => {
     ['reports_sent', 'reports_dropped', 'reports_failed', 'reports_skipped_no_cluster'].map(count),
     [1, 1, 1, 1],
   )
+  // What was handed over and not taken is lost as well as what found no room.
+  assert.equal(count('spans_dropped'), 15)
   assert.equal(outcomeOfStatus('zipkin', 202), 'sent')
   assert.equal(outcomeOfStatus('zipkin', 200), 'dropped')
   assert.equal(outcomeOfStatus('opentelemetry', 200), 'sent')

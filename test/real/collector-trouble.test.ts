@@ -1,0 +1,135 @@
+/**
+ * A collector that is down, slow, or full: requests go through all the same, what is lost is counted, and the sidecar does
+ * not grow. Every request is sampled, and far more spans come than the sidecar keeps.
+ */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import { freePort } from '../kit/free-port.ts'
+import { startHopwise } from '../kit/hopwise.ts'
+import { partOrSkip } from '../kit/parts.ts'
+import { run } from '../kit/process.ts'
+import type { ProxyProcess } from '../kit/proxy-process.ts'
+
+const TYPE = 'type.googleapis.com/envoy'
+/** Of memory: after these rounds everything is compiled and every buffer as large as it gets. */
+const WARM_ROUNDS = 2
+const ROUNDS = 6
+const ROUND_S = 1
+/** What "flat" means. */
+const FLAT_BYTES = 10e6
+
+type Collector = (answer: (status: number) => void) => void
+
+const TROUBLES: readonly (readonly [name: string, collector: Collector | undefined])[] = [
+  ['down: nothing listens', undefined],
+  ['slow: takes every report and does not answer', () => {}],
+  ['full: answers 503', answer => answer(503)],
+  ['too fast for it: answers 429', answer => answer(429)],
+]
+
+function configuration(listen: number, upstream: number, collector: number): string {
+  const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } })
+  const cluster = (name: string, port: number) => ({
+    name,
+    connect_timeout: '0.25s',
+    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }] },
+  })
+  const manager = {
+    '@type': `${TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`,
+    stat_prefix: 'in',
+    tracing: {
+      random_sampling: { value: 100 },
+      provider: {
+        name: 'envoy.tracers.zipkin',
+        typed_config: {
+          '@type': `${TYPE}.config.trace.v3.ZipkinConfig`,
+          collector_cluster: 'collector',
+          collector_endpoint: '/api/v2/spans',
+          collector_endpoint_version: 'HTTP_JSON',
+        },
+      },
+    },
+    route_config: {
+      virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'app' } }] }],
+    },
+    http_filters: [
+      {
+        name: 'envoy.filters.http.router',
+        typed_config: { '@type': `${TYPE}.extensions.filters.http.router.v3.Router` },
+      },
+    ],
+  }
+  const listener = {
+    name: 'in',
+    traffic_direction: 'INBOUND',
+    address: address(listen),
+    filter_chains: [{ filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: manager }] }],
+  }
+  const resources = { listeners: [listener], clusters: [cluster('app', upstream), cluster('collector', collector)] }
+  return `node: {id: n, cluster: orders}\nstatic_resources: ${JSON.stringify(resources)}\n`
+}
+
+/** The least of a few looks: what the collector of garbage has not come to yet is no growth. */
+async function residentBytes(proxy: ProxyProcess): Promise<number> {
+  let least = Number.POSITIVE_INFINITY
+  for (let i = 0; i < 5; i++) {
+    const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${proxy.process.pid}/status`, 'utf8'))
+    least = Math.min(least, Number(match![1]) * 1024)
+    await new Promise(resolve => setTimeout(resolve, 200))
+  }
+  return least
+}
+
+for (const [name, collect] of TROUBLES) {
+  test(`a collector that is ${name}`, { timeout: 180_000 }, async t => {
+    const wrk = await partOrSkip(t, 'wrk')
+    if (wrk === undefined) return
+    const app = createServer((_, response) => response.end('ok'))
+    app.listen(0, '127.0.0.1')
+    t.after(() => app.close())
+    const port = await freePort()
+    if (collect !== undefined) {
+      const collector = createServer((request, response) => {
+        request.resume()
+        request.on('end', () => collect(status => response.writeHead(status).end()))
+      })
+      collector.listen(port, '127.0.0.1')
+      t.after(() => {
+        collector.closeAllConnections()
+        collector.close()
+      })
+    }
+    const listen = await freePort()
+    await using proxy = await startHopwise(configuration(listen, (app.address() as AddressInfo).port, port))
+    t.after(() => app.closeAllConnections())
+
+    let requests = 0
+    const sizes: number[] = []
+    for (let round = 0; round < ROUNDS; round++) {
+      const { stdout } = await run(wrk, ['-t1', '-c20', `-d${ROUND_S}s`, `http://127.0.0.1:${listen}/`])
+      assert.doesNotMatch(stdout, /Socket errors|Non-2xx/, 'a request was harmed')
+      requests += Number(/(\d+) requests in/.exec(stdout)![1])
+      sizes.push(await residentBytes(proxy))
+    }
+    const stats = await proxy.stats('^(tracing|cluster\\.(app|collector))\\.')
+    const stat = (of: string) => stats.get(of) ?? 0
+    assert.ok(requests > 10_000, `${requests} requests`)
+    assert.equal(stat('cluster.app.upstream_rq_200'), stat('cluster.app.upstream_rq_completed'), 'all are answered')
+
+    // Every span was dropped, is on its way, or still waits.
+    const dropped = stat('tracing.zipkin.spans_dropped')
+    const kept = 5 * 4096
+    assert.ok(dropped >= stat('cluster.app.upstream_rq_completed') - kept, `${dropped} dropped of ${requests}`)
+    assert.ok(dropped > 0)
+    if (collect === undefined) assert.ok(stat('tracing.zipkin.reports_failed') > 0)
+    // Whoever waits for a collector waits for a few reports, not for more and more.
+    assert.ok(stat('cluster.collector.upstream_rq_active') <= 4)
+
+    const warm = Math.max(...sizes.slice(0, WARM_ROUNDS))
+    const grown = sizes.at(-1)! - warm
+    assert.ok(grown < FLAT_BYTES, `${sizes.map(size => (size / 1e6).toFixed(0)).join(', ')} MB`)
+  })
+}
