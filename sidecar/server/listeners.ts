@@ -123,7 +123,7 @@ export class ListenerManager {
         bindTo: bound.get(name),
         statPrefix: message.statPrefix,
         bindToPort: bindsHere(message, addresses, this.#env.worker),
-        reusePort: this.#env.worker !== undefined && !isPipe(addresses[0]!),
+        reusePort: this.#env.worker !== undefined && isShared(message, addresses),
         backlog: message.tcpBacklogSize ?? 4096,
         bufferLimitBytes: facts.bufferLimitBytes,
         chains: new FilterChainMatcher(chains, fallback),
@@ -260,8 +260,15 @@ function isPipe(address: Address): boolean {
   return address.ip.startsWith('/') || address.ip.startsWith('@')
 }
 
-/** Ports are shared by all workers; a pipe cannot be, and belongs to the first. */
+/**
+ * All workers bind the port. A pipe cannot be shared so, nor a port with `enable_reuse_port: false`: these belong to the
+ * first worker. (Envoy's workers accept from one socket then; a socket of Node belongs to one thread.)
+ */
+function isShared({ enableReusePort }: ListenerMessage, addresses: readonly Address[]): boolean {
+  return enableReusePort !== false && !addresses.some(isPipe)
+}
+
 function bindsHere(message: ListenerMessage, addresses: readonly Address[], worker: Environment['worker']): boolean {
   if (message.bindToPort === false) return false
-  return worker === undefined || worker.index === 0 || !addresses.some(isPipe)
+  return worker === undefined || worker.index === 0 || isShared(message, addresses)
 }

@@ -31,7 +31,7 @@ function childrenOf(folder: string): string[] | undefined {
 
 const folders = () => new Set(readdirSync(tmpdir()).filter(name => name.startsWith('hopwise-demo-')))
 
-test('two hops are broken and named, and nothing is left behind', { timeout: 60_000 }, async () => {
+test('two hops are broken and named, and nothing is left behind', { timeout: 120_000 }, async () => {
   await using run = demo('--once', '--break', 'outside:status', '--break', 'c:no-route')
   assert.equal(await run.exited, 0, run.output)
   assert.match(run.output, /named {3}√ outside: app_error/)
@@ -39,7 +39,7 @@ test('two hops are broken and named, and nothing is left behind', { timeout: 60_
   assert.match(run.output, /2 of 2 named rightly/)
 })
 
-test('so are three of the catalogue where every hop is HTTP/2', { timeout: 60_000 }, async () => {
+test('so are three of the catalogue where every hop is HTTP/2', { timeout: 120_000 }, async () => {
   await using run = demo('--once', '--http2', '--seed', '1', '--faults', '3')
   assert.equal(await run.exited, 0, run.output)
   assert.match(run.output, /3 of 3 named rightly/)

@@ -165,6 +165,21 @@ test('connections spread over both workers, and every page is of both', async ()
   assert.equal(await stat(proxy, 'http.in.downstream_rq_total'), 1)
 })
 
+test('a port that is not to be re-used belongs to the first worker, and nobody else gets it', async () => {
+  const alone = await freePort()
+  const exclusive = listener('alone', alone, '').replace('filter_chains', 'enable_reuse_port: false\n    filter_chains')
+  const { proxy } = await start(2, { upstream: 1, listeners: exclusive })
+  await Promise.all(Array.from({ length: 20 }, () => get(alone, '/here', false)))
+  assert.equal(await stat(proxy, `listener.127.0.0.1_${alone}.worker_0.downstream_cx_total`), 20)
+  const intruder = createServer()
+  const error = await new Promise(resolve => {
+    intruder.on('error', resolve)
+    intruder.listen({ port: alone, host: '127.0.0.1', reusePort: true }, () => resolve(undefined))
+  })
+  intruder.close()
+  assert.equal((error as NodeJS.ErrnoException | undefined)?.code, 'EADDRINUSE')
+})
+
 test('the operator speaks to all workers: runtime, health, logging, draining', async () => {
   await using upstream = await FakeUpstream.start(() => ({ status: 200, body: 'ok' }))
   const filters = `          - name: envoy.filters.http.fault
