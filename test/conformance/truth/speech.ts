@@ -284,6 +284,8 @@ export class GrpcCaller implements Caller {
   }
 
   call(call: Call): Promise<Answer> {
+    // As with HTTP: nothing is asked for somebody who has gone meanwhile.
+    if (call.gone?.aborted) return Promise.resolve({ status: 0, body: '' })
     return new Promise(resolve => {
       let body = ''
       const stream = this.#begin(call, status => {
@@ -297,6 +299,7 @@ export class GrpcCaller implements Caller {
   }
 
   stream(call: Call, to: Asked): void {
+    if (call.gone?.aborted) return
     const stream = this.#begin(call, status => (status === OK ? to.end() : to.fail()))
     stream.once('data', () => to.begin(undefined))
     stream.on('data', (part: Buffer) => to.write(part))
