@@ -111,6 +111,11 @@ export function isWaiting(cause: Cause): boolean {
   )
 }
 
+/** It failed for want of time, whoever may have taken that; a call for which nothing was left was not even made. */
+export function hadNoTimeLeft(cause: Cause): boolean {
+  return cause === 'deadline_exceeded' || isWaiting(cause)
+}
+
 /** By details, exact or up to a bracket. What stands in `{…}` or `[…]` after the word is a reason, not another word. */
 const BY_DETAILS: Readonly<Record<string, Verdict>> = {
   local_rate_limited: { cause: 'rate_limited', subCause: 'local', blame: 'self' },

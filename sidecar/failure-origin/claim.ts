@@ -15,7 +15,7 @@
 
 import { Attribution } from './attribution.ts'
 import type { CalleeState } from './call-target.ts'
-import { isWaiting } from './cause.ts'
+import { hadNoTimeLeft, isWaiting } from './cause.ts'
 import { type CallOrder, callOrder } from './claim-order.ts'
 import { EventRate } from './event-rate.ts'
 import { BaseRate, type Handling } from './handling.ts'
@@ -319,7 +319,7 @@ export class Claims {
       return leastOwn === 1 ? undefined : { call: undefined, confidence: 'likely', likelihood: leastOwn }
     }
     // Of several that ran out of time the first that took most of it: the others had little left, whoever was asked.
-    if (reason.record !== undefined && isWaiting(reason.record.cause)) {
+    if (reason.record !== undefined && hadNoTimeLeft(reason.record.cause)) {
       const least = (nowMs - entry.startMs) * SPENT_SHARE
       reason = calls.find(call => !call.claimed && !call.repaired && hasSpent(call, least)) ?? reason
     }

@@ -398,6 +398,21 @@ test('of two calls that ran out of time the one that took it is the reason, not 
   assert.ok(c.roles().includes('masked e timeout exact'))
 })
 
+test('a call for which no time was left is not the reason, but the one that took it', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound()
+  const slow = c.call(inbound, 'd')
+  c.clock.advance(900)
+  slow.failures.attemptFailed({ kind: 'route_timeout', details: '' })
+  slow.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+  const late = c.call(inbound, 'd')
+  const refusal = { ...FROM_D, origin: 'downstream', cause: 'deadline_exceeded', path: ['downstream', 'd'] } as const
+  late.answer(504, withRecord(refusal))
+  inbound.answer(500)
+  assert.ok(c.roles().includes('propagated d timeout link'))
+  assert.ok(c.roles().some(role => role.startsWith('masked c deadline_exceeded')))
+})
+
 test('who gives up a call was answered first: the failure is merged with what that call met', () => {
   const c = new Sidecar()
   const inbounds = [c.inbound(), c.inbound()]
