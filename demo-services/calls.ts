@@ -3,17 +3,31 @@
  * knows where d is. HTTP is spoken by http2-wrapper's auto client, in HTTP/1.1 or HTTP/2 as the run wants it.
  */
 import { Agent } from 'node:http'
+import type { ClientHttp2Stream } from 'node:http2'
 import { connect } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import http2 from 'http2-wrapper'
 
 type Headers = Readonly<Record<string, string>>
 
+/** An option of ours, which http2-wrapper passes on to the agent. */
+interface StreamListener {
+  readonly onStream?: (stream: ClientHttp2Stream) => void
+}
+
 /**
  * HTTP/2 with prior knowledge (RFC 9113 §3.3): a sidecar next door speaks plaintext, where there is no ALPN to ask.
  * http2-wrapper itself only connects over TLS, hence the type.
  */
 class PlaintextHttp2Agent extends http2.Agent {
+  /** Tells whoever asked of its stream, which alone knows whether it was reset. */
+  override async request(...args: Parameters<http2.Agent['request']>): ReturnType<http2.Agent['request']> {
+    const stream = await super.request(...args)
+    const options = args[1] as StreamListener | undefined
+    options?.onStream?.(stream)
+    return stream
+  }
+
   override async createConnection(origin: URL): Promise<TLSSocket> {
     return connect({ host: origin.hostname, port: Number(origin.port), noDelay: true }) as unknown as TLSSocket
   }
@@ -40,7 +54,14 @@ export class HttpCalls {
     gone: AbortSignal | undefined,
   ): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
+    let stream: ClientHttp2Stream | undefined
+    const listener: StreamListener = {
+      onStream: begun => {
+        stream = begun
+      },
+    }
     const outgoing = await http2.auto({
+      ...listener,
       host: '127.0.0.1',
       port: this.#egressPort,
       protocol: this.#protocol === 'h2' ? 'https:' : 'http:',
@@ -53,14 +74,12 @@ export class HttpCalls {
     let answered = false
     outgoing.on('response', response => {
       answered = true
-      let missing = Number(response.headers['content-length'] ?? 0)
-      response.on('data', (part: Buffer) => {
-        missing -= part.length
-      })
+      response.resume()
       response.on('error', reject)
       response.on('close', () => {
-        // http2-wrapper takes the end of a connection for the end of the response.
-        if (!response.complete || missing > 0) reject(new Error('broke off its answer'))
+        // http2-wrapper takes a reset in the middle of a response for its end.
+        if (!response.complete || (stream !== undefined && stream.rstCode !== 0))
+          reject(new Error('broke off its answer'))
         else if ((response.statusCode ?? 0) >= 400) reject(new Error(String(response.statusCode)))
         else resolve()
       })

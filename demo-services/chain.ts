@@ -130,10 +130,15 @@ export class Chain {
         behaviours.set(instance, { ...behaviours.get(instance), ...behaviour })
       }
     }
-    await Promise.all([
-      ...killed,
-      ...[...behaviours].map(([instance, behaviour]) => this.#control(instance, behaviour)),
-    ])
+    // Who is to swallow a failure must be ready for the first one.
+    const control = (swallowers: boolean) =>
+      Promise.all(
+        [...behaviours]
+          .filter(([, { swallow = false }]) => swallow === swallowers)
+          .map(([instance, behaviour]) => this.#control(instance, behaviour)),
+      )
+    await control(true)
+    await Promise.all([...killed, control(false)])
   }
 
   /** Everybody behaves, and whoever was killed is back. */
