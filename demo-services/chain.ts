@@ -95,7 +95,7 @@ export class Chain {
     )
     if (this.#variant.ownTraceStore !== false) {
       starting.push(
-        startTraceStore({ port: this.ports.traceStore }).then(store => {
+        startTraceStore({ port: this.ports.traceStore, sidecars: this.#adminUrls }).then(store => {
           this.#traceStore = store
         }),
       )
@@ -103,6 +103,10 @@ export class Chain {
     const hole = [join(import.meta.dirname, 'black-hole.ts'), String(this.ports.blackHole)]
     this.#blackHole = new Child('archive', process.execPath, hole, this.#logs)
     await Promise.all(starting)
+  }
+
+  get #adminUrls(): Map<string, string> {
+    return new Map(SIDECARS.map(name => [name, `http://127.0.0.1:${this.ports.of[name]!.admin}`]))
   }
 
   get #logs(): string {

@@ -1,14 +1,6 @@
-/**
- * The page of the demo: files of `observability/trace-store/page/`, one JSON document that puts the sidecars' answers
- * together (`/api/mesh`), one failure (`/api/failure/<id>`), and the trace store's queries handed through.
- */
-import { readFileSync } from 'node:fs'
-import { createServer, type ServerResponse } from 'node:http'
-import { join } from 'node:path'
-import type { FailureEntry } from '../sidecar/failure-origin/failure-log.ts'
-import { locate } from './judge.ts'
-import { type MeshView, meshView, summaryOf } from './mesh-view.ts'
-import { type Counters, fetchText, parseExposition } from './sidecar-output.ts'
+/** The page of the demo: the page over its sidecars, with what the demo breaks on purpose beside it. */
+import { createServer } from 'node:http'
+import { MeshPage } from '../observability/trace-store/mesh-page.ts'
 import { describe, evidenceText, type Told } from './terminal.ts'
 
 export interface Page {
@@ -40,27 +32,8 @@ export class DemoState {
   }
 }
 
-const assets = join(import.meta.dirname, '..', 'observability', 'trace-store', 'page')
-const FILES: Readonly<Record<string, readonly [file: string, type: string]>> = {
-  '/': ['index.html', 'text/html; charset=utf-8'],
-  '/page.css': ['page.css', 'text/css; charset=utf-8'],
-  '/page.js': ['page.js', 'text/javascript; charset=utf-8'],
-  '/topology.js': ['topology.js', 'text/javascript; charset=utf-8'],
-  '/waterfall.js': ['waterfall.js', 'text/javascript; charset=utf-8'],
-  '/elements.js': ['elements.js', 'text/javascript; charset=utf-8'],
-}
-/** However many look at the page, the sidecars are asked this often. */
-const SAMPLE_MS = 900
-/** Rates are over the time between two samples, at most this many ago. */
-const MAX_SAMPLES = 4
-const FAILURES_MS = 600_000
-const MAX_FAILURES = 300
-const FILTER = '^(cluster\\..*\\.upstream_rq_(total|completed|[1-5]xx)$|hopwise_own_seconds)'
-
-interface Sample {
-  readonly at: number
-  readonly counters: Counters
-}
+/** Failures told of; the terminal has them all. */
+const MAX_TOLD = 50
 
 export async function startPage(options: {
   readonly port: number
@@ -68,42 +41,27 @@ export async function startPage(options: {
   readonly admin: ReadonlyMap<string, number>
   readonly state: DemoState
 }): Promise<Page> {
-  const mesh = new MeshReader(options.admin)
-  const server = createServer((request, response) => {
-    const { pathname, search } = new URL(request.url ?? '/', 'http://page')
-    answer(pathname, search, response).catch((error: Error) => {
-      if (response.headersSent) response.destroy()
-      else response.writeHead(502, { 'content-type': 'text/plain' }).end(`${error.message}\n`)
-    })
+  const { state, traceStoreUrl } = options
+  const page = new MeshPage({
+    sidecars: new Map([...options.admin].map(([name, port]) => [name, `http://127.0.0.1:${port}`])),
+    trace: async id => {
+      const answer = await fetch(`${traceStoreUrl}/api/v2/trace/${id}`)
+      return answer.ok ? ((await answer.json()) as object[]) : undefined
+    },
+    more: () => ({ demo: { current: state.current, told: state.told.slice(0, MAX_TOLD) } }),
   })
-
-  async function answer(path: string, search: string, response: ServerResponse): Promise<void> {
-    const file = FILES[path]
-    if (file !== undefined) {
-      // Nothing from elsewhere, and nothing inline: what a failure's text contains stays text.
-      response.setHeader('content-security-policy', "default-src 'self'; img-src 'self' data:")
-      response.writeHead(200, { 'content-type': file[1], 'cache-control': 'no-cache' })
-      response.end(readFileSync(join(assets, file[0])))
-    } else if (path === '/api/mesh') {
-      const { current, told } = options.state
-      sendJson(response, { ...(await mesh.view()), demo: { current, told } })
-    } else if (path.startsWith('/api/failure/')) {
-      const failure = await mesh.failure(decodeURIComponent(path.slice('/api/failure/'.length)))
-      if (failure === undefined) response.writeHead(404, { 'content-type': 'text/plain' }).end('no such failure\n')
-      else sendJson(response, failure)
-    } else if (path.startsWith('/api/v2/')) {
-      const answer = await fetch(`${options.traceStoreUrl}${path}${search}`)
-      response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? 'text/plain' })
-      response.end(await answer.text())
-    } else response.writeHead(404, { 'content-type': 'text/plain' }).end('not found\n')
-  }
-
+  const server = createServer((request, response) => {
+    page.handle(request, response).then(
+      answered => {
+        if (!answered) response.writeHead(404, { 'content-type': 'text/plain' }).end('not found\n')
+      },
+      () => response.destroy(),
+    )
+  })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(options.port, '127.0.0.1', resolve)
   })
-  // The first look is for a rate, which takes two.
-  await mesh.view()
   return {
     url: `http://127.0.0.1:${options.port}/`,
     async close() {
@@ -111,74 +69,4 @@ export async function startPage(options: {
       await new Promise<void>(resolve => server.close(() => resolve()))
     },
   }
-}
-
-class MeshReader {
-  readonly #admin: ReadonlyMap<string, number>
-  readonly #samples: Sample[] = []
-  #entries: readonly FailureEntry[] = []
-  #reading: Promise<MeshView> | undefined
-  #view: MeshView | undefined
-
-  constructor(admin: ReadonlyMap<string, number>) {
-    this.#admin = admin
-  }
-
-  async view(): Promise<MeshView> {
-    if (this.#view !== undefined && Date.now() - this.#view.at < SAMPLE_MS) return this.#view
-    this.#reading ??= this.#read().finally(() => {
-      this.#reading = undefined
-    })
-    return await this.#reading
-  }
-
-  /** Looked for at the sidecars themselves: it may be older than what the page lists. */
-  async failure(id: string): Promise<object | undefined> {
-    if (!/^[\w-]{1,64}$/.test(id)) return undefined
-    const first = await this.#failures(`/failures?format=json&limit=${MAX_FAILURES}&id=${id}`)
-    const ids = new Set(first.flatMap(entry => [entry.id, ...entry.aliases]))
-    ids.delete(id)
-    const more = await Promise.all(
-      [...ids].slice(0, 8).map(each => this.#failures(`/failures?format=json&limit=${MAX_FAILURES}&id=${each}`)),
-    )
-    const entries = new Map(
-      [...first, ...more.flat()].map(entry => [`${entry.service} ${entry.span} ${entry.seq}`, entry]),
-    )
-    const located = locate([...entries.values()]).find(({ merged }) => merged.ids.includes(id))
-    return located && { ...summaryOf(located), entries: located.merged.entries }
-  }
-
-  async #read(): Promise<MeshView> {
-    const counters = new Map<string, ReadonlyMap<string, number>>()
-    const path = `/stats/prometheus?filter=${encodeURIComponent(FILTER)}`
-    const [entries] = await Promise.all([
-      this.#failures(`/failures?format=json&limit=${MAX_FAILURES}`),
-      Promise.allSettled(
-        [...this.#admin].map(async ([instance, port]) => {
-          counters.set(instance, parseExposition(await fetchText(port, path)))
-        }),
-      ),
-    ])
-    const at = Date.now()
-    this.#entries = entries.filter(entry => at - entry.at < FAILURES_MS)
-    const before = this.#samples[0] ?? { at: at - 1000, counters }
-    this.#samples.push({ at, counters })
-    if (this.#samples.length > MAX_SAMPLES) this.#samples.shift()
-    const seconds = Math.max(0.1, (at - before.at) / 1000)
-    this.#view = meshView(this.#entries, before.counters, counters, seconds, at)
-    return this.#view
-  }
-
-  async #failures(path: string): Promise<FailureEntry[]> {
-    const answers = await Promise.allSettled([...this.#admin.values()].map(port => fetchText(port, path)))
-    return answers
-      .filter(answer => answer.status === 'fulfilled')
-      .flatMap(answer => (JSON.parse(answer.value) as { failures: FailureEntry[] }).failures)
-  }
-}
-
-function sendJson(response: ServerResponse, value: unknown): void {
-  response
-    .writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
-    .end(JSON.stringify(value))
 }

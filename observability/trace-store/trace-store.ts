@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import { serveAsset } from './assets.ts'
+import { MeshPage } from './mesh-page.ts'
 import { SpanDatabase, type StoreCounts } from './span-database.ts'
 import { BadQuery, DEFAULT_LOOKBACK_MS, parseTraceQuery, positive } from './trace-query.ts'
 import { InvalidSpans, normalTraceId, parseSpans } from './zipkin-span.ts'
@@ -23,7 +24,12 @@ export interface TraceStoreOptions {
   readonly maxAgeMs?: number | undefined
   /** Tags whose values the page offers (Zipkin: `AUTOCOMPLETE_KEYS`). */
   readonly autocompleteKeys?: readonly string[] | undefined
-  /** Folder of a page, served at `/`. */
+  /**
+   * Admin listeners by the name of the sidecar (`http://127.0.0.1:9901`): then the page over them is served at `/`, with
+   * the traces of this store.
+   */
+  readonly sidecars?: ReadonlyMap<string, string> | undefined
+  /** Folder of another page, served at `/`. */
   readonly assetsDirectory?: string | undefined
 }
 
@@ -83,6 +89,7 @@ class TraceStoreHandler {
   readonly #database: SpanDatabase
   readonly #options: TraceStoreOptions
   readonly #eviction: NodeJS.Timeout
+  readonly #page: MeshPage | undefined
   #reportsRefused = 0
 
   constructor(options: TraceStoreOptions) {
@@ -91,6 +98,7 @@ class TraceStoreHandler {
       maxSpans: options.maxSpans ?? DEFAULT_MAX_SPANS,
       maxAgeMs: options.maxAgeMs ?? DEFAULT_MAX_AGE_MS,
     })
+    this.#page = options.sidecars && new MeshPage({ sidecars: options.sidecars, trace: id => this.#trace(id) })
     this.#database.evictByAge()
     this.#eviction = setInterval(() => this.#database.evictByAge(), EVICTION_INTERVAL_MS).unref()
   }
@@ -108,6 +116,7 @@ class TraceStoreHandler {
     const url = new URL(request.url ?? '/', 'http://store')
     try {
       if (request.method === 'POST' && url.pathname === '/api/v2/spans') await this.#collect(request, response)
+      else if ((await this.#page?.handle(request, response)) === true) return
       else if (request.method === 'GET' || request.method === 'HEAD') this.#answer(url, response)
       else sendText(response, 405, 'Method Not Allowed')
     } catch (error) {
@@ -173,6 +182,11 @@ class TraceStoreHandler {
     const spans = database.trace(traceId)
     if (spans.length === 0) throw new NotFound(`${traceId} not found`)
     return spans
+  }
+
+  #trace(id: string): readonly object[] | undefined {
+    const spans = this.#database.trace(normalTraceId(id))
+    return spans.length === 0 ? undefined : spans
   }
 
   get #autocompleteKeys(): readonly string[] {

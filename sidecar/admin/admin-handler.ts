@@ -43,6 +43,11 @@ export class AdminHandler {
     const endpoints: Endpoint[] = [
       { path: '/', help: 'Admin home page', handle: () => respond(200, HTML, homePage(this.#endpoints)) },
       {
+        path: '/endpoints',
+        help: 'the list of all endpoints for a browser',
+        handle: () => respond(200, HTML, homePage(this.#endpoints)),
+      },
+      {
         path: '/help',
         help: 'print out list of admin commands',
         handle: () => text(`admin commands are:\n${this.#help()}`),

@@ -1,5 +1,5 @@
 /**
- * What the page asks for, as JSON: `/mesh`, `/mesh/part`, `/mesh/clusters`, `/mesh/collectors`, `/mesh/failure/<id>`, `/mesh/trace/<id>`, and
+ * What the page asks for, as JSON: `/mesh`, `/mesh/part`, `/mesh/clusters`, `/mesh/config`, `/mesh/collectors`, `/mesh/failure/<id>`, `/mesh/trace/<id>`, and
  * `/config_sources`. No endpoints of Envoy's. A page over several sidecars has the same paths and answers them from the
  * parts of each.
  */
@@ -8,15 +8,16 @@ import { failureView, meshView } from './mesh-view.ts'
 import { type AdminRequest, type AdminResponse, type Endpoint, JSON_TYPE, json, respond, text } from './message.ts'
 import type { ServerControl } from './server-control.ts'
 
-/** A page shows a hundred; many a failure is several entries. */
+/** A page shows fifty; many a failure is several entries. */
 const MAX_ENTRIES = 300
+const PREFIX = 'type.googleapis.com/envoy.admin.v3.'
 
 export function meshEndpoints(control: ServerControl): Endpoint[] {
   return [
     {
       path: '/mesh',
       help:
-        'print what this sidecar sees of the mesh: /mesh, /mesh/part, /mesh/clusters, /mesh/collectors, /mesh/failure/<id>, ' +
+        'print what this sidecar sees of the mesh: /mesh, /mesh/part, /mesh/clusters, /mesh/config, /mesh/collectors, /mesh/failure/<id>, ' +
         '/mesh/trace/<id>',
       below: true,
       handle: request => mesh(control, request),
@@ -41,6 +42,10 @@ async function mesh(control: ServerControl, { path }: AdminRequest): Promise<Adm
       return compact({ sidecar: await control.sidecar(), entries: newest(control) })
     case 'clusters':
       return compact({ clusters: await control.clusterDetails() })
+    case 'config': {
+      const configs = control.configDump(false).map(({ type, message }) => ({ '@type': PREFIX + type, ...message }))
+      return compact({ sources: control.configSources(), configs })
+    }
     case 'collectors':
       return compact({ collectors: await control.collectors() })
     case 'failure':

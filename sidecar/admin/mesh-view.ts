@@ -106,9 +106,12 @@ export interface FailureSummary {
 /** The name of those who call and are not known; no service can be called so (`failure-origin/names.ts`). */
 export const CALLERS = '(callers)'
 
-/** Whoever began fewer of the failures that go on is not marked: one that is only `likely` may be blamed wrongly. */
+/**
+ * Whoever began fewer of the failures that go on is not marked, and nobody on guesses alone where others are sure: one
+ * that is only `likely` may be blamed wrongly.
+ */
 const LEAST_MARKED = 0.1
-const MAX_FAILURES = 100
+const MAX_FAILURES = 50
 const MAX_TRACES = 5
 /** A record can name any service; of those that nobody here calls only so many are drawn. */
 const MAX_FOREIGN = 20
@@ -187,12 +190,24 @@ function originsOf(sidecars: readonly SidecarView[], now: number): Map<string, E
     if (known === undefined) origins.set(episode.origin, episode)
     else {
       const { cause, count } = known.count >= episode.count ? known : episode
-      const since = Math.min(known.since, episode.since)
-      origins.set(episode.origin, { ...known, cause, count, since, last: Math.max(known.last, episode.last) })
+      origins.set(episode.origin, {
+        origin: episode.origin,
+        cause,
+        count,
+        since: Math.min(known.since, episode.since),
+        last: Math.max(known.last, episode.last),
+        recent: Math.max(known.recent, episode.recent),
+        // Only what all who saw it are sure of: where one is, another may have guessed.
+        sure: Math.min(known.sure, episode.sure),
+      })
     }
   }
-  const all = [...origins.values()].reduce((sum, { count }) => sum + count, 0)
-  for (const [origin, { count }] of origins) if (count <= all * LEAST_MARKED) origins.delete(origin)
+  const all = [...origins.values()]
+  const most = all.reduce((sum, { recent }) => sum + recent, 0) * LEAST_MARKED
+  const surest = all.some(({ recent, sure }) => sure > 0 && recent > most)
+  for (const { origin, recent, sure } of all) {
+    if (recent <= most || (surest && sure === 0)) origins.delete(origin)
+  }
   return origins
 }
 

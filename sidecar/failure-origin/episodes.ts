@@ -11,29 +11,45 @@ export interface Episode {
   /** Wall clock, milliseconds: the first and the last failure of the episode. */
   readonly since: number
   readonly last: number
-  /** Failures, as one sidecar saw them. */
+  /** Failures, as one sidecar saw them: all, and those of the last {@link EPISODE_GAP_MS}. */
   readonly count: number
+  readonly recent: number
+  /** Of the recent ones those whose evidence is better than `likely`, which may blame the wrong one. */
+  readonly sure: number
 }
 
 /** The episodes that go on at `now`, worst first; `entries` in the order of their times, as a log has them. */
 export function episodes(entries: readonly FailureEntry[], now: number): Episode[] {
-  const open = new Map<string, { since: number; last: number; ids: Set<string>; causes: Map<string, number> }>()
-  for (const { at, role, origin, cause, id } of entries) {
+  const open = new Map<
+    string,
+    {
+      since: number
+      last: number
+      ids: Set<string>
+      recent: Set<string>
+      sure: Set<string>
+      causes: Map<string, number>
+    }
+  >()
+  for (const { at, role, origin, cause, id, confidence } of entries) {
     if (role !== 'origin' && role !== 'propagated') continue
-    const known = open.get(origin)
+    let known = open.get(origin)
     if (known === undefined || at - known.last > EPISODE_GAP_MS) {
-      open.set(origin, { since: at, last: at, ids: new Set([id]), causes: new Map([[cause, 1]]) })
-      continue
+      known = { since: at, last: at, ids: new Set(), recent: new Set(), sure: new Set(), causes: new Map() }
+      open.set(origin, known)
     }
     known.last = Math.max(known.last, at)
     known.ids.add(id)
     known.causes.set(cause, (known.causes.get(cause) ?? 0) + 1)
+    if (now - at > EPISODE_GAP_MS) continue
+    known.recent.add(id)
+    if (confidence !== 'likely' && confidence !== 'none') known.sure.add(id)
   }
   const result: Episode[] = []
-  for (const [origin, { since, last, ids, causes }] of open) {
+  for (const [origin, { since, last, ids, recent, sure, causes }] of open) {
     if (now - last > EPISODE_GAP_MS) continue
     const cause = [...causes].sort((a, b) => b[1] - a[1])[0]![0]
-    result.push({ origin, cause, since, last, count: ids.size })
+    result.push({ origin, cause, since, last, count: ids.size, recent: recent.size, sure: sure.size })
   }
-  return result.sort((a, b) => b.count - a.count)
+  return result.sort((a, b) => b.recent - a.recent)
 }

@@ -8,6 +8,7 @@
  */
 import { writeFileSync } from 'node:fs'
 import { AdminHandler } from '../admin/admin-handler.ts'
+import { pageFiles } from '../admin/page-files.ts'
 import type { DrainOptions, ServerState } from '../admin/server-control.ts'
 import { type Address, addressText } from '../base/address.ts'
 import { type Clock, sharedClock, systemClock } from '../base/clock.ts'
@@ -328,6 +329,7 @@ export class Server {
     const handler = new AdminHandler(this.#control, {
       allowPaths: admin.allowPaths as never,
       processMetrics: processMetrics !== false,
+      pages: pageFiles,
     })
     const chain = adminChain(handler, address, this.env, [])
     const listener = new Listener(

@@ -242,7 +242,7 @@ test("every endpoint of /help is one of Envoy's with its verb, or one of our own
   const envoys = commands(theirs.text)
   assert.deepEqual(
     commands(mine.text).filter(command => !envoys.includes(command)),
-    ['/config_sources', '/failures', '/healthz/ready', '/heap_dump (POST)', '/live', '/mesh', '/tap'],
+    ['/config_sources', '/endpoints', '/failures', '/healthz/ready', '/heap_dump (POST)', '/live', '/mesh', '/tap'],
   )
   // Of the allocator and locks of C++; the heap dump is a POST here because it stops the process.
   assert.deepEqual(

@@ -93,6 +93,35 @@ const checks: Readonly<Record<string, () => Promise<void> | void>> = {
       follow.signal('SIGINT')
       await follow.exited
     }),
+  'tap --failed': () =>
+    serves('run -c envoy.yaml', async () => {
+      const tap = TestProcess.start(hopwisePath, ['tap', '--failed', '--admin', String(admin)], { name: 'tap' })
+      await tap.waitForLine(/tapping/, 20_000)
+      await fetchRaw(listen!)
+      await tap.waitForLine(/^end .* origin=orders cause=connect_refused /, 10_000)
+      await tap.stop()
+    }),
+  top: () =>
+    serves('run -c envoy.yaml', () => {
+      const { status, stdout } = shell(`top --for 0.5 --admin ${admin}`)
+      assert.equal(status, 0)
+      assert.match(stdout, /^PROXY +METHOD +PATH +CLUSTER +COUNT/)
+      return Promise.resolve()
+    }),
+  check: () =>
+    serves('run -c envoy.yaml', () => {
+      const { status, stdout } = shell(`check --admin ${admin}`)
+      assert.equal(status, 0, stdout)
+      assert.match(stdout, /^√ shop answers/m)
+      return Promise.resolve()
+    }),
+  'config clusters': () =>
+    serves('run -c envoy.yaml', () => {
+      const { status, stdout } = shell(`config clusters --admin ${admin}`)
+      assert.equal(status, 0)
+      assert.match(stdout, /^orders .*envoy\.yaml:\d+$/m)
+      return Promise.resolve()
+    }),
   'explain -c envoy.yaml GET http://orders/v1': () => {
     const { status, stdout } = shell('explain -c envoy.yaml GET http://orders/v1')
     assert.equal(status, 0)

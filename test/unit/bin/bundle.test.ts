@@ -15,7 +15,10 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { readableStack } from '../../../sidecar/base/readable-stack.ts'
+import { freePorts } from '../../kit/free-port.ts'
+import { fetchRaw } from '../../kit/http-client.ts'
 import { repository } from '../../kit/install-once.ts'
+import { TestProcess } from '../../kit/process.ts'
 import { temporaryFolder } from '../../kit/proxy-process.ts'
 
 function copyOfPackage(): string {
@@ -73,6 +76,23 @@ test('without esbuild, or where nothing can be written, the sources run', () => 
   assert.equal(status, 0)
   assert.match(output, /^note: no bundle in .*node_modules\/\.cache\/hopwise, so that starts take longer: .+\n$/)
   assert.equal(start(root, '--version').status, 0)
+})
+
+test('what runs from the bundle finds the files of the admin page', async () => {
+  const root = copyOfPackage()
+  build(root)
+  const [port] = await freePorts(1)
+  const yaml = `{admin: {address: {socket_address: {address: 127.0.0.1, port_value: ${port}}}}}`
+  const args = [join(root, 'sidecar', 'bin', 'start.mjs'), 'run', '--config-yaml', yaml, '--service-cluster', 's']
+  const run = TestProcess.start(process.execPath, args, { name: 'bundle', env: { NODE_V8_COVERAGE: '' } })
+  try {
+    await run.waitForPort(port!, 20_000)
+    const page = await fetchRaw(port!, { path: '/' })
+    assert.deepEqual([page.status, page.header('content-type')], [200, 'text/html; charset=utf-8'])
+    assert.equal((await fetchRaw(port!, { path: '/page/page.js' })).status, 200)
+  } finally {
+    await run.stop('SIGKILL')
+  }
 })
 
 test('a stack trace from the bundle names the sources', () => {

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { meshView } from '../../../demo-services/mesh-view.ts'
 import { type Counters, parseExposition, risen, secondsPerRequest } from '../../../demo-services/sidecar-output.ts'
 
 const counters = (texts: Record<string, string>): Counters =>
@@ -51,56 +50,4 @@ test('what calls took that could not be matched is not the own time of an applic
     ].join('\n'),
   })
   assert.equal(secondsPerRequest(before, after).get('b')?.toFixed(3), '0.020')
-})
-
-test('the view has an edge per call, its rate and errors, and marks the hop where failures began', () => {
-  const calls = (cluster: string, n: number, failed = 0) =>
-    `envoy_cluster_upstream_rq_total{envoy_cluster_name="${cluster}"} ${n}\n` +
-    `envoy_cluster_upstream_rq_completed{envoy_cluster_name="${cluster}"} ${n}\n` +
-    `envoy_cluster_upstream_rq_xx{envoy_response_code_class="5",envoy_cluster_name="${cluster}"} ${failed}`
-  const before = counters({ front: calls('a', 0), c: `${calls('d', 0)}\n${calls('app', 0)}\n${calls('reports', 0)}` })
-  const after = counters({
-    front: calls('a', 20),
-    c: `${calls('d', 20, 5)}\n${calls('app', 20)}\n${calls('reports', 0)}`,
-  })
-  const failure = {
-    seq: 1,
-    at: 9000,
-    role: 'origin',
-    service: 'c',
-    side: 'outbound',
-    id: 'f1',
-    aliases: [],
-    origin: 'd',
-    cause: 'reset',
-    subCause: '',
-    by: 'c',
-    link: 'c>d',
-    path: ['d', 'c'],
-    confidence: 'exact',
-    likelihood: 1,
-    span: '',
-    attempts: 1,
-    details: 'why',
-    status: 503,
-    grpcStatus: -1,
-    requestId: '',
-    traceId: 't',
-  } as const
-  const view = meshView([failure], before, after, 2, 10_000)
-  assert.deepEqual(view.edges, [
-    { from: 'front', to: 'a', rate: 10, errors: 0 },
-    { from: 'c', to: 'd', rate: 10, errors: 0.25 },
-  ])
-  const d = view.services.find(({ name }) => name === 'd')!
-  assert.equal(d.origins, 1)
-  assert.equal(d.cause, 'reset')
-  assert.deepEqual(d.instances, ['d1', 'd2', 'd3'])
-  assert.equal(view.services.filter(({ origins }) => origins > 0).length, 1)
-  assert.equal(view.failures[0]?.id, 'f1')
-  const later = meshView([failure], before, after, 2, 60_000)
-  assert.ok(
-    later.services.every(({ origins }) => origins === 0),
-    'an old failure marks nobody',
-  )
 })

@@ -4,14 +4,22 @@ import { EPISODE_GAP_MS, episodes } from '../../../sidecar/failure-origin/episod
 import type { FailureEntry } from '../../../sidecar/failure-origin/failure-log.ts'
 
 const entry = (at: number, origin: string, more: Partial<FailureEntry> = {}) =>
-  ({ at, origin, id: `${origin}${at}`, role: 'origin', cause: 'timeout', ...more }) as FailureEntry
+  ({ at, origin, id: `${origin}${at}`, role: 'origin', cause: 'timeout', confidence: 'exact', ...more }) as FailureEntry
 
 test('an episode goes back to the first failure without a long silence after it', () => {
   const times = [0, 20_000, 25_000, 34_000, 40_000]
   const entries = times.map(at => entry(at, 'd', at > 30_000 ? { cause: 'app_error' } : {}))
   const [found, ...more] = episodes([...entries, entry(40_500, 'd', { id: 'd40000', cause: 'app_error' })], 41_000)
   assert.deepEqual(more, [])
-  assert.deepEqual(found, { origin: 'd', cause: 'app_error', since: 20_000, last: 40_500, count: 4 })
+  assert.deepEqual(found, {
+    origin: 'd',
+    cause: 'app_error',
+    since: 20_000,
+    last: 40_500,
+    count: 4,
+    recent: 2,
+    sure: 2,
+  })
 })
 
 test('one whose last failure is long ago is over; what only ended somewhere is none', () => {

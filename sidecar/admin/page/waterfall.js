@@ -5,13 +5,15 @@ const MAX_SPANS = 300
 
 export function waterfall(spans) {
   const timed = spans.filter(span => span.timestamp !== undefined)
-  if (timed.length === 0) return element('p', { class: 'quiet' }, 'The trace has not arrived yet.')
+  if (timed.length === 0) return element('p', { class: 'quiet' }, 'The trace has not arrived.')
   const start = Math.min(...timed.map(span => span.timestamp))
   const end = Math.max(...timed.map(span => span.timestamp + (span.duration ?? 0)))
-  const rows = ordered(timed)
-    .slice(0, MAX_SPANS)
-    .map(({ span, depth }) => row(span, depth, start, Math.max(1, end - start)))
-  return table(['Service', 'Span', 'Status', 'ms', `0 to ${((end - start) / 1000).toFixed(1)} ms`], rows)
+  const all = ordered(timed)
+  const rows = all.slice(0, MAX_SPANS).map(({ span, depth }) => row(span, depth, start, Math.max(1, end - start)))
+  const found = table(['Service', 'Span', 'Status', 'ms', `0 to ${((end - start) / 1000).toFixed(1)} ms`], rows)
+  found.classList.add('waterfall')
+  if (all.length <= MAX_SPANS) return found
+  return element('div', {}, found, element('p', { class: 'quiet' }, `and ${all.length - MAX_SPANS} more spans`))
 }
 
 /** Depth first, by time; a span whose parent is not there is a root of its own. */
@@ -39,20 +41,25 @@ function ordered(spans) {
 
 function row({ localEndpoint, name, kind, tags = {}, timestamp, duration = 0 }, depth, start, total) {
   const error = tags.error !== undefined
+  const origin = tags['failure.role'] === 'origin'
   const x = ((timestamp - start) / total) * 100
   const width = Math.max(0.4, (duration / total) * 100)
   const bar = svg(
     'svg',
     { viewBox: '0 0 100 10', preserveAspectRatio: 'none', width: '100%', height: 12, 'aria-hidden': 'true' },
-    svg('rect', { x, y: 1, width, height: 8, class: error ? 'bar error' : 'bar' }),
+    svg('rect', { x: 0, y: 4.5, width: 100, height: 1, class: 'rail' }),
+    svg('rect', { x, y: 1, width, height: 8, class: error ? 'span error' : 'span' }),
   )
-  const began = tags['failure.role'] === 'origin' ? `✗ ${tags['failure.cause']} ` : ''
   const status = tags['http.status_code'] ?? tags['http.response.status_code'] ?? ''
-  return [
-    `${'\u2003'.repeat(depth)}${localEndpoint?.serviceName ?? '?'}`,
-    `${(kind ?? '').toLowerCase()} ${name ?? ''}`,
-    element('td', { class: error ? 'bad' : '' }, `${began}${status}`),
-    (duration / 1000).toFixed(1),
-    element('td', { class: 'wide' }, bar),
-  ]
+  const began = origin ? `✗ ${tags['failure.cause']} ` : ''
+  return {
+    'data-origin': origin ? tags['failure.cause'] : undefined,
+    cells: [
+      `${'\u2003'.repeat(Math.min(depth, 12))}${localEndpoint?.serviceName ?? '?'}`,
+      `${(kind ?? '').toLowerCase()} ${name ?? ''}`,
+      element('td', { class: error ? 'bad' : '' }, `${began}${status}`),
+      element('td', { class: 'number' }, (duration / 1000).toFixed(1)),
+      element('td', { class: 'wide' }, bar),
+    ],
+  }
 }

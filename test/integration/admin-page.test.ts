@@ -1,0 +1,94 @@
+/** The page as a sidecar serves it: what it weighs and what it allows. That it runs is test/conformance/page.test.ts. */
+import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { PAGE_PATHS } from '../../sidecar/admin/page-files.ts'
+import { freePorts } from '../kit/free-port.ts'
+import { startHopwise } from '../kit/hopwise.ts'
+import { fetchRaw } from '../kit/http-client.ts'
+import { repository } from '../kit/install-once.ts'
+
+const [port, dead] = await freePorts(2)
+const yaml = `node: {cluster: shop}
+static_resources:
+  listeners:
+  - name: out
+    traffic_direction: OUTBOUND
+    address: {socket_address: {address: 127.0.0.1, port_value: ${port}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: out
+          route_config: {virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: orders}}]}]}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+  clusters:
+  - name: orders
+    load_assignment:
+      cluster_name: orders
+      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${dead}}}}}]}]
+`
+
+test('the whole page, with the data of a sidecar at work, weighs less than 100 KB and comes from the sidecar alone', async () => {
+  await using proxy = await startHopwise(yaml)
+  for (let i = 0; i < 200; i++) await fetchRaw(port!, { path: `/${i}` })
+  let bytes = 0
+  for (const path of [...PAGE_PATHS, '/mesh', '/mesh/clusters', '/mesh/config']) {
+    const response = await fetchRaw(proxy.adminPort, { path })
+    assert.equal(response.status, 200, path)
+    bytes += response.body.length
+    if (path.startsWith('/mesh')) continue
+    const policy = response.header('content-security-policy')!
+    assert.match(policy, /^default-src 'none'; /)
+    assert.doesNotMatch(policy, /unsafe|https?:|\*/)
+    assert.equal(response.header('x-content-type-options'), 'nosniff')
+    // No word of another host but the name of SVG's namespace.
+    assert.deepEqual(
+      [...response.text.matchAll(/https?:\/\/[^\s'"]+/g)]
+        .map(([url]) => url)
+        .filter(url => url !== 'http://www.w3.org/2000/svg'),
+      [],
+      path,
+    )
+    // What a policy forbids would only fail in the browser.
+    assert.doesNotMatch(
+      response.text,
+      /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\bstyle="|\bon\w+="|eval\(/,
+    )
+  }
+  assert.ok(bytes < 100_000, `${bytes} bytes`)
+})
+
+test('every file of the page is served, and nothing else', async () => {
+  const files = readdirSync(join(repository, 'sidecar', 'admin', 'page')).map(name => `/page/${name}`)
+  assert.deepEqual(PAGE_PATHS.slice(1).sort(), files.filter(path => path !== '/page/index.html').sort())
+  await using proxy = await startHopwise(yaml)
+  for (const path of [
+    '/page/',
+    '/page/index.html',
+    '/page/../admin-handler.ts',
+    '/page/%2e%2e/message.ts',
+    '/page/constructor',
+  ]) {
+    assert.equal((await fetchRaw(proxy.adminPort, { path })).status, 404, path)
+  }
+  const head = await fetchRaw(proxy.adminPort, { path: '/', method: 'HEAD' })
+  assert.deepEqual([head.status, head.text], [200, ''])
+  // Envoy's list of commands has moved, and is one click away.
+  assert.match((await fetchRaw(proxy.adminPort, { path: '/endpoints' })).text, /<a href='clusters'>|id='clusters'/)
+})
+
+test('allow_paths holds for the page too', async () => {
+  const admin =
+    'admin: {allow_paths: [{exact: /ready}], address: {socket_address: {address: 127.0.0.1, port_value: PORT}}}'
+  const [adminPort] = await freePorts(1)
+  await using proxy = await startHopwise(`${admin.replace('PORT', String(adminPort))}\n${yaml}`, {
+    adminPort: adminPort!,
+  })
+  assert.equal((await fetchRaw(proxy.adminPort, { path: '/' })).status, 403)
+  assert.equal((await fetchRaw(proxy.adminPort, { path: '/mesh' })).status, 403)
+})
