@@ -98,6 +98,8 @@ export class Browser {
     const page = new BrowserPage(this, String(sessionId))
     this.#pages.set(String(sessionId), page)
     for (const domain of ['Page', 'Runtime', 'Network', 'Log']) await page.send(`${domain}.enable`)
+    // Else only the page that was opened last counts as looked at.
+    await page.send('Emulation.setFocusEmulationEnabled', { enabled: true })
     await page.send('Emulation.setDeviceMetricsOverride', { width, height, deviceScaleFactor: 1, mobile: false })
     const features = [{ name: 'prefers-color-scheme', value: dark ? 'dark' : 'light' }]
     await page.send('Emulation.setEmulatedMedia', { features })

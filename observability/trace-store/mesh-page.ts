@@ -82,7 +82,8 @@ export class MeshPage {
         return (await this.#failure(id)) ?? `no failure ${id} among those remembered`
       case 'trace': {
         if (!/^[0-9a-f]{16,32}$/i.test(id)) return 'a trace id is 16 to 32 hexadecimal digits'
-        return (await this.#options.trace(id.toLowerCase())) ?? `trace ${id} not found`
+        const spans = await this.#options.trace(id.toLowerCase())
+        return spans === undefined ? { spans: [], why: `there is no trace ${id}` } : { spans }
       }
       default:
         return `there is no /mesh/${what}`

@@ -73,7 +73,9 @@ async function failure(control: ServerControl, id: string): Promise<AdminRespons
 async function trace(control: ServerControl, id: string): Promise<AdminResponse> {
   if (!/^[0-9a-f]{16,32}$/i.test(id)) return text('a trace id is 16 to 32 hexadecimal digits\n', 400)
   const found = await control.trace(id.toLowerCase())
-  return typeof found === 'string' ? text(`${found}\n`, 404) : respond(200, JSON_TYPE, found)
+  // That there is none is an answer: spans come late, and the page asks again.
+  if (typeof found === 'string') return compact({ spans: [], why: found })
+  return respond(200, JSON_TYPE, Buffer.concat([Buffer.from('{"spans":'), found, Buffer.from('}\n')]))
 }
 
 function newest(control: ServerControl): readonly FailureEntry[] {

@@ -65,7 +65,7 @@ static_resources:
 }
 
 const [aIn, aOut, bIn, bOut, nowhere] = await freePorts(5)
-let browser: Browser | undefined
+let browser: Promise<Browser> | undefined
 let store: TraceStore
 let a: ProxyProcess
 let b: ProxyProcess
@@ -114,15 +114,15 @@ before(async () => {
   urls.set('b-1', `http://127.0.0.1:${b.adminPort}`)
 })
 after(async () => {
-  await browser?.close()
+  await (await browser)?.close()
   await Promise.all([a.stop('SIGKILL'), b.stop('SIGKILL'), store.close(), appA.close(), appB.close()])
 })
 
 async function opened(t: test.TestContext, url: string, options = {}): Promise<BrowserPage | undefined> {
   const chromium = await partOrSkip(t, 'chromium')
   if (chromium === undefined) return undefined
-  browser ??= await Browser.start(chromium)
-  return await browser.open(url, options)
+  browser ??= Browser.start(chromium)
+  return await (await browser).open(url, options)
 }
 
 /** Requests one after the other until the end of the scope. */

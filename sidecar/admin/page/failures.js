@@ -91,10 +91,10 @@ function parts(entries) {
 export async function traces({ traceIds }, trace) {
   if (traceIds.length === 0) return element('p', { class: 'quiet' }, 'It was not traced.')
   const found = await Promise.all(traceIds.map(trace))
-  const spans = found.flatMap(({ spans = [] }) => spans)
+  const spans = found.flatMap(each => each.spans)
   const text = traceIds.length === 1 ? 'Its trace' : `Its ${traceIds.length} traces, joined`
   const links = traceIds.flatMap(id => [' ', element('a', { href: `mesh/trace/${id}` }, id)])
-  const why = [...new Set(found.flatMap(({ why = [] }) => why))]
+  const why = [...new Set(found.map(each => each.why).filter(Boolean))]
   return element(
     'div',
     {},

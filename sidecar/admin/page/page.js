@@ -189,12 +189,12 @@ async function showFailure(id, body) {
   }
 }
 
-/** Its spans, or why there are none. */
+/** `{spans}`, or `{spans: [], why}`. */
 async function trace(id) {
   try {
-    return { spans: await ask(`mesh/trace/${id}`) }
+    return await ask(`mesh/trace/${id}`)
   } catch (error) {
-    return { why: [error.message] }
+    return { spans: [], why: error.message }
   }
 }
 
