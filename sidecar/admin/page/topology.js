@@ -143,26 +143,21 @@ function node({ name, kind }, { x, y, width }) {
   return { group, link, title, texts }
 }
 
-const KINDS = {
-  callers: 'whoever calls',
-  edge: 'edge',
-  service: '',
-  neighbour: 'its own sidecar knows',
-  external: 'outside',
-}
+const KINDS = { edge: 'edge', external: 'outside' }
 
 function updateNode({ group, link, title, texts }, service) {
-  const { name, kind, instances, rate, ownMs, errors, origin } = service
+  const { name, kind, instances, requests, rate, ownMs, errors, origin } = service
   const shown = kind === 'callers' ? 'callers' : name
   const cut = shown.length > MAX_NAME ? `${shown.slice(0, MAX_NAME - 1)}…` : shown
   say(texts.name, instances.length > 1 ? `${cut} ×${instances.length}` : cut)
-  const facts = [KINDS[kind], kind === 'callers' ? '' : `${rateText(rate)}/s`]
+  // Of a service without an inbound listener nobody knows what it takes.
+  const facts = [KINDS[kind] ?? '', kind === 'callers' || requests === 0 ? '' : `${rateText(rate)}/s`]
   if (ownMs !== undefined) facts.push(`${ownMs.toFixed(0)} ms own`)
   const text = facts.filter(fact => fact !== '').join(' · ')
   say(texts.facts, text)
-  const state = origin === undefined ? '' : `✗ ${origin.cause} ×${origin.count}`
+  const state = origin === undefined ? '' : `✗ ${origin.cause}`
   say(texts.state, state === '' && errors >= FAILING && kind !== 'callers' ? `${percentText(errors)} fail` : state)
-  say(texts.since, origin === undefined ? '' : `since ${clock(origin.since)}`)
+  say(texts.since, origin === undefined ? '' : `×${origin.count} since ${clock(origin.since)}`)
   // Attributes by which tests and style sheets tell.
   set(group, {
     'data-origin': origin?.cause,
