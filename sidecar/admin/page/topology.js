@@ -152,7 +152,7 @@ function updateNode({ group, link, title, texts }, service) {
   say(texts.name, instances.length > 1 ? `${cut} ×${instances.length}` : cut)
   // Of a service without an inbound listener nobody knows what it takes.
   const facts = [KINDS[kind] ?? '', kind === 'callers' || requests === 0 ? '' : `${rateText(rate)}/s`]
-  if (ownMs !== undefined) facts.push(`${ownMs.toFixed(0)} ms own`)
+  if (ownMs !== undefined && kind === 'service') facts.push(`${ownMs.toFixed(0)} ms own`)
   const text = facts.filter(fact => fact !== '').join(' · ')
   say(texts.facts, text)
   const state = origin === undefined ? '' : `✗ ${origin.cause}`
