@@ -21,7 +21,7 @@ export interface SidecarView {
   readonly uptimeMs: number
   /** It takes requests from outside the mesh. */
   readonly edge: boolean
-  /** Taken for the application, or at the edge; those answered with 5xx. */
+  /** Taken for the application, or at the edge; those that failed, be it by their gRPC status. */
   readonly requests: number
   readonly failed: number
   /** Seconds of requests that were not spent waiting for calls. */

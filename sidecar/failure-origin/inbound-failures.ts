@@ -319,6 +319,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
 
   #settle(info: StreamInfo, role: 'origin' | 'propagated', record: FailureRecord, aliases: string[]): void {
     this.#record = record
+    this.#context.metrics.requestsFailed.inc()
     info.failure = this.#context.write('inbound', role, record, aliases, info)
   }
 

@@ -32,6 +32,8 @@ export class FailureMetrics {
   readonly #maxNames: number
   /** Seconds of inbound requests that were not spent waiting for calls. */
   readonly ownSeconds: LabelledCounter
+  /** Inbound requests that failed, by status or by gRPC status. */
+  readonly requestsFailed: LabelledCounter
   /** Egress calls that came without any trace context. */
   readonly traceContextMissing: LabelledCounter
   readonly #overflow: LabelledCounters
@@ -63,6 +65,9 @@ export class FailureMetrics {
     )
     this.ownSeconds = stats
       .labelled('hopwise_own_seconds_total', ['service'], 'Seconds inbound requests spent in the service itself')
+      .counter(service)
+    this.requestsFailed = stats
+      .labelled('hopwise_requests_failed_total', ['service'], 'Inbound requests that were answered with a failure')
       .counter(service)
     this.traceContextMissing = stats
       .labelled('hopwise_trace_context_missing_total', ['service'], 'Outgoing calls without any trace context')

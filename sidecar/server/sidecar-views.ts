@@ -73,6 +73,7 @@ function takenRequests(
   let edge = false
   let requests = 0
   let failed = 0
+  let inbound = false
   for (const listener of listeners) {
     const addresses = [addressOf(listener.address), ...listener.additionalAddresses.map(one => addressOf(one.address))]
     const prefix = `listener.${listenerStatName({ statPrefix: listener.statPrefix, addresses })}.http`
@@ -83,9 +84,12 @@ function takenRequests(
       if (counted.has(manager.statPrefix) || (policy.direction === 'outbound' && !policy.edge)) continue
       counted.add(manager.statPrefix)
       requests += stats.counters.get(`${prefix}.${manager.statPrefix}.downstream_rq_completed`)?.stat.value ?? 0
-      failed += stats.counters.get(`${prefix}.${manager.statPrefix}.downstream_rq_5xx`)?.stat.value ?? 0
+      // Of inbound ones failure location knows better: those that fail by their gRPC status only, too.
+      if (policy.direction === 'inbound') inbound = true
+      else failed += stats.counters.get(`${prefix}.${manager.statPrefix}.downstream_rq_5xx`)?.stat.value ?? 0
     }
   }
+  if (inbound) failed += family(stats, 'hopwise_requests_failed_total')[0]?.value ?? 0
   return { edge, requests, failed }
 }
 
