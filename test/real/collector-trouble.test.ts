@@ -15,9 +15,9 @@ import type { ProxyProcess } from '../kit/proxy-process.ts'
 
 const TYPE = 'type.googleapis.com/envoy'
 /** Of memory: after these rounds everything is compiled and every buffer as large as it gets. */
-const WARM_ROUNDS = 2
+const WARM_ROUNDS = 3
 const ROUNDS = 6
-const ROUND_S = 1
+const ROUND_S = 2
 /** What "flat" means. */
 const FLAT_BYTES = 10e6
 
