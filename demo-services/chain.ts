@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fetchText, type SidecarAdmins } from '../observability/trace-store/sidecar-admins.ts'
 import { startTraceStore, type TraceStore } from '../observability/trace-store/trace-store.ts'
 import type { Behaviour } from './behaviour.ts'
 import type { Injection } from './catalogue.ts'
@@ -12,7 +13,6 @@ import { APPLICATIONS, configurationOf, type Ports, SIDECARS } from './layout.ts
 import { MeshIdentities } from './mutual-tls.ts'
 import { startNameServer } from './name-server.ts'
 import type { ServiceOptions } from './service.ts'
-import { fetchText } from './sidecar-output.ts'
 
 const START_DEADLINE_MS = 30_000
 /** How long a process may take to end by itself before it is killed. */
@@ -95,7 +95,7 @@ export class Chain {
     )
     if (this.#variant.ownTraceStore !== false) {
       starting.push(
-        startTraceStore({ port: this.ports.traceStore, sidecars: this.#adminUrls }).then(store => {
+        startTraceStore({ port: this.ports.traceStore, sidecars: this.admins }).then(store => {
           this.#traceStore = store
         }),
       )
@@ -105,7 +105,8 @@ export class Chain {
     await Promise.all(starting)
   }
 
-  get #adminUrls(): Map<string, string> {
+  /** Of all sidecars, running or not. */
+  get admins(): SidecarAdmins {
     return new Map(SIDECARS.map(name => [name, `http://127.0.0.1:${this.ports.of[name]!.admin}`]))
   }
 
@@ -221,7 +222,7 @@ export class Chain {
 
 async function answers(port: number): Promise<boolean> {
   try {
-    await fetchText(port, '/ready')
+    await fetchText(`http://127.0.0.1:${port}/ready`)
     return true
   } catch {
     return false

@@ -38,7 +38,7 @@ const zipkinPage = process.env['ZIPKIN_PAGE'] ?? ''
 const firstFault = (process.env['FIRST_FAULT'] ?? '').split(' ').filter(term => term !== '')
 
 const traffic = new Traffic({ host: 'front', port: 8443, path: '/shop/', ca: read('site-ca.pem') })
-const output = new SidecarOutput(new Map(SIDECARS.map(name => [name, { host: name, port: ADMIN_PORT }])))
+const output = new SidecarOutput(new Map(SIDECARS.map(name => [name, `http://${name}:${ADMIN_PORT}`])))
 /** With the moment each ended. */
 const seen: { readonly at: number; readonly one: Seen }[] = []
 

@@ -15,7 +15,7 @@ import { type DemoOptions, help, parseOptions, WrongOption } from './options.ts'
 import { DemoState, startPage } from './page-server.ts'
 import { PortInUse } from './ports.ts'
 import { mend, NotRecovered, runFault, type Scene } from './run-fault.ts'
-import { adminPorts, SidecarOutput, secondsPerRequest } from './sidecar-output.ts'
+import { SidecarOutput, secondsPerRequest } from './sidecar-output.ts'
 import { Terminal, type Told } from './terminal.ts'
 import { medianMs, summaryOf, Traffic } from './traffic.ts'
 
@@ -97,9 +97,9 @@ function endOnSignal(once: boolean): Promise<number> {
 async function show(given: DemoOptions, chosen: readonly Chosen[], chain: Chain): Promise<number> {
   const { ports } = chain
   await terminal.progress('starting 7 sidecars and 7 services', chain.start())
-  const admin = adminPorts(instance => ports.of[instance]!.admin)
+  const { admins } = chain
   const state = new DemoState()
-  const page = await startPage({ port: ports.page, traceStoreUrl: chain.traceStoreUrl, admin, state })
+  const page = await startPage({ port: ports.page, traceStoreUrl: chain.traceStoreUrl, admins, state })
   terminal.line(terminal.dim(`  ready in ${((performance.now() - started) / 1000).toFixed(1)} s`))
   terminal.line(`  page     ${page.url}`)
   terminal.line(`  entry    http://127.0.0.1:${ports.edge}/`)
@@ -107,7 +107,7 @@ async function show(given: DemoOptions, chosen: readonly Chosen[], chain: Chain)
   terminal.line()
 
   const traffic = new Traffic(ports.edge)
-  const output = new SidecarOutput(admin)
+  const output = new SidecarOutput(admins)
   const scene: Scene = { chain, traffic, output, usual: await terminal.progress('warming up', steady(traffic, output)) }
   const told: Told[] = []
   for (const [i, one] of chosen.entries()) {

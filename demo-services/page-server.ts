@@ -1,6 +1,7 @@
 /** The page of the demo: the page over its sidecars, with what the demo breaks on purpose beside it. */
 import { createServer } from 'node:http'
 import { MeshPage } from '../observability/trace-store/mesh-page.ts'
+import type { SidecarAdmins } from '../observability/trace-store/sidecar-admins.ts'
 import { describe, evidenceText, type Told } from './terminal.ts'
 
 export interface Page {
@@ -38,12 +39,12 @@ const MAX_TOLD = 50
 export async function startPage(options: {
   readonly port: number
   readonly traceStoreUrl: string
-  readonly admin: ReadonlyMap<string, number>
+  readonly admins: SidecarAdmins
   readonly state: DemoState
 }): Promise<Page> {
-  const { state, traceStoreUrl } = options
+  const { admins, state, traceStoreUrl } = options
   const page = new MeshPage({
-    sidecars: new Map([...options.admin].map(([name, port]) => [name, `http://127.0.0.1:${port}`])),
+    sidecars: admins,
     trace: async id => {
       const answer = await fetch(`${traceStoreUrl}/api/v2/trace/${id}`)
       return answer.ok ? ((await answer.json()) as object[]) : undefined

@@ -1,14 +1,12 @@
 /** Reads what the sidecars tell on their admin ports: `/failures` and `/stats/prometheus`. */
-import { Agent, get } from 'node:http'
+import { askAll, fetchText, type SidecarAdmins } from '../observability/trace-store/sidecar-admins.ts'
 import type { FailureEntry } from '../sidecar/failure-origin/failure-log.ts'
 import type { Evidence } from './judge.ts'
-import { SERVICES, SIDECARS, serviceOf } from './layout.ts'
+import { SERVICES, serviceOf } from './layout.ts'
 
 /** Counters of one moment: name and labels as in the exposition, by instance. */
 export type Counters = ReadonlyMap<string, ReadonlyMap<string, number>>
 
-const agent = new Agent({ keepAlive: true })
-const TIMEOUT_MS = 3000
 /** More failures than one fault causes. */
 const MAX_FAILURES = 3000
 /** Clusters that are no service: the application beside the sidecar, and where spans go. */
@@ -17,21 +15,17 @@ const FILTER =
   '^(hopwise_(failures|own_seconds|blocked_seconds|trace_context_missing)|http\\.ingress\\.downstream_rq_completed|' +
   'cluster\\..*\\.upstream_rq_(completed|time)$)'
 
-/** A port of this machine, or one elsewhere. */
-export type Place = number | { readonly host: string; readonly port: number }
-
 export class SidecarOutput {
-  readonly #admins: ReadonlyMap<string, Place>
+  readonly #admins: SidecarAdmins
 
-  /** By instance: where its admin listener is. */
-  constructor(admins: ReadonlyMap<string, Place>) {
+  constructor(admins: SidecarAdmins) {
     this.#admins = admins
   }
 
-  /** Failures since then (wall clock, ms) of all sidecars. One that is down says nothing. */
+  /** Failures since then (wall clock, ms) of all sidecars. */
   async failuresSince(sinceMs: number): Promise<FailureEntry[]> {
-    const lists = await this.#all(async place => {
-      const text = await fetchText(place, `/failures?format=json&limit=${MAX_FAILURES}&since=${sinceMs}`)
+    const lists = await askAll(this.#admins, async url => {
+      const text = await fetchText(`${url}/failures?format=json&limit=${MAX_FAILURES}&since=${sinceMs}`)
       return (JSON.parse(text) as { failures: FailureEntry[] }).failures.filter(entry => entry.at >= sinceMs)
     })
     return lists.flat()
@@ -40,20 +34,11 @@ export class SidecarOutput {
   async counters(): Promise<Counters> {
     const path = `/stats/prometheus?filter=${encodeURIComponent(FILTER)}`
     const all = new Map<string, ReadonlyMap<string, number>>()
-    await this.#all(async (place, instance) => {
-      all.set(instance, parseExposition(await fetchText(place, path)))
+    await askAll(this.#admins, async (url, instance) => {
+      all.set(instance, parseExposition(await fetchText(url + path)))
     })
     return all
   }
-
-  async #all<T>(read: (place: Place, instance: string) => Promise<T>): Promise<T[]> {
-    const results = await Promise.allSettled([...this.#admins].map(([instance, place]) => read(place, instance)))
-    return results.filter(result => result.status === 'fulfilled').map(result => result.value)
-  }
-}
-
-export function adminPorts(portOf: (instance: string) => number): Map<string, number> {
-  return new Map(SIDECARS.map(instance => [instance, portOf(instance)]))
 }
 
 /** Lines of a Prometheus exposition: `name{labels}` with its value. */
@@ -157,23 +142,4 @@ export function evidenceOf(
     secondsPerRequest: secondsPerRequest(before, after),
     usualSecondsPerRequest: usual,
   }
-}
-
-export function fetchText(place: Place, path: string): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
-  const { host, port } = typeof place === 'number' ? { host: '127.0.0.1', port: place } : place
-  const request = get({ host, port, path, agent, timeout: TIMEOUT_MS }, response => {
-    let text = ''
-    response.setEncoding('utf8').on('data', (part: string) => {
-      text += part
-    })
-    response.on('error', reject)
-    response.on('end', () => {
-      if (response.statusCode === 200) resolve(text)
-      else reject(new Error(`${path}: ${response.statusCode}`))
-    })
-  })
-  request.on('timeout', () => request.destroy(new Error(`${path}: no answer in ${TIMEOUT_MS} ms`)))
-  request.on('error', reject)
-  return promise
 }

@@ -2,14 +2,14 @@
  * The page over several sidecars: the same modules as on a sidecar's admin listener, and the same paths, answered from what
  * each sidecar says of itself (`/mesh/part`). However many look, the sidecars are asked once a second.
  */
-import { Agent, get, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { failureView, type MeshPart, type MeshView, meshView } from '../../sidecar/admin/mesh-view.ts'
 import { pageFile } from '../../sidecar/admin/page-files.ts'
 import type { FailureEntry } from '../../sidecar/failure-origin/failure-log.ts'
+import { askAll, fetchText, type SidecarAdmins } from './sidecar-admins.ts'
 
 export interface MeshPageOptions {
-  /** Admin listeners by the name of the sidecar: `http://127.0.0.1:9901`. */
-  readonly sidecars: ReadonlyMap<string, string>
+  readonly sidecars: SidecarAdmins
   /** The spans of a trace; undefined where there is none of that id. */
   readonly trace: (id: string) => Promise<readonly object[] | undefined> | readonly object[] | undefined
   /** Put beside the mesh, for who has more to tell. */
@@ -17,12 +17,9 @@ export interface MeshPageOptions {
 }
 
 const SAMPLE_MS = 900
-const TIMEOUT_MS = 3000
 const MAX_ENTRIES = 300
 /** Names by which a failure is looked for, beside the one asked for. */
 const MAX_ALIASES = 8
-
-const agent = new Agent({ keepAlive: true })
 
 export class MeshPage {
   readonly #options: MeshPageOptions
@@ -90,9 +87,8 @@ export class MeshPage {
     }
   }
 
-  /** One that is down says nothing. */
   async #read(): Promise<void> {
-    const parts = await this.#ask(async (url, name) => {
+    const parts = await askAll(this.#options.sidecars, async (url, name) => {
       const part = JSON.parse(await fetchText(`${url}/mesh/part`)) as MeshPart
       return { ...part, sidecar: { ...part.sidecar, node: name } }
     })
@@ -118,34 +114,12 @@ export class MeshPage {
 
   async #entries(id: string): Promise<FailureEntry[]> {
     const path = `/failures?format=json&limit=${MAX_ENTRIES}&id=${encodeURIComponent(id)}`
-    const answers = await this.#ask(
+    const answers = await askAll(
+      this.#options.sidecars,
       async url => (JSON.parse(await fetchText(url + path)) as { failures: FailureEntry[] }).failures,
     )
     return answers.flat()
   }
-
-  async #ask<T>(one: (url: string, name: string) => Promise<T>): Promise<T[]> {
-    const answers = await Promise.allSettled([...this.#options.sidecars].map(([name, url]) => one(url, name)))
-    return answers.filter(answer => answer.status === 'fulfilled').map(answer => answer.value)
-  }
-}
-
-function fetchText(url: string): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
-  const request = get(url, { agent, timeout: TIMEOUT_MS }, response => {
-    let text = ''
-    response.setEncoding('utf8').on('data', (part: string) => {
-      text += part
-    })
-    response.on('error', reject)
-    response.on('end', () => {
-      if (response.statusCode === 200) resolve(text)
-      else reject(new Error(`${url}: ${response.statusCode}`))
-    })
-  })
-  request.on('timeout', () => request.destroy(new Error(`${url}: no answer in ${TIMEOUT_MS} ms`)))
-  request.on('error', reject)
-  return promise
 }
 
 function sendJson(response: ServerResponse, value: object): void {

@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import { serveAsset } from './assets.ts'
 import { MeshPage } from './mesh-page.ts'
+import type { SidecarAdmins } from './sidecar-admins.ts'
 import { SpanDatabase, type StoreCounts } from './span-database.ts'
 import { BadQuery, DEFAULT_LOOKBACK_MS, parseTraceQuery, positive } from './trace-query.ts'
 import { InvalidSpans, normalTraceId, parseSpans } from './zipkin-span.ts'
@@ -24,11 +25,8 @@ export interface TraceStoreOptions {
   readonly maxAgeMs?: number | undefined
   /** Tags whose values the page offers (Zipkin: `AUTOCOMPLETE_KEYS`). */
   readonly autocompleteKeys?: readonly string[] | undefined
-  /**
-   * Admin listeners by the name of the sidecar (`http://127.0.0.1:9901`): then the page over them is served at `/`, with
-   * the traces of this store.
-   */
-  readonly sidecars?: ReadonlyMap<string, string> | undefined
+  /** The page over these is served at `/`, with the traces of this store. */
+  readonly sidecars?: SidecarAdmins | undefined
   /** Folder of another page, served at `/`. */
   readonly assetsDirectory?: string | undefined
 }
