@@ -8,30 +8,15 @@ import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw } from '../kit/http-client.ts'
 import { repository } from '../kit/install-once.ts'
+import { localCluster, oneListener } from '../kit/one-listener.ts'
 
 const [port, dead] = await freePorts(2)
-const yaml = `node: {cluster: shop}
-static_resources:
-  listeners:
-  - name: out
-    traffic_direction: OUTBOUND
-    address: {socket_address: {address: 127.0.0.1, port_value: ${port}}}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: out
-          route_config: {virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: orders}}]}]}
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
-  clusters:
-  - name: orders
-    load_assignment:
-      cluster_name: orders
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${dead}}}}}]}]
-`
+const yaml = oneListener({
+  service: 'shop',
+  direction: 'OUTBOUND',
+  port: port!,
+  clusters: [localCluster('orders', dead!)],
+})
 
 test('the whole page, with the data of a sidecar at work, weighs less than 100 KB and comes from the sidecar alone', async () => {
   await using proxy = await startHopwise(yaml)

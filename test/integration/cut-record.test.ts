@@ -6,37 +6,9 @@ import { type Answer, FakeUpstream } from '../kit/fake-upstream.ts'
 import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { Http2TestClient } from '../kit/http2-client.ts'
+import { HTTP2_UPSTREAM, localCluster, oneListener } from '../kit/one-listener.ts'
 import type { ProxyProcess } from '../kit/proxy-process.ts'
 import { waitFor } from '../kit/wait-for.ts'
-
-const TYPE = 'type.googleapis.com/envoy.extensions'
-const HTTP2 = `{ envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {
-      "@type": ${TYPE}.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: { http2_protocol_options: {} } } }`
-
-const sidecar = (service: string, direction: string, listen: number, cluster: string, upstream: number, more = '') => `
-node: { id: ${service}, cluster: ${service} }
-static_resources:
-  listeners:
-  - name: only
-    traffic_direction: ${direction}
-    address: { socket_address: { address: 127.0.0.1, port_value: ${listen} } }
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": ${TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: only
-          route_config:
-            virtual_hosts: [{ name: all, domains: ["*"], routes: [{ match: { prefix: / }, route: { cluster: ${cluster} } }] }]
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: { "@type": ${TYPE}.filters.http.router.v3.Router }
-  clusters:
-  - name: ${cluster}
-    load_assignment: { cluster_name: ${cluster}, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address:
-      { address: 127.0.0.1, port_value: ${upstream} } } } }] }] }
-    ${more}
-`
 
 async function failuresOf(proxy: ProxyProcess): Promise<FailureEntry[]> {
   const { failures } = JSON.parse(await proxy.admin('/failures?format=json')) as { failures: FailureEntry[] }
@@ -52,10 +24,20 @@ async function assertCut(port: number): Promise<void> {
 async function start(answer: Answer, external = false) {
   const application = await FakeUpstream.start([answer])
   const [ingress, egress] = (await freePorts(2)) as [number, number]
-  const d = await startHopwise(sidecar('d', 'INBOUND', ingress, 'app', application.port))
-  const metadata = external ? 'metadata: { filter_metadata: { hopwise: { external: true } } }' : ''
-  const toD = `typed_extension_protocol_options: ${HTTP2}\n    ${metadata}`
-  const c = await startHopwise(sidecar('c', 'OUTBOUND', egress, 'd', ingress, toD))
+  const name = 'only'
+  const atD = oneListener({
+    service: 'd',
+    direction: 'INBOUND',
+    name,
+    port: ingress,
+    clusters: [localCluster('app', application.port)],
+  })
+  const d = await startHopwise(atD)
+  const metadata = { filter_metadata: { hopwise: { external: true } } }
+  const toD = localCluster('d', ingress, { ...HTTP2_UPSTREAM, ...(external && { metadata }) })
+  const c = await startHopwise(
+    oneListener({ service: 'c', direction: 'OUTBOUND', name, port: egress, clusters: [toD] }),
+  )
   return {
     c,
     d,

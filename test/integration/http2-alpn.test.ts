@@ -7,49 +7,44 @@ import http2wrapper from 'http2-wrapper'
 import { CertificateAuthority } from '../../demo-services/certificate-authority.ts'
 import { freePort } from '../kit/free-port.ts'
 import { hopwiseValidates, startHopwise } from '../kit/hopwise.ts'
+import { localCluster, oneListener, upstreamProtocol } from '../kit/one-listener.ts'
 
-const TYPE = 'type.googleapis.com/envoy.extensions'
+const TYPE = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3'
 const authority = new CertificateAuthority()
 const { chain, key } = authority.issue({ subject: { CN: 'localhost' }, dns: ['localhost'], ips: ['127.0.0.1'] })
 
-const DOWNSTREAM_TLS = `transport_socket: { name: tls, typed_config: {
-        "@type": ${TYPE}.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: {
-          alpn_protocols: [h2, http/1.1],
-          tls_certificates: [{ certificate_chain: { inline_string: ${JSON.stringify(chain)} },
-            private_key: { inline_string: ${JSON.stringify(key)} } }] } } }`
-const UPSTREAM_TLS = `transport_socket: { name: tls, typed_config: {
-      "@type": ${TYPE}.transport_sockets.tls.v3.UpstreamTlsContext, common_tls_context: {
-        validation_context: { trusted_ca: { inline_string: ${JSON.stringify(authority.certificate)} } } } } }`
+const DOWNSTREAM_TLS = {
+  name: 'tls',
+  typed_config: {
+    '@type': `${TYPE}.DownstreamTlsContext`,
+    common_tls_context: {
+      alpn_protocols: ['h2', 'http/1.1'],
+      tls_certificates: [{ certificate_chain: { inline_string: chain }, private_key: { inline_string: key } }],
+    },
+  },
+}
+const UPSTREAM_TLS = {
+  name: 'tls',
+  typed_config: {
+    '@type': `${TYPE}.UpstreamTlsContext`,
+    common_tls_context: { validation_context: { trusted_ca: { inline_string: authority.certificate } } },
+  },
+}
 
-const configuration = (listen: number, upstream: number, tls = UPSTREAM_TLS) => `
-static_resources:
-  listeners:
-  - name: out
-    address: { socket_address: { address: 127.0.0.1, port_value: ${listen} } }
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": ${TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: out
-          route_config:
-            response_headers_to_add:
-            - { header: { key: x-protocols, value: "%PROTOCOL% %UPSTREAM_PROTOCOL%" } }
-            virtual_hosts: [{ name: all, domains: ["*"], routes: [{ match: { prefix: / }, route: { cluster: app } }] }]
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: { "@type": ${TYPE}.filters.http.router.v3.Router }
-      ${DOWNSTREAM_TLS}
-  clusters:
-  - name: app
-    load_assignment: { cluster_name: app, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address:
-      { address: 127.0.0.1, port_value: ${upstream} } } } }] }] }
-    ${tls}
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": ${TYPE}.upstreams.http.v3.HttpProtocolOptions
-        auto_config: { http_protocol_options: {}, http2_protocol_options: {} }
-`
+const configuration = (listen: number, upstream: number, tls: object | 'plaintext' = UPSTREAM_TLS) =>
+  oneListener({
+    port: listen,
+    clusters: [
+      localCluster('app', upstream, {
+        ...(tls !== 'plaintext' && { transport_socket: tls }),
+        ...upstreamProtocol({ auto_config: { http_protocol_options: {}, http2_protocol_options: {} } }),
+      }),
+    ],
+    routes: {
+      response_headers_to_add: [{ header: { key: 'x-protocols', value: '%PROTOCOL% %UPSTREAM_PROTOCOL%' } }],
+    },
+    transportSocket: DOWNSTREAM_TLS,
+  })
 
 /** Answers with the protocol it was asked in; without `h2` it knows HTTP/1.1 only. */
 async function upstreamOf(h2: boolean) {
@@ -111,7 +106,7 @@ for (const h2 of [true, false]) {
 }
 
 test('auto_config needs a transport that can negotiate', async () => {
-  const { ok, output } = await hopwiseValidates(configuration(1, 1, ''))
+  const { ok, output } = await hopwiseValidates(configuration(1, 1, 'plaintext'))
   assert.equal(ok, false)
   assert.match(output, /auto_config/)
 })

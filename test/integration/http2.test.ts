@@ -9,40 +9,31 @@ import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw } from '../kit/http-client.ts'
 import { Http2TestClient } from '../kit/http2-client.ts'
 import { type Frame, FrameReader, FrameType, getRequest, PREFACE, SETTINGS, settings } from '../kit/http2-frames.ts'
+import { localCluster, oneListener, upstreamProtocol } from '../kit/one-listener.ts'
 import { type ProxyProcess, withAdmin } from '../kit/proxy-process.ts'
 import { waitFor } from '../kit/wait-for.ts'
 
-const TYPE = 'type.googleapis.com/envoy.extensions'
+interface Variant {
+  readonly generation?: number
+  /** More of the connection manager. */
+  readonly manager?: { readonly [key: string]: unknown }
+}
 
-const configuration = (listen: number, upstream: number, options: { generation?: number; manager?: string } = {}) => `
-static_resources:
-  listeners:
-  - name: out
-    address: { socket_address: { address: 127.0.0.1, port_value: ${listen} } }
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": ${TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: out
-          ${options.manager ?? ''}
-          route_config:
-            response_headers_to_add: [{ header: { key: x-generation, value: "${options.generation ?? 0}" } }]
-            virtual_hosts: [{ name: all, domains: ["*"], routes: [{ match: { prefix: / }, route: { cluster: app } }] }]
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: { "@type": ${TYPE}.filters.http.router.v3.Router }
-  clusters:
-  - name: app
-    load_assignment: { cluster_name: app, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address:
-      { address: 127.0.0.1, port_value: ${upstream} } } } }] }] }
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": ${TYPE}.upstreams.http.v3.HttpProtocolOptions
-        use_downstream_protocol_config: { http_protocol_options: {}, http2_protocol_options: {} }
-`
+const configuration = (listen: number, upstream: number, { generation = 0, manager = {} }: Variant = {}) =>
+  oneListener({
+    port: listen,
+    clusters: [
+      localCluster(
+        'app',
+        upstream,
+        upstreamProtocol({ use_downstream_protocol_config: { http_protocol_options: {}, http2_protocol_options: {} } }),
+      ),
+    ],
+    routes: { response_headers_to_add: [{ header: { key: 'x-generation', value: String(generation) } }] },
+    manager,
+  })
 
-async function start(script: Script, manager = '') {
+async function start(script: Script, manager: { readonly [key: string]: unknown } = {}) {
   const upstream = await FakeUpstream.start(script)
   const listen = await freePort()
   const proxy = await startHopwise(configuration(listen, upstream.port, { manager }))
@@ -114,12 +105,12 @@ test('a connection is HTTP/2 by its preface, in whatever pieces that comes; all 
 })
 
 test('codec_type HTTP1 does not take a preface, HTTP2 takes nothing else', async () => {
-  await using one = await start([{ status: 200 }], 'codec_type: HTTP1')
+  await using one = await start([{ status: 200 }], { codec_type: 'HTTP1' })
   using preface = new FrameClient(one.listen)
   preface.socket.write(Buffer.concat([PREFACE, SETTINGS]))
   await waitFor(() => preface.closed)
   assert.equal(await one.proxy.stat('http.out.downstream_cx_http2_total'), 0)
-  await using two = await start([{ status: 200 }], 'codec_type: HTTP2')
+  await using two = await start([{ status: 200 }], { codec_type: 'HTTP2' })
   await assert.rejects(fetchRaw(two.listen))
   assert.equal(await two.proxy.stat('http.out.downstream_cx_protocol_error'), 1)
 })
@@ -149,7 +140,7 @@ test('a reload that changes what the codec was told ends HTTP/2 connections in t
   using client = new FrameClient(running.listen)
   client.socket.write(Buffer.concat([PREFACE, SETTINGS, getRequest(1)]))
   await client.until(FrameType.Headers)
-  const manager = 'http2_protocol_options: { max_concurrent_streams: 7 }'
+  const manager = { http2_protocol_options: { max_concurrent_streams: 7 } }
   await reload(running.proxy, configuration(running.listen, running.upstream.port, { manager }))
   await client.until(FrameType.GoAway)
   // What was on its way is still taken.
@@ -171,7 +162,7 @@ test('SIGTERM: the streams that run are served to the end', async () => {
 })
 
 test('a response that its client does not let in is given up after stream_flush_timeout', async () => {
-  await using running = await start([{ body: 'x'.repeat(1000) }], 'stream_flush_timeout: 0.3s')
+  await using running = await start([{ body: 'x'.repeat(1000) }], { stream_flush_timeout: '0.3s' })
   using client = new FrameClient(running.listen)
   const INITIAL_WINDOW_SIZE = 4
   client.socket.write(Buffer.concat([PREFACE, settings({ [INITIAL_WINDOW_SIZE]: 10 }), getRequest(1), getRequest(3)]))

@@ -8,37 +8,16 @@ import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw } from '../kit/http-client.ts'
 import { Http2TestClient } from '../kit/http2-client.ts'
 import { getRequest, PREFACE, resetStream, SETTINGS } from '../kit/http2-frames.ts'
+import { HTTP2_UPSTREAM, localCluster, oneListener } from '../kit/one-listener.ts'
 import type { ProxyProcess } from '../kit/proxy-process.ts'
 
-const configuration = (listen: number, upstream: number) => `
-static_resources:
-  listeners:
-  - name: out
-    address: { socket_address: { address: 127.0.0.1, port_value: ${listen} } }
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: out
-          route_config:
-            virtual_hosts:
-            - name: all
-              domains: ["*"]
-              # The upstream (nghttp2) has a guard of its own and sends GOAWAY; what it has not taken may be sent again.
-              routes: [{ match: { prefix: / }, route: { cluster: app, retry_policy: { retry_on: refused-stream, num_retries: 3 } } }]
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }
-  clusters:
-  - name: app
-    load_assignment: { cluster_name: app, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address:
-      { address: 127.0.0.1, port_value: ${upstream} } } } }] }] }
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: { http2_protocol_options: {} }
-`
+// The upstream (nghttp2) has a guard of its own and sends GOAWAY; what it has not taken may be sent again.
+const configuration = (listen: number, upstream: number) =>
+  oneListener({
+    port: listen,
+    clusters: [localCluster('app', upstream, HTTP2_UPSTREAM)],
+    route: { retry_policy: { retry_on: 'refused-stream', num_retries: 3 } },
+  })
 
 /** Streams on one connection before its client reads what came of them; the guard bites earlier. */
 const PER_CONNECTION = 500

@@ -8,6 +8,7 @@ import { FakeUpstream } from '../kit/fake-upstream.ts'
 import { freePort } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw } from '../kit/http-client.ts'
+import { localCluster, oneListener } from '../kit/one-listener.ts'
 import { waitFor } from '../kit/wait-for.ts'
 
 const TYPE = 'type.googleapis.com/envoy'
@@ -37,38 +38,15 @@ const OTLP = {
   },
 }
 
-function configuration(listen: number, upstream: number, collector: number, provider: object): string {
-  const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } })
-  const cluster = (name: string, port: number) => ({
-    name,
-    load_assignment: {
-      cluster_name: name,
-      endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }],
-    },
-  })
-  const manager = {
-    '@type': `${TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`,
-    stat_prefix: 'in',
-    tracing: { random_sampling: { value: 100 }, provider },
-    route_config: {
-      virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'app' } }] }],
-    },
-    http_filters: [
-      {
-        name: 'envoy.filters.http.router',
-        typed_config: { '@type': `${TYPE}.extensions.filters.http.router.v3.Router` },
-      },
-    ],
-  }
-  const listener = {
+const configuration = (listen: number, upstream: number, collector: number, provider: object) =>
+  oneListener({
+    service: 'orders',
+    direction: 'INBOUND',
     name: 'in',
-    traffic_direction: 'INBOUND',
-    address: address(listen),
-    filter_chains: [{ filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: manager }] }],
-  }
-  const resources = { listeners: [listener], clusters: [cluster('app', upstream), cluster('collector', collector)] }
-  return `node: {id: n, cluster: orders}\nstatic_resources: ${JSON.stringify(resources)}\n`
-}
+    port: listen,
+    clusters: [localCluster('app', upstream), localCluster('collector', collector)],
+    manager: { tracing: { random_sampling: { value: 100 }, provider } },
+  })
 
 interface Outcome {
   readonly collector: FakeUpstream

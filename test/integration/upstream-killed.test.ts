@@ -4,6 +4,7 @@ import http from 'node:http'
 import { test } from 'node:test'
 import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
+import { localCluster, oneListener } from '../kit/one-listener.ts'
 import { TestProcess } from '../kit/process.ts'
 import { temporaryFile } from '../kit/proxy-process.ts'
 import { waitFor } from '../kit/wait-for.ts'
@@ -30,49 +31,32 @@ http.createServer((request, response) => {
 }).listen(Number(port), '127.0.0.1', () => console.log('listening'))
 `
 
-function configuration(listen: number, upstreams: readonly number[]): string {
-  const endpoint = (port: number) =>
-    `{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ${port} } } } }`
-  return `
-static_resources:
-  listeners:
-  - name: out
-    address: { socket_address: { address: 127.0.0.1, port_value: ${listen} } }
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: out
-          route_config:
-            virtual_hosts:
-            - name: all
-              domains: ["*"]
-              routes:
-              - match: { prefix: / }
-                route:
-                  cluster: pair
-                  retry_policy:
-                    retry_on: connect-failure
-                    num_retries: 3
-                    host_selection_retry_max_attempts: 5
-                    retry_host_predicate:
-                    - name: envoy.retry_host_predicates.previous_hosts
-                      typed_config:
-                        "@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }
-  clusters:
-  - name: pair
-    type: STATIC
-    connect_timeout: 1s
-    circuit_breakers: { thresholds: [{ max_retries: 1000 }] }
-    load_assignment:
-      cluster_name: pair
-      endpoints: [{ lb_endpoints: [${upstreams.map(endpoint).join(', ')}] }]
-`
+const PREVIOUS_HOSTS = {
+  name: 'envoy.retry_host_predicates.previous_hosts',
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate',
+  },
 }
+
+const configuration = (listen: number, upstreams: readonly number[]) =>
+  oneListener({
+    port: listen,
+    clusters: [
+      localCluster('pair', upstreams, {
+        type: 'STATIC',
+        connect_timeout: '1s',
+        circuit_breakers: { thresholds: [{ max_retries: 1000 }] },
+      }),
+    ],
+    route: {
+      retry_policy: {
+        retry_on: 'connect-failure',
+        num_retries: 3,
+        host_selection_retry_max_attempts: 5,
+        retry_host_predicate: [PREVIOUS_HOSTS],
+      },
+    },
+  })
 
 test('when an upstream is killed under load, only requests that it had received can fail', async () => {
   const [listen, one, other] = await freePorts(3)

@@ -9,6 +9,7 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { freePort } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
+import { localCluster, oneListener } from '../kit/one-listener.ts'
 import { partOrSkip } from '../kit/parts.ts'
 import { run } from '../kit/process.ts'
 import type { ProxyProcess } from '../kit/proxy-process.ts'
@@ -30,47 +31,31 @@ const TROUBLES: readonly (readonly [name: string, collector: Collector | undefin
   ['too fast for it: answers 429', answer => answer(429)],
 ]
 
-function configuration(listen: number, upstream: number, collector: number): string {
-  const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } })
-  const cluster = (name: string, port: number) => ({
-    name,
-    connect_timeout: '0.25s',
-    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }] },
-  })
-  const manager = {
-    '@type': `${TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`,
-    stat_prefix: 'in',
-    tracing: {
-      random_sampling: { value: 100 },
-      provider: {
-        name: 'envoy.tracers.zipkin',
-        typed_config: {
-          '@type': `${TYPE}.config.trace.v3.ZipkinConfig`,
-          collector_cluster: 'collector',
-          collector_endpoint: '/api/v2/spans',
-          collector_endpoint_version: 'HTTP_JSON',
-        },
-      },
+const TRACING = {
+  random_sampling: { value: 100 },
+  provider: {
+    name: 'envoy.tracers.zipkin',
+    typed_config: {
+      '@type': `${TYPE}.config.trace.v3.ZipkinConfig`,
+      collector_cluster: 'collector',
+      collector_endpoint: '/api/v2/spans',
+      collector_endpoint_version: 'HTTP_JSON',
     },
-    route_config: {
-      virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'app' } }] }],
-    },
-    http_filters: [
-      {
-        name: 'envoy.filters.http.router',
-        typed_config: { '@type': `${TYPE}.extensions.filters.http.router.v3.Router` },
-      },
-    ],
-  }
-  const listener = {
-    name: 'in',
-    traffic_direction: 'INBOUND',
-    address: address(listen),
-    filter_chains: [{ filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: manager }] }],
-  }
-  const resources = { listeners: [listener], clusters: [cluster('app', upstream), cluster('collector', collector)] }
-  return `node: {id: n, cluster: orders}\nstatic_resources: ${JSON.stringify(resources)}\n`
+  },
 }
+
+const configuration = (listen: number, upstream: number, collector: number) =>
+  oneListener({
+    service: 'orders',
+    direction: 'INBOUND',
+    name: 'in',
+    port: listen,
+    clusters: [
+      localCluster('app', upstream, { connect_timeout: '0.25s' }),
+      localCluster('collector', collector, { connect_timeout: '0.25s' }),
+    ],
+    manager: { tracing: TRACING },
+  })
 
 /** The least of a few looks: what the collector of garbage has not come to yet is no growth. */
 async function residentBytes(proxy: ProxyProcess): Promise<number> {
