@@ -14,12 +14,11 @@ import { FakeUpstream } from '../kit/fake-upstream.ts'
 import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { partOrSkip } from '../kit/parts.ts'
-import { run } from '../kit/process.ts'
 import type { ProxyProcess } from '../kit/proxy-process.ts'
 import { request } from '../kit/tls-client.ts'
 import { TlsFiles } from '../kit/tls-files.ts'
 import { assertSameFields } from './field-by-field.ts'
-import { addLogAndStats, manager, TLS_TYPE } from './scenarios/tls.ts'
+import { addLogAndStats, exportPkcs12, manager, TLS_TYPE } from './scenarios/tls.ts'
 
 /** SSL_OP_NO_TICKET. */
 const NO_TICKET = 0x4000
@@ -258,9 +257,7 @@ async function observe(start: Start, name: string): Promise<Map<string, string>>
 test('contexts of listeners are as in Envoy', async t => {
   const openssl = await partOrSkip(t, 'openssl')
   if (openssl === undefined) return
-  const path = (name: string) => join(files.folder, name)
-  const pair = ['-in', path('server.crt'), '-inkey', path('server.key')]
-  await run(openssl, ['pkcs12', '-export', ...pair, '-out', path('server.p12'), '-passout', 'pass:secret'])
+  await exportPkcs12(openssl, files, 'server')
   const envoy = await observe(startEnvoy as Start, 'envoy')
   const hopwise = await observe(startHopwise as Start, 'hopwise')
   assertSameFields('tls contexts', envoy, hopwise)

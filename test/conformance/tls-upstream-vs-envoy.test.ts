@@ -17,11 +17,10 @@ import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw } from '../kit/http-client.ts'
 import { partOrSkip } from '../kit/parts.ts'
-import { run } from '../kit/process.ts'
 import type { ProxyProcess } from '../kit/proxy-process.ts'
 import { TlsFiles } from '../kit/tls-files.ts'
 import { assertSameFields } from './field-by-field.ts'
-import { addLogAndStats, manager, TLS_TYPE } from './scenarios/tls.ts'
+import { addLogAndStats, exportPkcs12, manager, TLS_TYPE } from './scenarios/tls.ts'
 
 const files = new TlsFiles()
 const second = new CertificateAuthority('second')
@@ -249,9 +248,7 @@ async function observe(start: Start, name: string): Promise<Map<string, string>>
 test('contexts of clusters are as in Envoy', async t => {
   const openssl = await partOrSkip(t, 'openssl')
   if (openssl === undefined) return
-  const path = (name: string) => join(files.folder, name)
-  const pair = ['-in', path('client.crt'), '-inkey', path('client.key')]
-  await run(openssl, ['pkcs12', '-export', ...pair, '-out', path('client.p12'), '-passout', 'pass:secret'])
+  await exportPkcs12(openssl, files, 'client')
   const envoy = await observe(startEnvoy as Start, 'envoy')
   const hopwise = await observe(startHopwise as Start, 'hopwise')
   assertSameFields('tls upstream contexts', envoy, hopwise)

@@ -1,6 +1,5 @@
 /** TLS with two worker threads: sessions and secrets are the whole process's, not one thread's. */
 import assert from 'node:assert/strict'
-import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { freePort } from '../kit/free-port.ts'
@@ -15,30 +14,14 @@ const MANY = 40
 const files = new TlsFiles()
 const secrets = join(files.folder, 'secret')
 
-/** As the kubelet does it: a new folder, then one rename of the link. */
 function publish(version: string): string {
-  const { chain, key } = files.authority.issue({ subject: { CN: version }, dns: ['a.test'] })
-  mkdirSync(join(secrets, version), { recursive: true })
-  writeFileSync(join(secrets, version, 'tls.crt'), chain)
-  writeFileSync(join(secrets, version, 'tls.key'), key)
-  symlinkSync(version, join(secrets, 'next'))
-  renameSync(join(secrets, 'next'), join(secrets, '..data'))
+  files.publish(secrets, version, files.authority.issue({ subject: { CN: version }, dns: ['a.test'] }))
   return `${version} ec`
 }
 
 test('a session made by one worker is resumed by the other, and both take a new certificate', async () => {
   const first = publish('v1')
-  const sds = files.write(
-    'sds.yaml',
-    `resources:
-- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
-  name: server
-  tls_certificate:
-    certificate_chain: {filename: ${secrets}/..data/tls.crt}
-    private_key: {filename: ${secrets}/..data/tls.key}
-    watched_directory: {path: ${secrets}}
-`,
-  )
+  const sds = files.secretFile('server', `${secrets}/..data`, secrets)
   const port = await freePort()
   await using proxy = await startHopwise(
     `static_resources:

@@ -1,7 +1,7 @@
 /** TLS through a whole sidecar: rotation under load, chains by SNI, mutual TLS between two sidecars, the seed's HTTPS site. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import http from 'node:http'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -64,28 +64,11 @@ test('a certificate rotates behind a link that Kubernetes turns, under load, and
   const files = new TlsFiles()
   const secrets = join(files.folder, 'secret')
   mkdirSync(secrets)
-  /** As the kubelet does it: a new folder, then one rename of the link. */
-  const publish = (version: string, chain: string, key: string) => {
-    mkdirSync(join(secrets, version))
-    writeFileSync(join(secrets, version, 'tls.crt'), chain)
-    writeFileSync(join(secrets, version, 'tls.key'), key)
-    symlinkSync(version, join(secrets, 'next'))
-    renameSync(join(secrets, 'next'), join(secrets, '..data'))
-  }
+  const publish = (version: string, chain: string, key: string) => files.publish(secrets, version, { chain, key })
   const first = files.authority.issue({ dns: ['a.test'] })
   publish('v1', first.chain, first.key)
   for (const file of ['tls.crt', 'tls.key']) symlinkSync(`..data/${file}`, join(secrets, file))
-  const sds = files.write(
-    'sds.yaml',
-    `resources:
-- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
-  name: server
-  tls_certificate:
-    certificate_chain: {filename: ${secrets}/tls.crt}
-    private_key: {filename: ${secrets}/tls.key}
-    watched_directory: {path: ${secrets}}
-`,
-  )
+  const sds = files.secretFile('server', secrets, secrets)
   const origin = await FakeUpstream.start()
   origin.script = [{ status: 200, body: 'ok' }]
   const [port] = await freePorts(1)

@@ -1,5 +1,5 @@
 /** Certificates for tests, issued on the spot and laid into a folder that goes with the process. */
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   CertificateAuthority,
@@ -29,6 +29,30 @@ export class TlsFiles {
     this.write(`${name}.crt`, issued.chain)
     this.write(`${name}.key`, issued.key)
     return issued
+  }
+
+  /** Puts a version of a secret into `folder` as the kubelet does: a folder of its own, then one rename of the link. */
+  publish(folder: string, version: string, { chain, key }: Pick<IssuedCertificate, 'chain' | 'key'>): void {
+    mkdirSync(join(folder, version), { recursive: true })
+    writeFileSync(join(folder, version, 'tls.crt'), chain)
+    writeFileSync(join(folder, version, 'tls.key'), key)
+    symlinkSync(version, join(folder, 'next'))
+    renameSync(join(folder, 'next'), join(folder, '..data'))
+  }
+
+  /** A secret as a file for `path_config_source`, of the `tls.crt` and `tls.key` in `folder`, which is `watched`. */
+  secretFile(name: string, folder: string, watched: string): string {
+    return this.write(
+      'sds.yaml',
+      `resources:
+- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
+  name: ${name}
+  tls_certificate:
+    certificate_chain: {filename: ${folder}/tls.crt}
+    private_key: {filename: ${folder}/tls.key}
+    watched_directory: {path: ${watched}}
+`,
+    )
   }
 
   /** `{certificate_chain: …, private_key: …}` of what {@link issue} wrote. */

@@ -1,6 +1,9 @@
 /** What tests of TLS beside Envoy share: configuration, and what a proxy logged and counted. */
 import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { run } from '../../kit/process.ts'
 import type { ProxyProcess } from '../../kit/proxy-process.ts'
+import type { TlsFiles } from '../../kit/tls-files.ts'
 import { waitFor } from '../../kit/wait-for.ts'
 
 const TYPE = 'type.googleapis.com/envoy'
@@ -49,4 +52,11 @@ export async function addLogAndStats(
   for (const [stat, value] of await proxy.stats(options.filter.source)) {
     if (options.except?.test(stat) !== true) fields.set(`stat: ${mask(stat)}`, String(value))
   }
+}
+
+/** `<name>.p12` of what {@link TlsFiles.issue} wrote, under the password `secret`. */
+export async function exportPkcs12(openssl: string, { folder }: TlsFiles, name: string): Promise<void> {
+  const path = (kind: string) => join(folder, `${name}.${kind}`)
+  const pair = ['-in', path('crt'), '-inkey', path('key')]
+  await run(openssl, ['pkcs12', '-export', ...pair, '-out', path('p12'), '-passout', 'pass:secret'])
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { AdminHandler } from '../../../sidecar/admin/admin-handler.ts'
 import { CALLERS, failureView, type MeshPart, meshView, type SidecarView } from '../../../sidecar/admin/mesh-view.ts'
 import type { FailureEntry } from '../../../sidecar/failure-origin/failure-log.ts'
+import { failureEntry } from '../../kit/failure-entry.ts'
 import { bodyText, FakeControl, request } from './fake-control.ts'
 
 const NOW = 1_000_000
@@ -26,33 +27,8 @@ function sidecar(service: string, more: Partial<SidecarView> = {}): SidecarView 
   }
 }
 
-function failure(id: string, service: string, more: Partial<FailureEntry> = {}): FailureEntry {
-  return {
-    seq: 1,
-    at: NOW - 100,
-    role: 'origin',
-    service,
-    side: 'outbound',
-    id,
-    aliases: [],
-    origin: 'd',
-    cause: 'reset',
-    subCause: '',
-    by: 'c',
-    link: 'c>d',
-    path: ['d', 'c'],
-    confidence: 'exact',
-    likelihood: 1,
-    span: '',
-    attempts: 1,
-    details: 'why',
-    status: 503,
-    grpcStatus: -1,
-    requestId: '',
-    traceId: '',
-    ...more,
-  }
-}
+const failure = (id: string, service: string, more: Partial<FailureEntry> = {}) =>
+  failureEntry({ at: NOW - 100, service, id, cause: 'reset', details: 'why', ...more })
 
 const call = (service: string, total: number, failed = 0, external = false) => ({ service, total, failed, external })
 const episode = (origin: string, count: number, more = {}) => ({

@@ -4,36 +4,14 @@ import { CATALOGUE, faultOf, type Truth } from '../../../demo-services/catalogue
 import { lieAbout } from '../../../demo-services/choice.ts'
 import { type Evidence, judge, locate, nameCulprit, percent } from '../../../demo-services/judge.ts'
 import type { FailureEntry } from '../../../sidecar/failure-origin/failure-log.ts'
+import { failureEntry } from '../../kit/failure-entry.ts'
 
 let seq = 0
 
 /** One sidecar's account of a failure; the differences from c being told that d refuses connections. */
 function entry(differences: Partial<FailureEntry> = {}): FailureEntry {
-  return {
-    seq: ++seq,
-    at: 1000 + seq,
-    role: 'origin',
-    service: 'c',
-    side: 'outbound',
-    id: 'f0',
-    aliases: [],
-    origin: 'd',
-    cause: 'connect_refused',
-    subCause: '',
-    by: 'c',
-    link: 'c>d',
-    path: ['d', 'c'],
-    confidence: 'exact',
-    likelihood: 1,
-    span: '',
-    attempts: 1,
-    details: '',
-    status: 503,
-    grpcStatus: -1,
-    requestId: '',
-    traceId: '',
-    ...differences,
-  }
+  seq++
+  return failureEntry({ seq, at: 1000 + seq, ...differences })
 }
 
 /** What all sidecars say of one failure that the edge saw. */

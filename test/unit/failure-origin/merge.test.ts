@@ -9,34 +9,22 @@ import {
   serviceOfSpiffe,
 } from '../../../sidecar/failure-origin/names.ts'
 import { describeFailure, failureText, passedOn } from '../../../sidecar/failure-origin/record.ts'
+import { failureEntry } from '../../kit/failure-entry.ts'
 
-function entry(given: Partial<FailureEntry>): FailureEntry {
-  return {
-    seq: 1,
-    at: 0,
-    role: 'origin',
+/** One that stays at a, unless it says otherwise. */
+const entry = (given: Partial<FailureEntry>) =>
+  failureEntry({
     service: given.by ?? 'a',
     side: 'inbound',
     id: 'a000000000000000',
-    aliases: [],
     origin: 'a',
     cause: 'timeout',
-    subCause: '',
     by: 'a',
     link: 'a',
     path: ['a'],
-    confidence: 'exact',
-    likelihood: 1,
-    span: '',
-    attempts: 1,
-    details: '',
     status: 504,
-    grpcStatus: -1,
-    requestId: '',
-    traceId: '',
     ...given,
-  }
-}
+  })
 
 test('a timer at the top, cancellations below: merged through aliases into the deepest account', () => {
   const entries = [

@@ -4,20 +4,11 @@ import { HeaderMap, RequestHeaders, ResponseHeaders } from '../../../../sidecar/
 import { http2ClientConnection, http2ServerConnection } from '../../../../sidecar/codec/http2/connection.ts'
 import {
   DEFAULT_HTTP2_OPTIONS,
-  type Http2ClientEvents,
   type Http2ServerStream,
   newHttp2Counters,
 } from '../../../../sidecar/codec/http2/contract.ts'
 import type { ResponseDecoder, StreamFailure } from '../../../../sidecar/codec/stream.ts'
-
-const QUIET = {
-  onWantsFlush() {},
-  onSettings() {},
-  onGoAway() {},
-  onPingAck() {},
-  onConnectionError() {},
-  onStreamClosed() {},
-} satisfies Http2ClientEvents
+import { QUIET } from './quiet-events.ts'
 
 class Answer implements ResponseDecoder {
   readonly seen: string[] = []

@@ -4,7 +4,6 @@ import { RequestHeaders, ResponseHeaders } from '../../../../sidecar/codec/heade
 import { http2ClientConnection, http2ServerConnection } from '../../../../sidecar/codec/http2/connection.ts'
 import {
   DEFAULT_HTTP2_OPTIONS,
-  type Http2ClientEvents,
   type Http2Connection,
   type Http2Options,
   type Http2ServerEvents,
@@ -14,6 +13,7 @@ import {
 import { FrameType, PREFACE } from '../../../../sidecar/codec/http2/frame/frame-type.ts'
 import type { RequestDecoder, ResponseDecoder, StreamFailure } from '../../../../sidecar/codec/stream.ts'
 import { framesOf, printFrame, type ReadFrame, readFrames } from './frames.ts'
+import { QUIET } from './quiet-events.ts'
 
 const TERMINATED: StreamFailure = { origin: 'upstream', kind: 'terminated', flag: 0, details: '' }
 
@@ -65,15 +65,6 @@ class Wire {
     return readFrames(bytes.subarray(0, PREFACE.length).equals(PREFACE) ? bytes.subarray(PREFACE.length) : bytes)
   }
 }
-
-const QUIET = {
-  onWantsFlush() {},
-  onSettings() {},
-  onGoAway() {},
-  onPingAck() {},
-  onConnectionError() {},
-  onStreamClosed() {},
-} satisfies Http2ClientEvents
 
 interface Server {
   readonly connection: Http2Connection
