@@ -1,7 +1,7 @@
 /**
- * What the page asks for, as JSON: `/mesh`, `/mesh/part`, `/mesh/clusters`, `/mesh/config`, `/mesh/collectors`, `/mesh/failure/<id>`, `/mesh/trace/<id>`, and
- * `/config_sources`. No endpoints of Envoy's. A page over several sidecars has the same paths and answers them from the
- * parts of each.
+ * What the page asks for, as JSON: `/mesh`, `/mesh/part`, `/mesh/clusters`, `/mesh/config`, `/mesh/collectors`,
+ * `/mesh/failure/<id>`, `/mesh/trace/<id>`, and `/config_sources`. No endpoints of Envoy's. A page over several sidecars has
+ * the same paths and answers them from the parts of each.
  */
 import type { FailureEntry } from '../failure-origin/failure-log.ts'
 import { failureView, meshView } from './mesh-view.ts'

@@ -1,6 +1,5 @@
 /** `hopwise tap`: requests as they pass a sidecar, in Linkerd's lines, with where failures began on `end`. */
-import type { TapEvent } from '../observability/tap.ts'
-import { DEFAULT_MAX_RPS } from '../observability/tap.ts'
+import { DEFAULT_MAX_RPS, type TapEvent } from '../observability/tap.ts'
 import { tapLine } from '../observability/tap-query.ts'
 import { ADMIN_HELP, ADMIN_OPTION, AdminClient } from './admin-client.ts'
 import { CommandError, command, seconds, UsageError, wholeNumber } from './command.ts'
@@ -44,11 +43,6 @@ const FILTERS = [
   'origin',
   'cause',
 ] as const
-
-export interface TapOptions {
-  readonly admin: AdminClient
-  readonly parameters: URLSearchParams
-}
 
 interface Lost {
   readonly kind: 'lost'

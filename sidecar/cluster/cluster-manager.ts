@@ -17,10 +17,9 @@ import { ConfigError } from '../filter-chain/http-filter.ts'
 import type { Runtime } from '../filter-chain/runtime.ts'
 import type { LoadBalancingPolicy } from '../load-balancer/policy.ts'
 import type { Counter, Gauge, StatsScope } from '../observability/stats.ts'
-import { connectPlaintext } from '../transport/plaintext.ts'
 import type { TlsContext } from '../transport/tls/tls-context.ts'
 import type { Clusters } from './cluster.ts'
-import { type ClusterSettings, type ClusterTransport, clusterSettings, ONE_SOCKET } from './cluster-settings.ts'
+import { type ClusterSettings, type ClusterTransport, clusterSettings, PLAINTEXT } from './cluster-settings.ts'
 import type { ClusterSharing, PublishedCluster } from './cluster-sharing.ts'
 import { type ClusterView, viewOf } from './cluster-view.ts'
 import { type DnsResolver, SystemDnsResolver } from './dns-resolver.ts'
@@ -267,7 +266,7 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
   }
 
   #settings(message: ClusterMessage): ClusterSettings {
-    const { policies, transport = plaintext, matchResponse = cannotMatch } = this.#options
+    const { policies, transport = () => PLAINTEXT, matchResponse = cannotMatch } = this.#options
     const before = this.#clusters.get(message.name)?.settings
     return clusterSettings(message, { policies, transport, matchResponse }, before)
   }
@@ -304,15 +303,6 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
     this.#awaitingWarm = []
     for (const resolve of waiting) resolve()
   }
-}
-
-const plaintext = (): ClusterTransport => plaintextTransport
-const plaintextTransport: ClusterTransport = {
-  secure: false,
-  contexts: [],
-  connect: (target, options, handler, timers) => connectPlaintext(target.address, options, handler, timers),
-  useStats() {},
-  ...ONE_SOCKET,
 }
 
 function cannotMatch(): never {

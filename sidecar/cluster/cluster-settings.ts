@@ -22,6 +22,7 @@ import { ConfigError } from '../filter-chain/http-filter.ts'
 import type { HostPickerFactory, LoadBalancingPolicy } from '../load-balancer/policy.ts'
 import type { BalancerSettings } from '../load-balancer/priority-balancer.ts'
 import type { StatsScope } from '../observability/stats.ts'
+import { connectPlaintext } from '../transport/plaintext.ts'
 import type { TlsContext } from '../transport/tls/tls-context.ts'
 import { http2Settings } from '../upstream/http2-settings.ts'
 import type { Connect, ConnectionSettings } from '../upstream/pool.ts'
@@ -104,6 +105,14 @@ export interface ClusterTransport {
 
 /** Of a transport that is the same for every endpoint. */
 export const ONE_SOCKET = { matchNames: ['default'], matchName: () => 'default' } as const
+
+export const PLAINTEXT: ClusterTransport = {
+  secure: false,
+  contexts: [],
+  connect: (target, options, handler, timers) => connectPlaintext(target.address, options, handler, timers),
+  useStats() {},
+  ...ONE_SOCKET,
+}
 
 export type DiscoveryKind = 'STATIC' | 'STRICT_DNS' | 'LOGICAL_DNS'
 

@@ -3,8 +3,9 @@
  *
  * Where nothing is copied, a request that times out can only say that it waits for *some* call: which one shows afterwards.
  * An application gives a call up when the request behind it has been answered, so the first call to be given up is of the
- * request that was answered first, unless the order of requests and calls speaks against it (`claim-order.ts`). Until then each such request occupies one open call, so that the next one to time out
- * finds another, and an application that is slow by itself finds none:
+ * request that was answered first, unless the order of requests and calls speaks against it (`claim-order.ts`). Until then
+ * each such request occupies one open call, so that the next one to time out finds another, and an application that is slow
+ * by itself finds none:
  *
  *     timed out ─► occupies an open call ─┬─ a call is given up ────────────────► it is of the first that waits
  *                                         ├─ the occupied call fails by itself ─► another is occupied in its place

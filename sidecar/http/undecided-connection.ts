@@ -7,20 +7,15 @@ import { Timer } from '../base/timer-wheel.ts'
 import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../transport/connection.ts'
 import type { ConnectionManager } from './connection-manager.ts'
+import type { HttpConnection } from './http-connection.ts'
 
 /** The part that tells; what follows must be right too, which is for the codec to see. */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n')
 
-/** A connection that serves, of either protocol. */
-export interface HttpConnection extends ConnectionHandler {
-  adopt(next: ConnectionManager): boolean
-  drain(closeIdle: boolean): void
-  destroy(): void
-}
-
+/** Makes the connection that serves, of either protocol. */
 export type MakeConnection = (manager: ConnectionManager, http2: boolean) => HttpConnection
 
-export class UndecidedConnection implements HttpConnection {
+export class UndecidedConnection implements ConnectionHandler {
   #manager: ConnectionManager
   readonly #connection: Connection
   readonly #make: MakeConnection

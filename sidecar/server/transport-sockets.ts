@@ -1,7 +1,7 @@
 /** Transport sockets from configuration: how a filter chain, or an endpoint of a cluster, is spoken to. */
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../base/clock.ts'
-import { type ClusterTransport, ONE_SOCKET } from '../cluster/cluster-settings.ts'
+import { type ClusterTransport, ONE_SOCKET, PLAINTEXT } from '../cluster/cluster-settings.ts'
 import { ConfigError } from '../config/config-error.ts'
 import type {
   Cluster,
@@ -17,7 +17,6 @@ import type {
 import type { StatsScope } from '../observability/stats.ts'
 import { Mistakes } from '../router/mistakes.ts'
 import { stringMatch } from '../router/string-matcher.ts'
-import { connectPlaintext } from '../transport/plaintext.ts'
 import { DownstreamTls } from '../transport/tls/downstream-tls.ts'
 import type { SecretProvider } from '../transport/tls/secret.ts'
 import { type TlsContext, type TlsEnvironment, within } from '../transport/tls/tls-context.ts'
@@ -71,21 +70,13 @@ export function upstreamTransport(cluster: Cluster, context: TransportSocketCont
   )
 }
 
-const plaintext: ClusterTransport = {
-  secure: false,
-  contexts: [],
-  connect: (target, options, handler, timers) => connectPlaintext(target.address, options, handler, timers),
-  useStats() {},
-  ...ONE_SOCKET,
-}
-
 function upstreamSocket(
   socket: TransportSocket | undefined,
   field: string,
   context: TransportSocketContext,
 ): ClusterTransport {
   const any = socket?.typedConfig
-  if (socket === undefined || any?.typeUrl === RAW_BUFFER) return plaintext
+  if (socket === undefined || any?.typeUrl === RAW_BUFFER) return PLAINTEXT
   if (any?.typeUrl !== UPSTREAM_TLS) throw unsupported(field, socket)
   const tls = within(
     `${field}.typed_config`,

@@ -14,9 +14,9 @@ const EVIDENCE = {
 }
 
 /** The newest, and as many as there are once somebody asks for them. */
-export function failureTable(failures, { all = false, most = FEW } = {}) {
+export function failureTable(failures, { all = false } = {}) {
   if (failures.length === 0) return element('p', { class: 'quiet' }, 'None.')
-  const shown = all ? failures : failures.slice(0, most)
+  const shown = all ? failures : failures.slice(0, FEW)
   return table(
     ['Time', 'Began at', 'Cause', 'Ended', 'Evidence', 'Path', 'Failure'],
     shown.map(failure => {
