@@ -6,8 +6,8 @@
  * metadata:
  *   filter_metadata:
  *     hopwise:
- *       service: payments        # listener, cluster, endpoint: whose failures these are
- *       trusted_peers: [10.0.0.0/8]
+ *       service: payments        # cluster, endpoint: what the callee is called
+ *       external: on
  * ```
  */
 import { parseCidr } from '../base/cidr.ts'
@@ -15,7 +15,7 @@ import { didYouMean } from '../base/suggest.ts'
 import type { JsonObject, JsonValue, Metadata } from './schema/generated/types.ts'
 
 export interface HopwiseSettings {
-  /** The service's name in failure records, before the cluster's own name. Cluster and endpoint: the callee's. */
+  /** The callee's name in failure records, before the cluster's own name. */
   readonly service: string | undefined
   /** Which way a listener faces when `traffic_direction` does not say it. */
   readonly direction: 'INBOUND' | 'OUTBOUND' | undefined
@@ -58,7 +58,7 @@ const none: HopwiseSettings = Object.freeze({
   processMetrics: undefined,
 })
 
-/** What a setting may be set on; `node` applies to all that does not say otherwise. */
+/** What a setting may be set on: only where it has an effect. */
 export type SettingScope = 'node' | 'listener' | 'cluster' | 'endpoint' | 'route'
 
 interface Setting {
@@ -68,18 +68,16 @@ interface Setting {
   read(value: JsonValue): { readonly value: HopwiseSettings[keyof HopwiseSettings] } | { readonly mustBe: string }
 }
 
-const everywhere: readonly SettingScope[] = ['node', 'listener', 'cluster', 'endpoint', 'route']
-
 export const hopwiseSettings: Readonly<Record<string, Setting>> = {
-  service: { property: 'service', scopes: ['listener', 'cluster', 'endpoint'], read: serviceName },
+  service: { property: 'service', scopes: ['cluster', 'endpoint'], read: serviceName },
   direction: { property: 'direction', scopes: ['listener'], read: oneOf('INBOUND', 'OUTBOUND') },
   edge: { property: 'edge', scopes: ['listener'], read: onOrOff },
-  external: { property: 'external', scopes: ['cluster', 'endpoint'], read: onOrOff },
-  trusted_peers: { property: 'trustedPeers', scopes: ['node', 'listener', 'cluster'], read: cidrList },
-  deadlines: { property: 'deadlines', scopes: everywhere, read: onOrOff },
-  bodies: { property: 'bodies', scopes: ['node', 'listener', 'route'], read: oneOf('envoy', 'human') },
-  budget_margin_ms: { property: 'budgetMarginMs', scopes: everywhere, read: numberUpTo(60_000) },
-  budget_margin_percent: { property: 'budgetMarginPercent', scopes: everywhere, read: numberUpTo(100) },
+  external: { property: 'external', scopes: ['cluster'], read: onOrOff },
+  trusted_peers: { property: 'trustedPeers', scopes: ['node'], read: cidrList },
+  deadlines: { property: 'deadlines', scopes: ['node'], read: onOrOff },
+  bodies: { property: 'bodies', scopes: ['node', 'listener'], read: oneOf('envoy', 'human') },
+  budget_margin_ms: { property: 'budgetMarginMs', scopes: ['node'], read: numberUpTo(60_000) },
+  budget_margin_percent: { property: 'budgetMarginPercent', scopes: ['node'], read: numberUpTo(100) },
   retry_reused_connection: { property: 'retryReusedConnection', scopes: ['node', 'cluster', 'route'], read: onOrOff },
   retry_grpc_trailers: { property: 'retryGrpcTrailers', scopes: ['route'], read: onOrOff },
   retry_grpc_trailers_wait_ms: { property: 'retryGrpcTrailersWaitMs', scopes: ['route'], read: numberUpTo(60_000) },

@@ -57,6 +57,15 @@ const LEAST_CONTESTING = 0.05
 /** Upon successes failures follow hardly ever, where nothing is known; so many calls are taken for seen. */
 const PRIOR_FOLLOWED = 0.02
 const PRIOR_SUCCEEDED = 2
+/**
+ * Where a callee's failures are as many as those of requests, and that so often in a row over so many, give or take a few that
+ * are on their way, each is the reason for one: chance would seldom have it so. Then that stays known even where the time
+ * between them, on a busy processor, says nothing.
+ */
+const COUNTED_OVER = 20
+const ON_THEIR_WAY = 2
+const IN_A_ROW = 3
+const OWN_BESIDE_AS_MANY = 0.05
 /** Own failures, and others, that are taken for seen before the first. */
 const PRIOR_OWN = 0.5
 /** An application that was never seen to fail by itself does so this often, per millisecond. */
@@ -69,6 +78,11 @@ export class Reaction {
   #counted = 0
   #passedOn = 0
   #failed = 0
+  /** All that ended so, and how many there and of failed requests were when they were last compared. */
+  #all = 0
+  #lastAll = 0
+  #lastJudged = -1
+  #inARow = 0
   readonly #own: boolean
   readonly #priorPassed: number
   readonly #priorFailed: number
@@ -82,6 +96,7 @@ export class Reaction {
 
   /** A call ended so of which no request is known. */
   ended(): void {
+    this.#all++
     this.#failed++
     if (this.#failed < MEMORY) return
     this.#failed /= 2
@@ -90,7 +105,23 @@ export class Reaction {
 
   /** Of its failures, the share that fails a request. */
   get share(): number {
+    if (this.isOneForOne) return 1
     return Math.min(1, (Math.max(0, this.#passedOn) + this.#priorPassed) / (this.#failed + this.#priorFailed))
+  }
+
+  /** Looks now and then whether there are as many as failed requests; `judged`: of these so far. */
+  compare(judged: number): void {
+    if (this.#lastJudged >= 0 && judged - this.#lastJudged < COUNTED_OVER) return
+    if (this.#lastJudged >= 0) {
+      const more = this.#all - this.#lastAll - (judged - this.#lastJudged)
+      this.#inARow = Math.abs(more) <= ON_THEIR_WAY ? this.#inARow + 1 : 0
+    }
+    this.#lastJudged = judged
+    this.#lastAll = this.#all
+  }
+
+  get isOneForOne(): boolean {
+    return this.#inARow >= IN_A_ROW
   }
 
   /** Failures of requests to be expected per millisecond at this distance, from one failed call. */
@@ -143,6 +174,8 @@ interface Failure {
   /** Distance of the nearest failed call that is no background work. */
   readonly nearestMs: number
   readonly ratePerMs: number
+  /** What speaks against the application itself, whatever the time. */
+  readonly ownFactor: number
   own: number
 }
 
@@ -151,6 +184,8 @@ export class Attribution {
   #next = 0
   #again = 0
   #own = 0
+  /** Failed requests so far. */
+  #judged = 0
   #reactions: Reaction[] = []
   #controls: (Reaction | undefined)[] = []
   readonly #bins = new Uint8Array(MAX_CANDIDATES)
@@ -190,6 +225,7 @@ export class Attribution {
    * of each candidate; what is missing to 1 is the application's own.
    */
   judge(ratePerMs: number): Float64Array {
+    this.#judged++
     const count = this.#reactions.length
     const failure: Failure = {
       reactions: this.#reactions,
@@ -202,6 +238,7 @@ export class Attribution {
       succeededFractions: new Float64Array(this.#succeeded.length),
       nearestMs: this.#nearestMs,
       ratePerMs: Math.max(LEAST_OWN_RATE, ratePerMs),
+      ownFactor: this.#ownFactor(),
       own: 0,
     }
     this.#reactions = []
@@ -226,6 +263,16 @@ export class Attribution {
     return (this.#own + PRIOR_OWN) / (this.#kept.length + 2 * PRIOR_OWN)
   }
 
+  #ownFactor(): number {
+    let factor = 1
+    for (let i = 0; i < this.#reactions.length; i++) {
+      const reaction = this.#reactions[i]!
+      reaction.compare(this.#judged)
+      if (reaction.isOneForOne) factor = OWN_BESIDE_AS_MANY
+    }
+    return factor
+  }
+
   #weigh(failure: Failure): void {
     const { reactions, bins, factors, controls, fractions, ratePerMs } = failure
     const { succeeded, succeededBins, succeededFractions, nearestMs } = failure
@@ -246,6 +293,7 @@ export class Attribution {
       succeededFractions[i] = weight
       own += weight
     }
+    own *= failure.ownFactor
     sum += own
     for (let i = 0; i < fractions.length; i++) {
       fractions[i] = fractions[i]! / sum

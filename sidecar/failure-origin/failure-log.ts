@@ -84,18 +84,33 @@ export class FailureLog {
     }
   }
 
-  /** Entries after `since` (a `seq`), oldest first; with `id`, those that know the failure by it. */
+  /** Entries after `since` (a `seq`), oldest first; with `id`, those of the failure that any of them knows by it. */
   entries(query: { readonly id?: string; readonly since?: number; readonly limit?: number } = {}): FailureEntry[] {
     const { id, since = 0, limit = MAX_ANSWER } = query
     const found: FailureEntry[] = []
+    const ids = id === undefined ? undefined : this.#idsOf(id)
     const length = this.#ring.length
     for (let i = 0; i < length; i++) {
       const entry = this.#ring[(this.#oldest + i) % length]!
       if (entry.seq <= since) continue
-      if (id !== undefined && entry.id !== id && !entry.aliases.includes(id)) continue
+      if (ids !== undefined && !isKnownBy(entry, ids)) continue
       found.push(entry)
     }
     return found.length > limit ? found.slice(found.length - limit) : found
+  }
+
+  /** All names of a failure: one entry knows it by this one and another, the next by that one and a third. */
+  #idsOf(id: string): ReadonlySet<string> {
+    const ids = new Set([id])
+    for (let before = 0; ids.size > before; ) {
+      before = ids.size
+      for (const entry of this.#ring) {
+        if (!isKnownBy(entry, ids)) continue
+        ids.add(entry.id)
+        for (const alias of entry.aliases) ids.add(alias)
+      }
+    }
+    return ids
   }
 
   /** Calls `follower` for each entry to come. Undefined when there are too many; otherwise call the result to stop. */
@@ -107,4 +122,8 @@ export class FailureLog {
     this.#followers.add(follower)
     return () => this.#followers.delete(follower)
   }
+}
+
+function isKnownBy(entry: FailureEntry, ids: ReadonlySet<string>): boolean {
+  return ids.has(entry.id) || entry.aliases.some(alias => ids.has(alias))
 }

@@ -3,7 +3,7 @@
  * messages. Everything that can be wrong is found here, before anything of the running proxy is touched.
  */
 import type { Address } from '../base/address.ts'
-import { hopwiseMetadata } from '../config/hopwise-metadata.ts'
+import { hopwiseMetadata, nodeHopwiseSettings } from '../config/hopwise-metadata.ts'
 import type {
   AnyMessage,
   FilterChain as FilterChainMessage,
@@ -217,7 +217,7 @@ function buildConnectionManager(
     routes = compiled.table
   }
   if (errors.errors.length > before || filters === undefined || config === undefined) return undefined
-  const policy = observationPolicy(listener.message, message)
+  const policy = observationPolicy(listener.message, message, nodeHopwiseSettings(env.node?.metadata).bodies)
   const tracer = errors.attempt(`${path}.tracing`, message, () => env.tracers.tracerOf(message, policy, managerScope))
   const loggers = errors.attempt(`${path}.access_log`, message, () => env.accessLogs.loggersOf(message.accessLog))
   if (errors.errors.length > before) return undefined
@@ -242,14 +242,18 @@ function buildConnectionManager(
 }
 
 /** Which way a listener faces, and whether its peers are outside the mesh (failure-origin.md, "Words"). */
-export function observationPolicy(listener: ListenerMessage, message: HttpConnectionManager): ObservationPolicy {
+export function observationPolicy(
+  listener: ListenerMessage,
+  message: HttpConnectionManager,
+  bodiesOfNode?: 'envoy' | 'human',
+): ObservationPolicy {
   const settings = hopwiseMetadata(listener.metadata)
   const direction =
     listener.trafficDirection === 'UNSPECIFIED' ? (settings.direction ?? 'OUTBOUND') : listener.trafficDirection
   return {
     direction: direction === 'INBOUND' ? 'inbound' : 'outbound',
     edge: settings.edge ?? message.useRemoteAddress === true,
-    humanBodies: settings.bodies === 'human',
+    humanBodies: (settings.bodies ?? bodiesOfNode) === 'human',
   }
 }
 

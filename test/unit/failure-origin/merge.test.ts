@@ -74,6 +74,20 @@ test('the log keeps the last entries, answers by id, alias and since, and surviv
   assert.equal(log.refusedFollowers, 1)
 })
 
+test('asked for one name of a failure, the log tells what is known of it by any of its names', () => {
+  const log = new FailureLog(10)
+  log.add(entry({ seq: log.nextSeq(), id: 'a', aliases: ['b'] }))
+  log.add(entry({ seq: log.nextSeq(), id: 'x', aliases: [] }))
+  log.add(entry({ seq: log.nextSeq(), id: 'c', aliases: ['b', 'd'] }))
+  log.add(entry({ seq: log.nextSeq(), id: 'd', aliases: [] }))
+  for (const id of ['a', 'b', 'c', 'd']) {
+    assert.deepEqual(
+      log.entries({ id }).map(({ seq }) => seq),
+      [1, 3, 4],
+    )
+  }
+})
+
 test('names', () => {
   assert.equal(serviceNameOfCluster('outbound|80||b.ns.svc.cluster.local'), 'b.ns')
   assert.equal(serviceNameOfCluster('outbound|443|v1|api.example.com'), 'api.example.com')

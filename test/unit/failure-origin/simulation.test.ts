@@ -151,6 +151,21 @@ test('nothing copied, 50 at a time: who fails by itself right after calls, faile
   }
 })
 
+test('nothing copied, 50 at a time on a loop that hardly keeps up: failures that always come one for one are passed on', () => {
+  const sum = run({
+    copies: 'nothing',
+    concurrency: 50,
+    requests: 900,
+    faults: [{ at: 'c', kind: 'own-500', share: 2 / 9 }],
+    workMs: 700,
+    workless: [0.3, 0.5],
+    load: { turnMs: 2, stallEveryMs: 100, stallMs: 30 },
+    backgroundEveryMs: 10,
+    backgroundOf: ['a', 'b', 'c'],
+  })
+  assert.ok(sum.right / sum.visible >= 0.9, `${sum.right} of ${sum.visible}`)
+})
+
 test('applications that try again, sidecars that try again, refusals, dead applications, broken bodies: all right', () => {
   for (const concurrency of [1, 50]) {
     const retry = { b: 'retry', c: 'retry' } as const

@@ -1,0 +1,140 @@
+/** What a failure looks like from outside of a sidecar: headers, bodies, access log, `/failures`, and what settings do. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { FakeUpstream } from '../kit/fake-upstream.ts'
+import { freePorts } from '../kit/free-port.ts'
+import { startHopwise } from '../kit/hopwise.ts'
+import { fetchRaw } from '../kit/http-client.ts'
+import { temporaryFolder } from '../kit/proxy-process.ts'
+import { waitFor } from '../kit/wait-for.ts'
+
+interface Given {
+  /** Of the node; '' for none, and the service is named after the file then. */
+  readonly node?: string
+  /** More of the listener that calls go out by. */
+  readonly listener?: string
+  readonly upstream: number
+  readonly accessLog?: string
+}
+
+const FORMAT = ['ORIGIN', 'CAUSE', 'ROLE', 'PATH', 'CONFIDENCE'].map(part => `%FAILURE(${part})%`).join(' ')
+
+const configOf = (
+  port: number,
+  { node = 'node: {id: c-1, cluster: c}', listener = '', upstream, accessLog }: Given,
+) => `
+${node}
+static_resources:
+  listeners:
+  - name: out
+    traffic_direction: OUTBOUND
+    address: {socket_address: {address: 127.0.0.1, port_value: ${port}}}${listener}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: out
+          route_config:
+            virtual_hosts:
+            - {name: all, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: d}}]}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}${
+              accessLog === undefined
+                ? ''
+                : `
+          access_log:
+          - name: envoy.access_loggers.file
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: ${accessLog}
+              log_format: {text_format_source: {inline_string: "${FORMAT}\\n"}}`
+            }
+  clusters:
+  - name: d
+    load_assignment:
+      cluster_name: d
+      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${upstream}}}}}]}]
+`
+
+const ENVOYS = /^upstream connect error or disconnect\/reset before headers/
+const FOR_PEOPLE = /^d is refusing connections \(seen by c, \d+ ms ago, failure [0-9a-f]{16}\)\n$/
+
+test('a refused connection: header, body, access log and /failures say the same', async () => {
+  const [port, dead] = await freePorts(2)
+  const accessLog = join(temporaryFolder(), 'access.log')
+  await using sidecar = await startHopwise(configOf(port!, { upstream: dead!, accessLog }), {
+    args: ['--file-flush-interval-msec', '100'],
+  })
+  const plain = await fetchRaw(port!, {})
+  assert.match(plain.text, ENVOYS)
+  const status = plain.header('proxy-status') ?? ''
+  assert.match(
+    status,
+    /^c; error=connection_refused; failure-origin=d; failure-cause=connect_refused; failure-link="c>d"/,
+  )
+  const id = /failure-id=([0-9a-f]{16})/.exec(status)?.[1]
+  const json = await fetchRaw(port!, { headers: { accept: 'application/json' } })
+  const { error, origin, cause, link, message } = JSON.parse(json.text) as Record<string, string>
+  assert.deepEqual([origin, cause, link], ['d', 'connect_refused', 'c>d'])
+  assert.match(error!, ENVOYS)
+  assert.match(`${message}\n`, FOR_PEOPLE)
+  const list = async (query: string) =>
+    (JSON.parse(await sidecar.admin(`/failures?format=json${query}`)) as { failures: { id: string; at: number }[] })
+      .failures
+  const all = await list('')
+  assert.deepEqual(
+    (await list(`&id=${id}`)).map(one => one.id),
+    [id],
+  )
+  assert.equal((await list('&since=1h')).length, all.length)
+  // From the second on: of all, those at that time or after.
+  assert.equal((await list(`&since=${all[1]!.at}`)).length, all.filter(({ at }) => at >= all[1]!.at).length)
+  assert.equal((await list('&since=2999-01-01T00:00:00Z')).length, 0)
+  assert.match(await sidecar.admin(`/failures/${id}`), / role=origin origin=d cause=connect_refused link=c>d /)
+  await waitFor(() => readFileSync(accessLog, 'utf8').split('\n').length >= 3, {
+    deadlineMs: 20_000,
+    what: 'the access log',
+  })
+  assert.equal(readFileSync(accessLog, 'utf8').split('\n')[0], 'd connect_refused origin d,c exact')
+})
+
+test('bodies for people, where node or listener says so; the listener has the last word', async () => {
+  const node = 'node: {id: c-1, cluster: c, metadata: {hopwise: {bodies: human}}}'
+  const ofListener = (bodies: string) => `\n    metadata: {filter_metadata: {hopwise: {bodies: ${bodies}}}}`
+  for (const [given, expected] of [
+    [{ node }, FOR_PEOPLE],
+    [{ listener: ofListener('human') }, FOR_PEOPLE],
+    [{ node, listener: ofListener('envoy') }, ENVOYS],
+  ] as const) {
+    const [port, dead] = await freePorts(2)
+    await using _sidecar = await startHopwise(configOf(port!, { ...given, upstream: dead! }))
+    assert.match((await fetchRaw(port!, {})).text, expected)
+  }
+})
+
+test('without any name a service is called after its file, and one warning says so; [] trusts nobody', async () => {
+  const record =
+    'x; failure-origin=x; failure-cause=app_error; failure-link=x; failure-path=x; failure-confidence=exact; failure-id=abcdef0123456789'
+  const upstream = await FakeUpstream.start(() => ({ status: 500, headers: [['proxy-status', record]] }))
+  try {
+    const ports = await freePorts(2)
+    const originOf = async (port: number) =>
+      /failure-origin=(\w+)/.exec((await fetchRaw(port, {})).header('proxy-status') ?? '')?.[1]
+    await using trusting = await startHopwise(configOf(ports[0]!, { node: '', upstream: upstream.port }))
+    assert.equal(await originOf(ports[0]!), 'x')
+    const [failure] = (JSON.parse(await trusting.admin('/failures?format=json')) as { failures: { service: string }[] })
+      .failures
+    // The configuration of this process is a file `envoy.yaml`.
+    assert.equal(failure!.service, 'envoy')
+    assert.equal(trusting.process.output.split('no service name').length - 1, 1)
+    const node = 'node: {id: c-1, cluster: c, metadata: {hopwise: {trusted_peers: []}}}'
+    await using _sidecar = await startHopwise(configOf(ports[1]!, { node, upstream: upstream.port }))
+    assert.equal(await originOf(ports[1]!), 'd')
+  } finally {
+    await upstream.close()
+  }
+})
