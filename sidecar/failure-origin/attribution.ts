@@ -58,14 +58,12 @@ const LEAST_CONTESTING = 0.05
 const PRIOR_FOLLOWED = 0.02
 const PRIOR_SUCCEEDED = 2
 /**
- * Where a callee's failures are as many as those of requests, and that so often in a row over so many, give or take a few that
- * are on their way, each is the reason for one: chance would seldom have it so. Then that stays known even where the time
- * between them, on a busy processor, says nothing.
+ * An application may take failures otherwise from one day to the next. What was learned of a callee is dropped where what
+ * was believed at first explains the failures of late so much better (log-likelihoods, as Page's cumulative sum).
  */
-const COUNTED_OVER = 20
-const ON_THEIR_WAY = 2
-const IN_A_ROW = 3
-const OWN_BESIDE_AS_MANY = 0.05
+const BELIEVED_NO_MORE = 12
+/** One failure alone says no more than this: it may be the first of its kind. */
+const MOST_OF_ONE = 3
 /** Own failures, and others, that are taken for seen before the first. */
 const PRIOR_OWN = 0.5
 /** An application that was never seen to fail by itself does so this often, per millisecond. */
@@ -78,11 +76,8 @@ export class Reaction {
   #counted = 0
   #passedOn = 0
   #failed = 0
-  /** All that ended so, and how many there and of failed requests were when they were last compared. */
-  #all = 0
-  #lastAll = 0
-  #lastJudged = -1
-  #inARow = 0
+  /** How much better the failures of late are explained when nothing is known of this callee. */
+  #doubt = 0
   readonly #own: boolean
   readonly #priorPassed: number
   readonly #priorFailed: number
@@ -96,32 +91,21 @@ export class Reaction {
 
   /** A call ended so of which no request is known. */
   ended(): void {
-    this.#all++
+    this.#doubt = Math.max(0, this.#doubt + this.share - this.#priorPassed / this.#priorFailed)
     this.#failed++
     if (this.#failed < MEMORY) return
     this.#failed /= 2
     this.#passedOn /= 2
   }
 
+  /** One of those was the reason of a request's failure, which is known by other means than the time between them. */
+  wasReason(): void {
+    this.#passedOn++
+  }
+
   /** Of its failures, the share that fails a request. */
   get share(): number {
-    if (this.isOneForOne) return 1
     return Math.min(1, (Math.max(0, this.#passedOn) + this.#priorPassed) / (this.#failed + this.#priorFailed))
-  }
-
-  /** Looks now and then whether there are as many as failed requests; `judged`: of these so far. */
-  compare(judged: number): void {
-    if (this.#lastJudged >= 0 && judged - this.#lastJudged < COUNTED_OVER) return
-    if (this.#lastJudged >= 0) {
-      const more = this.#all - this.#lastAll - (judged - this.#lastJudged)
-      this.#inARow = Math.abs(more) <= ON_THEIR_WAY ? this.#inARow + 1 : 0
-    }
-    this.#lastJudged = judged
-    this.#lastAll = this.#all
-  }
-
-  get isOneForOne(): boolean {
-    return this.#inARow >= IN_A_ROW
   }
 
   /** Failures of requests to be expected per millisecond at this distance, from one failed call. */
@@ -143,6 +127,19 @@ export class Reaction {
     const { share } = this
     const rarely = this.#own ? 1 : Math.min(1, share / LEAST_SHARE)
     return (share * rarely * rarely * perWide * narrowing * peak) / msOf(bin)
+  }
+
+  /** What {@link perMs} would be if nothing were known. */
+  priorPerMs(bin: number): number {
+    return ((this.#priorPassed / this.#priorFailed) * PRIOR_PER_LOG[bin]!) / msOf(bin)
+  }
+
+  /** A request failed, which without what is known would have been so many times as likely. */
+  explains(times: number): void {
+    this.#doubt = Math.max(0, this.#doubt + Math.min(MOST_OF_ONE, Math.log(times)))
+    if (this.#doubt < BELIEVED_NO_MORE) return
+    this.#doubt = this.#failed = this.#passedOn = this.#counted = 0
+    this.#counts.fill(0)
   }
 
   add(bin: number, fraction: number): void {
@@ -174,8 +171,6 @@ interface Failure {
   /** Distance of the nearest failed call that is no background work. */
   readonly nearestMs: number
   readonly ratePerMs: number
-  /** What speaks against the application itself, whatever the time. */
-  readonly ownFactor: number
   own: number
 }
 
@@ -184,8 +179,6 @@ export class Attribution {
   #next = 0
   #again = 0
   #own = 0
-  /** Failed requests so far. */
-  #judged = 0
   #reactions: Reaction[] = []
   #controls: (Reaction | undefined)[] = []
   readonly #bins = new Uint8Array(MAX_CANDIDATES)
@@ -225,7 +218,6 @@ export class Attribution {
    * of each candidate; what is missing to 1 is the application's own.
    */
   judge(ratePerMs: number): Float64Array {
-    this.#judged++
     const count = this.#reactions.length
     const failure: Failure = {
       reactions: this.#reactions,
@@ -238,14 +230,13 @@ export class Attribution {
       succeededFractions: new Float64Array(this.#succeeded.length),
       nearestMs: this.#nearestMs,
       ratePerMs: Math.max(LEAST_OWN_RATE, ratePerMs),
-      ownFactor: this.#ownFactor(),
       own: 0,
     }
     this.#reactions = []
     this.#controls = []
     this.#succeeded = []
     this.#nearestMs = Number.POSITIVE_INFINITY
-    this.#weigh(failure)
+    this.#doubt(failure, this.#weigh(failure))
     const old = this.#kept[this.#next]
     if (old !== undefined) this.#forget(old)
     this.#kept[this.#next] = failure
@@ -263,17 +254,22 @@ export class Attribution {
     return (this.#own + PRIOR_OWN) / (this.#kept.length + 2 * PRIOR_OWN)
   }
 
-  #ownFactor(): number {
-    let factor = 1
-    for (let i = 0; i < this.#reactions.length; i++) {
-      const reaction = this.#reactions[i]!
-      reaction.compare(this.#judged)
-      if (reaction.isOneForOne) factor = OWN_BESIDE_AS_MANY
+  /** `sum`: of the weights of all explanations. */
+  #doubt({ reactions, bins, factors }: Failure, sum: number): void {
+    for (let i = 0; i < reactions.length; i++) {
+      const reaction = reactions[i]!
+      if (reactions.indexOf(reaction) < i) continue
+      let more = 0
+      for (let k = i; k < reactions.length; k++) {
+        if (reactions[k] !== reaction) continue
+        more += (reaction.priorPerMs(bins[k]!) - reaction.perMs(bins[k]!)) * factors[k]!
+      }
+      reaction.explains(Math.max(Number.EPSILON, 1 + more / sum))
     }
-    return factor
   }
 
-  #weigh(failure: Failure): void {
+  /** The sum of the weights of all explanations. */
+  #weigh(failure: Failure): number {
     const { reactions, bins, factors, controls, fractions, ratePerMs } = failure
     const { succeeded, succeededBins, succeededFractions, nearestMs } = failure
     for (let i = 0; i < fractions.length; i++) reactions[i]!.add(bins[i]!, -fractions[i]!)
@@ -293,7 +289,6 @@ export class Attribution {
       succeededFractions[i] = weight
       own += weight
     }
-    own *= failure.ownFactor
     sum += own
     for (let i = 0; i < fractions.length; i++) {
       fractions[i] = fractions[i]! / sum
@@ -306,6 +301,7 @@ export class Attribution {
     }
     failure.own = own / sum
     this.#own += failure.own
+    return sum
   }
 
   #forget({ reactions, bins, fractions, succeeded, succeededBins, succeededFractions, own }: Failure): void {

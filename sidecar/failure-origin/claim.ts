@@ -13,7 +13,7 @@
  * it handles (`handling.ts`, `attribution.ts`).
  */
 
-import { Attribution } from './attribution.ts'
+import { Attribution, type Reaction } from './attribution.ts'
 import type { CalleeState } from './call-target.ts'
 import { hadNoTimeLeft, isWaiting } from './cause.ts'
 import { type CallOrder, callOrder } from './claim-order.ts'
@@ -125,14 +125,13 @@ export class Claims {
       return
     }
     call.confidence = 'likely'
-    const { target } = call
-    if (target !== undefined) (call.isAbandoned ? target.reactionToGivingUp : target.reaction).ended()
-    if (call.candidates === 0) {
-      if (!call.isAbandoned) this.#absorb(call, 'background', 'none')
-      return
-    }
     if (call.claimed) {
       if (!call.isAbandoned) this.#absorb(call, 'masked', 'likely')
+      return
+    }
+    reactionTo(call)?.ended()
+    if (call.candidates === 0) {
+      if (!call.isAbandoned) this.#absorb(call, 'background', 'none')
       return
     }
     // An application that gives calls up would have given up this one before: it is of a request that still waits.
@@ -167,7 +166,7 @@ export class Claims {
     if (claim.call === undefined) {
       const spent = this.spentOn(entry, nowMs)
       if (spent?.call !== undefined) {
-        spent.call.claimed = true
+        this.take(spent.call)
         return spent
       }
     }
@@ -194,7 +193,7 @@ export class Claims {
     for (let i = this.#unclaimed.length - 1; i >= least; i--) {
       call = this.#unclaimed[i]!
       if (!repeats(call) || call.startSeq < entry.seq || !this.#couldBeOf(call, entry)) continue
-      call.claimed = true
+      this.take(call)
       return { call, confidence: 'likely', likelihood: 1 / Math.max(1, call.candidates) }
     }
     return undefined
@@ -250,6 +249,12 @@ export class Claims {
       if (first === undefined || call.startMs < first.startMs) first = call
     }
     return first && { call: first, confidence: 'likely', likelihood: 1 / Math.max(1, first.candidates) }
+  }
+
+  /** A failed call is the reason of a request's failure by what it is, whatever the time between them. */
+  take(call: EgressCall): void {
+    call.claimed = true
+    if (!this.#ledger.isMatched(call)) reactionTo(call)?.wasReason()
   }
 
   /**
@@ -509,9 +514,16 @@ export class Claims {
 
   #absorb(call: EgressCall, role: 'masked' | 'background', confidence: Confidence): void {
     call.claimed = true
-    if (role === 'masked' && confidence === 'likely') this.#waits.settle(call, () => this.#order(call.endMs, call))
+    if (role === 'masked' && confidence === 'likely') {
+      const wait = this.#waits.settle(call, () => this.#order(call.endMs, call))
+      if (wait !== undefined) reactionTo(call)?.wasReason()
+    }
     this.#absorbed(call, role, confidence)
   }
+}
+
+function reactionTo({ target, isAbandoned }: EgressCall): Reaction | undefined {
+  return isAbandoned ? target?.reactionToGivingUp : target?.reaction
 }
 
 /** The call ran out of time, and took at least so much of it. */

@@ -233,7 +233,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     const spent = claims.spentOn(this, nowMs)?.call
     const open = spent && claims.waitingFor(this, nowMs).call
     if (spent?.record !== undefined && (open === undefined || spent.startMs <= open.startMs)) {
-      spent.claimed = true
+      claims.take(spent)
       this.#context.sharing?.took(spent)
       const known = passedOn(spent.record, settings.service, spent.confidence, 1 / Math.max(1, spent.candidates))
       this.#settle(info, 'propagated', known, [this.#linkId()])

@@ -44,7 +44,11 @@ export interface ChainOptions {
   /** Worker threads of every sidecar. */
   readonly workers?: number
   readonly load?: LoopLoad
+  /** Requests that come before all others, when there are other faults and applications take these otherwise. */
+  readonly earlier?: Custom & { readonly requests: number }
 }
+
+type Custom = Pick<ChainOptions, 'faults' | 'manner' | 'workMs' | 'appTimeoutMs'>
 
 export interface Fault {
   readonly at: string
@@ -73,14 +77,17 @@ export interface ChainRun {
 }
 
 export function runChain(options: ChainOptions): ChainRun {
-  const { seed, copies, concurrency, requests, faults = [], workMs = 1 } = options
+  const { seed, copies, concurrency, workMs = 1, earlier } = options
+  const requests = options.requests + (earlier?.requests ?? 0)
   const sim = new Simulation(seed)
   sim.load = options.load
   // The plan of a request names the fault done to it, and each part looks whether it is meant.
+  let started = 0
+  const customNow = () => (earlier !== undefined && started <= earlier.requests ? earlier : options)
   const isAt = (plan: string, at: string, kind: Fault['kind']) => plan.split('+').includes(`${at}:${kind}`)
   for (const name of CHAIN) {
     sim.add(name, {
-      application: applicationOf(sim, name, options, isAt),
+      application: applicationOf(sim, name, options.workless, customNow, isAt),
       copies,
       ...(options.workers === undefined ? {} : { workers: options.workers }),
       edge: name === 'a',
@@ -108,12 +115,11 @@ export function runChain(options: ChainOptions): ChainRun {
     return { origin: request.plan.endsWith(':hang') ? at : request.service.name, cause: 'app_timeout' }
   }
   const seen: Visible[] = []
-  let started = 0
   let ended = 0
   const next = () => {
     if (started >= requests) return
     started++
-    const plan = planOf(faults, sim.random)
+    const plan = planOf(customNow().faults ?? [], sim.random)
     sim.request('a', plan, reply => {
       seen.push({ plan, reply })
       ended++
@@ -166,14 +172,14 @@ function planOf(faults: readonly Fault[], random: SeededRandom): string {
 function applicationOf(
   sim: Simulation,
   name: string,
-  options: ChainOptions,
+  workless: ChainOptions['workless'],
+  customNow: () => Custom,
   isAt: (plan: string, at: string, kind: Fault['kind']) => boolean,
 ): Application {
-  const { workMs = 1 } = options
-  const manner = options.manner?.[name] ?? 'pass'
   const work = (step: 0 | 1): number => {
-    if (options.workless === undefined) return sim.some(workMs)
-    return sim.random.next() < options.workless[step] ? 0 : sim.random.next() * 2 * workMs
+    const { workMs = 1 } = customNow()
+    if (workless === undefined) return sim.some(workMs)
+    return sim.random.next() < workless[step] ? 0 : sim.random.next() * 2 * workMs
   }
   const own: Answer = { status: 500, truth: { origin: name, cause: 'app_error' } }
   return function* (request: Inbound): Generator<Step, Answer, Reply[]> {
@@ -187,7 +193,9 @@ function applicationOf(
     if (isAt(plan, name, 'cut')) return { status: 200, cut: true, truth: { origin: name, cause: 'partial_body' } }
     const callee = NEXT[name]
     if (callee !== undefined) {
-      const timeout = options.appTimeoutMs === undefined ? {} : { timeoutMs: options.appTimeoutMs }
+      const { appTimeoutMs, manner: manners } = customNow()
+      const manner = manners?.[name] ?? 'pass'
+      const timeout = appTimeoutMs === undefined ? {} : { timeoutMs: appTimeoutMs }
       let [reply] = yield { call: callee, ...timeout }
       if (isFailed(reply!) && manner === 'retry') {
         yield { sleep: sim.some(3) }
