@@ -60,6 +60,10 @@ const SPENT_SHARE = 0.5
 const PROMPT_MS = 2
 /** Calls that fail in one turn of the event loop, or together by one tick of a timer. */
 const SAME_MOMENT_MS = 0.5
+/** An application that hears of a failure while a timer decides says so within so long. */
+const SAME_TIMER_MS = 50
+/** Calls that timers took. */
+const MAX_TAKEN = 64
 /** Calls with ids after which an application counts as one that copies them. */
 const COPIES_IDS_AFTER = 8
 
@@ -76,6 +80,8 @@ export class Claims {
   readonly #attribution = new Attribution()
   /** Highest `startSeq` of a call that was claimed by judgement. */
   #claimedSeq = 0
+  /** Failed calls that a request was given whose timer fired: perhaps another's, which is about to fail over it. */
+  readonly #taken: EgressCall[] = []
   #matchedByIds = 0
   readonly #waits: Waits
   readonly #succeeded = new LastSucceeded()
@@ -254,7 +260,28 @@ export class Claims {
   /** A failed call is the reason of a request's failure by what it is, whatever the time between them. */
   take(call: EgressCall): void {
     call.claimed = true
-    if (!this.#ledger.isMatched(call)) reactionTo(call)?.wasReason()
+    if (this.#ledger.isMatched(call)) return
+    reactionTo(call)?.wasReason()
+    this.#claimedSeq = Math.max(this.#claimedSeq, call.startSeq)
+  }
+
+  /** The timer of a request fires in the moment in which a call has failed: {@link take} it, and remember. */
+  takeByTimer(call: EgressCall): void {
+    this.take(call)
+    if (this.#ledger.isMatched(call)) return
+    this.#taken.push(call)
+    if (this.#taken.length > MAX_TAKEN) this.#taken.shift()
+  }
+
+  /**
+   * The application fails a request without a failed call of its own, right after a timer took one that may have been it:
+   * then the two have changed places, and this request has the call that the other one waits for. True once for each.
+   */
+  wasTaken(entry: InboundEntry, nowMs: number): boolean {
+    const at = this.#taken.findIndex(call => call.startSeq >= entry.seq && nowMs - call.endMs < SAME_TIMER_MS)
+    if (at < 0) return false
+    this.#taken.splice(at, 1)
+    return true
   }
 
   /**

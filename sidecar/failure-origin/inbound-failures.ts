@@ -187,7 +187,11 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     // An application that crashes may do so over a failed call, so its death is looked into like its error.
     else if (verdict.blame === 'application' && verdict.cause !== 'app_down') {
       this.#decideApplication(info, verdict, now, [])
-    } else this.#settle(info, 'origin', this.#make(verdict, info, ''), [])
+    } else {
+      // Who has given up does not hear of this, and knows of the wait by the id that both derive.
+      const aliases = verdict.cause === 'deadline_exceeded' ? [this.#linkId()] : []
+      this.#settle(info, 'origin', this.#make(verdict, info, ''), aliases)
+    }
   }
 
   /** An application's own 4xx is no failure; one that repeats the refusal of a sidecar further on (429, 413) is. */
@@ -215,6 +219,11 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     const { claims, settings, sharing } = this.#context
     const { call, confidence, likelihood } = claims.claim(this, this.#request.path, nowMs)
     if (call !== undefined) sharing?.took(call)
+    if (call === undefined && claims.wasTaken(this, nowMs)) {
+      const { record, call: open } = this.#whoWasWaitedFor(info, verdict, nowMs)
+      this.#settle(info, 'origin', record, open === undefined ? aliases : [...aliases, this.#linkId()])
+      return
+    }
     if (call?.record === undefined) {
       const record = this.#make(verdict, info, '')
       this.#settle(info, 'origin', { ...record, confidence, likelihood }, aliases)
@@ -233,7 +242,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     const spent = claims.spentOn(this, nowMs)?.call
     const open = spent && claims.waitingFor(this, nowMs).call
     if (spent?.record !== undefined && (open === undefined || spent.startMs <= open.startMs)) {
-      claims.take(spent)
+      claims.takeByTimer(spent)
       this.#context.sharing?.took(spent)
       const known = passedOn(spent.record, settings.service, spent.confidence, 1 / Math.max(1, spent.candidates))
       this.#settle(info, 'propagated', known, [this.#linkId()])

@@ -16,7 +16,8 @@ import {
   table,
 } from './truth/cell.ts'
 import { FAULTS, type Fault, fault, INNOCENT, type Manner, type Plan } from './truth/faults.ts'
-import { judge } from './truth/judge.ts'
+import { holders } from './truth/held.ts'
+import { judge, truthOfFault } from './truth/judge.ts'
 import { runPlans } from './truth/load.ts'
 import { Mesh } from './truth/mesh.ts'
 import { kindLines } from './truth/table.ts'
@@ -31,11 +32,13 @@ const LEISURELY_MS = 200
  */
 const SLOW_MS = 700
 /**
- * Not binding: what is judged by time and nothing else. Where the processor has so much to do that an answer takes longer
- * than the time between two failures the floors are not reached. On simulated time they are binding, that of own errors on
- * an idle loop only (`test/unit/failure-origin/simulation.test.ts`).
+ * Fifty at a time with 50 ms each are a thousand a second, through four applications in one process. Where these take longer
+ * than that, few requests have come to the one that hangs, and most wait for a processor.
  */
-const BY_TIME_ONLY = { todo: 'hangs reach 197 of 200; the others reach their floors with too little to spare' }
+const FOR_A_PROCESSOR = { todo: 'on two cores 165 to 180 of 200 are named by who held them when their time was over' }
+
+/** Timers that fire within a millisecond are told apart by their order, in which one of 1,600 requests was seen to be wrong. */
+const HELD_RIGHTLY = 0.99
 
 let copying: Mesh
 let silent: Mesh
@@ -97,7 +100,7 @@ test('the real Envoy in place of a sidecar: the origin is still named, with conf
 test('a harness that lies about what it broke is found out', async () => {
   const run = await runPlans(copying, Array<Plan>(50).fill({ fault: fault('c:app_error'), manner: 'pass' }), 10)
   assertRight(judge(run).visible)
-  const lie = judge(run, () => fault('d:app_error'))
+  const lie = judge(run, () => truthOfFault(fault('d:app_error')))
   assert.throws(() => assertRight(lie.visible, 0.9), /0 of 50 are named right/)
 })
 
@@ -184,21 +187,19 @@ test('nothing copied, one at a time: unique, and right', async () => {
   }
 })
 
-/** The share of requests that have to come as far as to the one that hangs, before who waits longest gives up. */
-const ARRIVING: Readonly<Record<number, number>> = { 50: 0.9, 1000: 1, 15000: 1 }
-
 for (const budgetMs of [50, 1000, 15_000] as const) {
   test(
     `d hangs, nothing copied, 50 at a time, timeouts of ${budgetMs} ms, c holding a long poll; c asleep is the control`,
-    BY_TIME_ONLY,
+    budgetMs === 50 ? FOR_A_PROCESSOR : {},
     async () => {
       for (const hop of ['d', 'c'] as const) {
-        const { run, verdict } = await runCell(silent, {
+        const { verdict } = await runCell(silent, {
           name: `${hop} hangs for ${budgetMs} ms`,
           plans: [{ fault: fault(`${hop}:app_timeout`), manner: 'pass', budgetMs }],
           requests: 200,
           concurrency: 50,
           control: { longPoll: ['c'] },
+          truthOf: holders,
           // Fifty at once for ever with 50 ms each would be a thousand a second, which is a test of the processor.
           ...(budgetMs === 50 ? { spreadMs: 40, pauseMs: 500 } : { spreadMs: 1000 }),
         })
@@ -208,43 +209,32 @@ for (const budgetMs of [50, 1000, 15_000] as const) {
           0,
           'one merged origin each',
         )
-        // Who has not come as far as the one that hangs is waiting for somebody else.
-        const arrived = verdict.visible.filter(({ seen }) => run.hanging.has(seen.requestId))
-        const least = ARRIVING[budgetMs]! * 200
-        assert.ok(
-          arrived.length >= least,
-          `${arrived.length} of 200 have come to ${hop}, which is a test of the processor`,
-        )
-        assertRight(arrived)
+        assertRight(verdict.visible, HELD_RIGHTLY)
       }
     },
   )
 }
 
-test(
-  'nothing copied, 50 at a time, two faults at once among innocents and background calls: 90 % right',
-  BY_TIME_ONLY,
-  async () => {
-    const { verdict } = await runCell(silent, {
-      name: 'two faults',
-      plans: [...as([fault('d:app_error'), fault('c:reset')], 'pass'), INNOCENT, INNOCENT, INNOCENT, INNOCENT],
-      requests: 400,
-      concurrency: 50,
-      control: { background: BACKGROUND, workMs: SLOW_MS },
-      spreadMs: 2 * SLOW_MS,
-    })
-    assertConserved(verdict)
-    assertRight(verdict.visible, 0.9)
-    const surer = verdict.visible.filter(({ confidence }) => confidence !== 'likely')
-    if (surer.length > 0) assertRight(surer)
-  },
-)
+test('nothing copied, 50 at a time, two faults at once among innocents and background calls: 90 % right', async () => {
+  const { verdict } = await runCell(silent, {
+    name: 'two faults',
+    plans: [...as([fault('d:app_error'), fault('c:reset')], 'pass'), INNOCENT, INNOCENT, INNOCENT, INNOCENT],
+    requests: 400,
+    concurrency: 50,
+    control: { background: BACKGROUND, workMs: SLOW_MS },
+    spreadMs: 2 * SLOW_MS,
+  })
+  assertConserved(verdict)
+  assertRight(verdict.visible, 0.9)
+  const surer = verdict.visible.filter(({ confidence }) => confidence !== 'likely')
+  if (surer.length > 0) assertRight(surer)
+})
 
 for (const copies of ['headers', 'nothing'] as const) {
   for (const concurrency of [1, 50]) {
     const byTimeOnly = copies === 'nothing' && concurrency === 50
     const name = `an error of the application’s own, beside failures it swallows, is its own: ${copies} copied, ${concurrency} at a time`
-    test(name, byTimeOnly ? BY_TIME_ONLY : {}, async () => {
+    test(name, async () => {
       const swallowed: Plan = { fault: fault('d:app_error'), manner: 'swallow' }
       const own: Plan = { fault: fault('c:app_error'), manner: 'pass' }
       const both: Plan = { ...own, besides: fault('d:app_error') }
@@ -254,7 +244,7 @@ for (const copies of ['headers', 'nothing'] as const) {
         const { verdict } = await runCell(mesh, {
           name: 'own error beside swallowed ones',
           plans: [swallowed, swallowed, swallowed, both, own, INNOCENT, INNOCENT, INNOCENT, INNOCENT],
-          requests: byTimeOnly ? 900 : 540,
+          requests: byTimeOnly ? 630 : 540,
           concurrency,
           control:
             concurrency === 1 ? { workMs: 1 } : { workMs: byTimeOnly ? SLOW_MS : LEISURELY_MS, background: BACKGROUND },

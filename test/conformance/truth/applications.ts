@@ -41,6 +41,19 @@ export interface Control {
   readonly workMs?: number
 }
 
+/** A request has come to an application. */
+export interface Reached {
+  readonly number: string
+  readonly hop: Hop
+  /** {@link wallMs}. */
+  readonly atMs: number
+}
+
+/** Milliseconds since 1970 with fractions, the same for all processes of a machine. */
+export function wallMs(): number {
+  return performance.timeOrigin + performance.now()
+}
+
 const PLAN_HEADERS = ['x-number', 'x-fault', 'x-manner', 'x-budget', 'x-forge']
 const IDS: Readonly<Record<Copies, readonly string[]>> = {
   headers: [
@@ -76,8 +89,8 @@ class Application {
   #workMs = WORK_MS
   #background: NodeJS.Timeout | undefined
   #poll: (() => void) | undefined
-  /** Numbers of the requests that hang here, since last asked. */
-  #hanging: string[] = []
+  /** Requests somebody is to hang on that have come here, since last asked. */
+  #reached: Reached[] = []
 
   constructor(name: Hop, { ports, copies, grpc = false }: ApplicationsOptions) {
     this.#name = name
@@ -103,15 +116,18 @@ class Application {
     } else this.#poll ??= this.#keepPolling()
   }
 
-  takeHanging(): string[] {
-    const hanging = this.#hanging
-    this.#hanging = []
-    return hanging
+  takeReached(): Reached[] {
+    const reached = this.#reached
+    this.#reached = []
+    return reached
   }
 
   async #serve(asked: Asked): Promise<void> {
     const { headers, path, gone } = asked
     const way: Way = { path, gone }
+    if (String(headers['x-fault']).includes(':app_timeout;')) {
+      this.#reached.push({ number: String(headers['x-number']), hop: this.#name, atMs: wallMs() })
+    }
     if (Math.random() < 0.7) await delay(Math.random() * 2 * this.#workMs)
     const manner = String(headers['x-manner'] ?? '').match(new RegExp(`;${this.#name}:(\\w+);`))?.[1] ?? 'pass'
     const own = this.#faultsOf(headers)
@@ -141,7 +157,6 @@ class Application {
     const kind = own[0]
     switch (kind) {
       case 'app_timeout':
-        this.#hanging.push(String(headers['x-number']))
         return
       case 'app_error':
       case 'retry_exhausted':
@@ -243,7 +258,7 @@ if (process.argv[1] === import.meta.filename) {
   startSurroundings(options.ports)
   createServer(async (incoming, response) => {
     if (incoming.method === 'GET') {
-      response.end(JSON.stringify(applications.flatMap(application => application.takeHanging())))
+      response.end(JSON.stringify(applications.flatMap(application => application.takeReached())))
       return
     }
     const control = JSON.parse(await text(incoming)) as Control

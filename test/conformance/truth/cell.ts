@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { Confidence } from '../../../sidecar/failure-origin/record.ts'
 import type { Control } from './applications.ts'
 import type { Plan } from './faults.ts'
-import { judge, type Named, type Verdict } from './judge.ts'
+import { judge, type Named, type TruthOf, type Verdict } from './judge.ts'
 import { mixed, type Pace, type Run, runPlans } from './load.ts'
 import type { Mesh } from './mesh.ts'
 import { cellLine, missLines } from './table.ts'
@@ -14,6 +14,8 @@ export interface Cell extends Pace {
   readonly requests: number
   readonly concurrency: number
   readonly control?: Control
+  /** Where the truth is not only what was planned. */
+  readonly truthOf?: (run: Run) => TruthOf
 }
 
 export interface CellResult {
@@ -25,9 +27,9 @@ export interface CellResult {
 export const table: string[] = []
 
 export async function runCell(mesh: Mesh, cell: Cell): Promise<CellResult> {
-  const { name, plans, requests, concurrency, control, ...pace } = cell
+  const { name, plans, requests, concurrency, control, truthOf, ...pace } = cell
   const run = await runPlans(mesh, mixed(plans, requests), concurrency, control, pace)
-  const verdict = judge(run)
+  const verdict = judge(run, truthOf?.(run))
   table.push(cellLine(`${mesh.copies} ×${concurrency}: ${name}`, verdict, run.ms), ...missLines(verdict))
   return { run, verdict }
 }

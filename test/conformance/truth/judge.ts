@@ -2,7 +2,7 @@
 
 import type { FailureEntry } from '../../../sidecar/failure-origin/failure-log.ts'
 import { type MergedFailure, mergeFailures } from '../../../sidecar/failure-origin/merge.ts'
-import { CONFIDENCES, type Confidence } from '../../../sidecar/failure-origin/record.ts'
+import { type Cause, CONFIDENCES, type Confidence } from '../../../sidecar/failure-origin/record.ts'
 import { type Fault, isVisible } from './faults.ts'
 import type { Run, Seen } from './load.ts'
 
@@ -40,11 +40,21 @@ export interface Verdict {
   readonly originCounted: number
 }
 
+export interface Truth {
+  /** One of these; several where nobody can tell which. */
+  readonly origins: readonly string[]
+  readonly causes: readonly Cause[]
+}
+
 /** What really was broken; a lying harness puts another answer here. */
-export type TruthOf = (seen: Seen) => Pick<Fault, 'origin' | 'causes'> | undefined
+export type TruthOf = (seen: Seen) => Truth | undefined
 
 const HEAD = 'a'
-const honest: TruthOf = seen => seen.plan.fault
+const honest: TruthOf = ({ plan }) => plan.fault && truthOfFault(plan.fault)
+
+export function truthOfFault({ origin, causes }: Fault): Truth {
+  return { origins: [origin], causes }
+}
 
 export function judge({ seen, evidence }: Run, truthOf: TruthOf = honest): Verdict {
   const merged = mergeFailures(evidence.entries)
@@ -68,7 +78,7 @@ export function judge({ seen, evidence }: Run, truthOf: TruthOf = honest): Verdi
     const right =
       own &&
       (one.cut || one.failureId === entry?.id) &&
-      failure.origin === truth?.origin &&
+      truth?.origins.includes(failure.origin) === true &&
       truth.causes.includes(failure.cause)
     visible.push({ seen: one, failure, confidence: entry?.confidence ?? 'none', right })
   }

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { Agent, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Control } from './applications.ts'
+import { type Control, type Reached, wallMs } from './applications.ts'
 import { faultHeader, mannerHeader, type Plan } from './faults.ts'
 import type { Evidence, Mesh } from './mesh.ts'
 
@@ -10,6 +10,7 @@ export interface Seen {
   readonly plan: Plan
   /** By which the first sidecar knows the request. */
   readonly requestId: string
+  readonly sentMs: number
   /** 0 where none came. */
   readonly status: number
   readonly failureId: string
@@ -21,8 +22,8 @@ export interface Seen {
 export interface Run {
   readonly seen: readonly Seen[]
   readonly evidence: Evidence
-  /** Ids of the requests that came to hang at an application. */
-  readonly hanging: ReadonlySet<string>
+  /** How far requests came that somebody was to hang on. */
+  readonly reached: readonly Reached[]
   readonly ms: number
 }
 
@@ -73,13 +74,13 @@ export async function runPlans(
   // Nothing may go on failing while the sidecars are asked one after the other.
   await mesh.control({})
   await delay(SETTLE_MS)
-  return { seen, evidence: await mesh.takeEvidence(), hanging: await mesh.takeHanging(), ms }
+  return { seen, evidence: await mesh.takeEvidence(), reached: await mesh.takeReached(), ms }
 }
 
 function send(port: number, plan: Plan, agent: Agent): Promise<Seen> {
   return new Promise(resolve => {
     const requestId = randomUUID()
-    const nothing = { plan, requestId, status: 0, failureId: '', proxyStatus: '', cut: false }
+    const nothing = { plan, requestId, sentMs: wallMs(), status: 0, failureId: '', proxyStatus: '', cut: false }
     const budgetMs = plan.budgetMs ?? (plan.fault?.kind === 'app_timeout' ? HANG_MS : undefined)
     const headers: Record<string, string> = {
       'x-request-id': requestId,

@@ -9,7 +9,7 @@ import { startHopwise } from '../../kit/hopwise.ts'
 import { TestProcess } from '../../kit/process.ts'
 import type { ProxyProcess } from '../../kit/proxy-process.ts'
 import { waitFor } from '../../kit/wait-for.ts'
-import type { ApplicationsOptions, Control, Copies } from './applications.ts'
+import type { ApplicationsOptions, Control, Copies, Reached } from './applications.ts'
 import { CHAIN, type Hop } from './faults.ts'
 import { type MeshPorts, type ServicePorts, sidecarConfig } from './sidecar-config.ts'
 
@@ -95,9 +95,9 @@ export class Mesh {
     await this.#askApplications('POST', JSON.stringify(control))
   }
 
-  /** Numbers of the requests that have come to hang at an application since the last call. */
-  async takeHanging(): Promise<ReadonlySet<string>> {
-    return new Set(JSON.parse(await this.#askApplications('GET')) as string[])
+  /** Which requests that somebody is to hang on have come to which applications since the last call. */
+  async takeReached(): Promise<readonly Reached[]> {
+    return JSON.parse(await this.#askApplications('GET')) as Reached[]
   }
 
   #askApplications(method: 'GET' | 'POST', body = ''): Promise<string> {
