@@ -91,7 +91,7 @@ export class Reaction {
 
   /** A call ended so of which no request is known. */
   ended(): void {
-    this.#doubt = Math.max(0, this.#doubt + this.share - this.#priorPassed / this.#priorFailed)
+    if (!this.#own) this.#doubt = Math.max(0, this.#doubt + this.share - this.#priorPassed / this.#priorFailed)
     this.#failed++
     if (this.#failed < MEMORY) return
     this.#failed /= 2

@@ -372,8 +372,9 @@ export class Claims {
       this.#offer(call, call.target, nowMs)
       candidates.push(call)
     }
-    this.#succeeded.each(call => {
-      if (call.startSeq >= entry.seq && this.#couldBeOf(call, entry)) this.#offerSucceeded(call, nowMs)
+    this.#succeeded.each((reaction, endMs, call) => {
+      if (call.startSeq < entry.seq || !this.#couldBeOf(call, entry)) return
+      attribution.offerSucceeded(reaction, nowMs - endMs)
     })
     const rate = this.#unexplained.perMs(nowMs)
     this.#unexplained.add(nowMs)
@@ -419,11 +420,6 @@ export class Claims {
   #offer(call: EgressCall, target: CalleeState, nowMs: number): void {
     const reaction = call.isAbandoned ? target.reactionToGivingUp : target.reaction
     this.#attribution.offer(reaction, nowMs - call.endMs, this.#factorOf(call, nowMs), target.reactionToSuccess)
-  }
-
-  #offerSucceeded({ target, endMs }: EgressCall, nowMs: number): void {
-    if (target?.reactionToSuccess !== undefined)
-      this.#attribution.offerSucceeded(target.reactionToSuccess, nowMs - endMs)
   }
 
   /** What speaks against a call whatever else is known: background work, or a callee to which ids are copied. */
@@ -494,7 +490,7 @@ export class Claims {
       if (call.ambiguousKey !== '' || call.target === undefined || call.endMs > nowMs) continue
       this.#offer(call, call.target, nowMs)
     }
-    this.#succeeded.each(call => this.#offerSucceeded(call, nowMs))
+    this.#succeeded.each((reaction, endMs) => attribution.offerSucceeded(reaction, nowMs - endMs))
     attribution.judge(this.#unexplained.perMs(nowMs))
     this.#unexplained.add(nowMs)
   }
@@ -508,7 +504,7 @@ export class Claims {
   }
 
   /** A call with ids of several requests is of one of these; one without ids is of a request whose calls have none. */
-  #couldBeOf(call: EgressCall, entry: InboundEntry): boolean {
+  #couldBeOf(call: Pick<EgressCall, 'ambiguousKey'>, entry: InboundEntry): boolean {
     if (call.ambiguousKey === '') return !entry.copiesIds
     return call.ambiguousKey === entry.traceId || call.ambiguousKey === entry.requestId
   }
