@@ -73,8 +73,6 @@ export const acceptedWithoutEffect: Readonly<Record<string, string>> = {
 
   [`${core}.Http2ProtocolOptions.enable_huffman_encoding`]: 'texts are written in whichever form is shorter',
   [`${core}.Http2ProtocolOptions.max_header_field_size_kb`]: 'a field may be as large as all headers together',
-  [`${core}.Http2ProtocolOptions.stream_reset_burst`]: 'see overload.premature_reset_total_stream_count',
-  [`${core}.Http2ProtocolOptions.stream_reset_rate`]: 'see overload.premature_reset_total_stream_count',
 
   [`${manager}.add_proxy_protocol_connection_state`]: 'it is only read by the PROXY protocol upstream',
   [`${manager}.record_route_resolution_stats`]: 'routes are found in about a microsecond',

@@ -8,6 +8,7 @@
  */
 import { addressText } from '../base/address.ts'
 import { Timer } from '../base/timer-wheel.ts'
+import { TokenBucket } from '../base/token-bucket.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'
 import { http2ServerConnection } from '../codec/http2/connection.ts'
 import type {
@@ -51,6 +52,8 @@ export class Http2Connection extends HttpConnection implements Http2ServerEvents
   #requests = 0
   #ended = 0
   #prematureResets = 0
+  /** For streams that the peer resets; undefined until it does. */
+  #resets: TokenBucket | undefined = undefined
   #state: 'open' | 'draining' | 'closing' | 'closed' = 'open'
   #activeAtEnd = false
 
@@ -103,7 +106,20 @@ export class Http2Connection extends HttpConnection implements Http2ServerEvents
   onData(chunk: Buffer): void {
     this.#keepAlive?.onReceived()
     if (this.#state === 'closed') return
+    const { http2 } = this.#manager.stats
+    const before = http2.rx_reset
     this.#codec.receive(chunk)
+    if (http2.rx_reset !== before) this.#onResets(http2.rx_reset - before)
+  }
+
+  /** Envoy: `stream_reset_burst` and `stream_reset_rate`, which nghttp2 keeps; there is no counter for it. */
+  #onResets(count: number): void {
+    const { config, clock } = this.#manager
+    this.#resets ??= new TokenBucket(config.http2.streamResets, clock)
+    if (this.#resets.tryTake(count) || this.#state === 'closed') return
+    log.debug({ peer: addressText(this.info.directRemote) }, 'more streams are reset than stream_reset_rate allows')
+    this.#codec.goAway(ErrorCode.InternalError)
+    this.#close()
   }
 
   onEnd(): void {

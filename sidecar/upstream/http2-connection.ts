@@ -312,7 +312,9 @@ export class Http2Exchange implements LentStream, ResponseDecoder {
 
   /** The answer is complete; what the request still had to say is of no use (RFC 9113 §8.1). */
   #onResponseEnd(): void {
-    if (!this.#over && !this.stream.localEnded) this.#end(true)
+    if (this.#over || this.stream.localEnded) return
+    this.#connection.environment.stats.rqTxReset.inc()
+    this.#end(true)
   }
 
   /** The stream is closed, for whatever reason. */

@@ -1,4 +1,5 @@
 /** What an `Http2ProtocolOptions` message means, with Envoy's defaults filled in, for listeners and clusters alike. */
+import type { TokenBucketSettings } from '../base/token-bucket.ts'
 import { DEFAULT_HTTP2_OPTIONS, type Http2Options } from '../codec/http2/contract.ts'
 import type { Http2ProtocolOptions, KeepaliveSettings } from '../config/schema/generated/types.ts'
 import { ConfigError } from '../filter-chain/http-filter.ts'
@@ -6,6 +7,8 @@ import { ConfigError } from '../filter-chain/http-filter.ts'
 export interface Http2Settings {
   readonly options: Http2Options
   readonly keepAlive: KeepAliveSettings | undefined
+  /** `stream_reset_burst` and `stream_reset_rate`: what a downstream may reset; more closes its connection. */
+  readonly streamResets: TokenBucketSettings
   /** `disallow_obs_text`: a header value with bytes above 127 makes its message malformed. */
   readonly disallowObsText: boolean
 }
@@ -39,13 +42,16 @@ const ENABLE_CONNECT_PROTOCOL = 8
 /** Envoy: `interval_jitter`, 15 % unless it says otherwise. */
 const DEFAULT_JITTER_PERCENT = 15
 
+/** nghttp2's own, which Envoy leaves in force: 1,000 at once, 33 a second. */
+const DEFAULT_STREAM_RESETS: TokenBucketSettings = { maxTokens: 1000, tokensPerFill: 33, fillIntervalMs: 1000 }
+
 /** Throws {@link ConfigError} for what Envoy refuses. */
 export function http2Settings(message: Http2ProtocolOptions | undefined, around: Http2Surroundings): Http2Settings {
   const { streamError = false, ...limits } = around
   const defaults = DEFAULT_HTTP2_OPTIONS
   if (message === undefined) {
     const options = { ...defaults, ...limits, streamErrorOnInvalidHttpMessage: streamError }
-    return { options, keepAlive: undefined, disallowObsText: false }
+    return { options, keepAlive: undefined, streamResets: DEFAULT_STREAM_RESETS, disallowObsText: false }
   }
   const options: Http2Options = {
     ...defaults,
@@ -72,6 +78,12 @@ export function http2Settings(message: Http2ProtocolOptions | undefined, around:
   return {
     options,
     keepAlive: message.connectionKeepalive && keepAlive(message.connectionKeepalive),
+    streamResets: {
+      maxTokens: message.streamResetBurst ?? DEFAULT_STREAM_RESETS.maxTokens,
+      // With a rate of 0 none comes back in the life of a connection.
+      tokensPerFill: (message.streamResetRate ?? DEFAULT_STREAM_RESETS.tokensPerFill) || Number.EPSILON,
+      fillIntervalMs: 1000,
+    },
     disallowObsText: message.disallowObsText ?? false,
   }
 }

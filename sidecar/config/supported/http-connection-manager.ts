@@ -95,6 +95,8 @@ export const httpConnectionManager: Supported = {
     'max_consecutive_inbound_frames_with_empty_payload',
     'max_inbound_priority_frames_per_stream',
     'max_inbound_window_update_frames_per_data_frame_sent',
+    'stream_reset_burst',
+    'stream_reset_rate',
     'stream_error_on_invalid_http_messaging',
     'override_stream_error_on_invalid_http_message',
     'connection_keepalive',
