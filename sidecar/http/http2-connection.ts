@@ -106,7 +106,7 @@ export class Http2Connection extends HttpConnection implements Http2ServerEvents
   onData(chunk: Buffer): void {
     this.#keepAlive?.onReceived()
     if (this.#state === 'closed') return
-    const { http2 } = this.#manager.stats
+    const { http2 } = this.manager.stats
     const before = http2.rx_reset
     this.#codec.receive(chunk)
     if (http2.rx_reset !== before) this.#onResets(http2.rx_reset - before)
@@ -114,7 +114,7 @@ export class Http2Connection extends HttpConnection implements Http2ServerEvents
 
   /** Envoy: `stream_reset_burst` and `stream_reset_rate`, which nghttp2 keeps; there is no counter for it. */
   #onResets(count: number): void {
-    const { config, clock } = this.#manager
+    const { config, clock } = this.manager
     this.#resets ??= new TokenBucket(config.http2.streamResets, clock)
     if (this.#resets.tryTake(count) || this.#state === 'closed') return
     log.debug({ peer: addressText(this.info.directRemote) }, 'more streams are reset than stream_reset_rate allows')
