@@ -131,7 +131,8 @@ async function observe(start: Start): Promise<Map<string, string>> {
   const fields = new Map<string, string>()
   let before = new Map<string, number>()
   const addChanges = async (what: string) => {
-    const now = await proxy.stats('(rq_rx_reset|rq_tx_reset|rx_reset|tx_reset|pending_failure_eject|rq_http2_total)$')
+    // Not the codec's own counters: whether a reset finds its stream still there depends on what is read in one go.
+    const now = await proxy.stats('(rq_rx_reset|rq_tx_reset|pending_failure_eject|rq_http2_total)$')
     for (const [name, value] of now) {
       const change = value - (before.get(name) ?? 0)
       if (change !== 0) fields.set(`${what}: ${name}`, String(change))
@@ -148,8 +149,8 @@ async function observe(start: Start): Promise<Map<string, string>> {
   }
   fields.set('as many as may be reset: end', await resetMany(listen, BURST))
   await addChanges('as many as may be reset')
+  // How many more are opened before the client learns of the end is chance.
   fields.set('one more: end', await resetMany(listen, 3 * BURST))
-  await addChanges('one more')
   return fields
 }
 

@@ -260,9 +260,9 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
         }
         return
       case FrameType.RstStream: {
+        this.counters.rx_reset++
         const stream = this.streams.get(streamId)
         if (stream === undefined) return
-        this.counters.rx_reset++
         this.resets.add(streamId, false)
         this.onReset(stream, readUint32(bytes, start))
         return
