@@ -14,20 +14,23 @@
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
-import { connect, type Socket } from 'node:net'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { freePorts } from '../kit/free-port.ts'
 import { repository } from '../kit/install-once.ts'
 import { TestProcess } from '../kit/process.ts'
 import type { UpstreamPorts } from './side-by-side/configuration.ts'
 import { drive, type LoadResult } from './side-by-side/load.ts'
+import { kilobytesPerConnection, kilobytesPerStream, rssWithIdleConnections } from './side-by-side/memory.ts'
 import { ALL_CORES, BenchProxy, LOAD_CORE } from './side-by-side/proxy.ts'
 import { machineFacts, markdownTable, median, type Row, withBenchmarks } from './side-by-side/table.ts'
 import { benchWorkers } from './side-by-side/workers.ts'
 import {
   AFTER_NAME,
+  HTTP2_CONNECTION_NAME,
+  HTTP2_STREAM_NAME,
   IDLE_CONNECTIONS_NAME,
   IDLE_NAME,
   LEDGER_NAME,
@@ -54,7 +57,6 @@ const { values: options } = parseArgs({
   },
 })
 
-const IDLE_CONNECTIONS = 1000
 const rounds = Number(options.rounds ?? (options.quick ? 3 : 8))
 const seconds = Number(options.seconds ?? 1)
 /** Until both have compiled what they will compile: it is a proxy's second minute that counts, not its first. */
@@ -183,29 +185,6 @@ function ledgerCostUs(): number {
   return best[0]! - best[1]!
 }
 
-/** Memory with many connections that have been used once and now wait. */
-async function rssWithIdleConnections(proxy: BenchProxy): Promise<number> {
-  const sockets: Socket[] = []
-  for (let i = 0; i < IDLE_CONNECTIONS; i++) {
-    await new Promise<void>((resolve, reject) => {
-      const socket = connect(proxy.ports.plain, '127.0.0.1')
-      sockets.push(socket)
-      socket.on('error', reject)
-      socket.once('data', () => resolve())
-      socket.write('GET / HTTP/1.1\r\nhost: bench\r\n\r\n')
-    })
-  }
-  await pause(2000)
-  const rss = proxy.rssMb()
-  for (const socket of sockets) socket.destroy()
-  await pause(500)
-  return rss
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, ms))
-}
-
 async function sideBySide(): Promise<void> {
   if (cpus().length < 2) throw new Error('two cores are needed: one for the proxy, one for the load')
   // The upstream and wrk inherit the core.
@@ -238,6 +217,14 @@ async function sideBySide(): Promise<void> {
     const many: number[] = []
     for (const proxy of both) many.push(await rssWithIdleConnections(proxy))
     memory.push(ratioRow(IDLE_CONNECTIONS_NAME, [many[0]!], [many[1]!], 'MB', RSS_TARGET))
+    for (const [name, measure] of [
+      [HTTP2_CONNECTION_NAME, kilobytesPerConnection],
+      [HTTP2_STREAM_NAME, kilobytesPerStream],
+    ] as const) {
+      const each: number[] = []
+      for (const proxy of both) each.push(await measure(proxy))
+      memory.push(ratioRow(name, [each[0]!], [each[1]!], 'KB', undefined))
+    }
   }
   for (const proxy of both) await warmUp(proxy)
   for (const { name, shape, target } of wanted) {

@@ -26,8 +26,16 @@ export const SETTINGS = frame(FrameType.Settings, 0, 0)
 
 /** GET / of `test`, complete: `:method`, `:scheme` and `:path` by their places in the static table (RFC 7541, Appendix A). */
 export function getRequest(streamId: number): Buffer {
-  const block = Buffer.concat([Buffer.from([0x82, 0x86, 0x84, 0x01, 4]), Buffer.from('test')])
-  return frame(FrameType.Headers, 0x5, streamId, block)
+  return frame(FrameType.Headers, 0x5, streamId, requestBlock(0x82))
+}
+
+/** The head of POST / of `test`; its body is to come. */
+export function postHead(streamId: number): Buffer {
+  return frame(FrameType.Headers, 0x4, streamId, requestBlock(0x83))
+}
+
+function requestBlock(method: number): Buffer {
+  return Buffer.concat([Buffer.from([method, 0x86, 0x84, 0x01, 4]), Buffer.from('test')])
 }
 
 export function resetStream(streamId: number, code: number): Buffer {

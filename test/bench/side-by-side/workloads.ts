@@ -79,6 +79,8 @@ export const READY_NAME = 'ready after'
 export const READY_TARGET_MS = 300
 export const IDLE_NAME = 'RSS, idle'
 export const IDLE_CONNECTIONS_NAME = 'RSS, 1,000 idle connections'
+export const HTTP2_CONNECTION_NAME = 'memory of an idle HTTP/2 connection'
+export const HTTP2_STREAM_NAME = 'memory of an open HTTP/2 stream, both sides'
 export const LOAD_NAME = 'RSS, under load (GET)'
 export const AFTER_NAME = 'RSS, after all of the above'
 export const RSS_TARGET = 1.2
@@ -90,6 +92,8 @@ export const ROW_NAMES: readonly string[] = [
   LEDGER_NAME,
   IDLE_NAME,
   IDLE_CONNECTIONS_NAME,
+  HTTP2_CONNECTION_NAME,
+  HTTP2_STREAM_NAME,
   LOAD_NAME,
   AFTER_NAME,
   READY_NAME,
