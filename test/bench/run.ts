@@ -185,6 +185,24 @@ function ledgerCostUs(): number {
   return best[0]! - best[1]!
 }
 
+/** In processes of their own, for what they leave behind would be counted under load. */
+async function http2Memory(upstreams: UpstreamPorts): Promise<Row[]> {
+  const rows: Row[] = []
+  for (const [name, measure] of [
+    [HTTP2_CONNECTION_NAME, kilobytesPerConnection],
+    [HTTP2_STREAM_NAME, kilobytesPerStream],
+  ] as const) {
+    const each: number[] = []
+    for (const which of ['envoy', 'hopwise'] as const) {
+      const proxy = await BenchProxy.start(which, upstreams)
+      each.push(await measure(proxy))
+      await proxy.stop()
+    }
+    rows.push(ratioRow(name, [each[0]!], [each[1]!], 'KB', undefined))
+  }
+  return rows
+}
+
 async function sideBySide(): Promise<void> {
   if (cpus().length < 2) throw new Error('two cores are needed: one for the proxy, one for the load')
   // The upstream and wrk inherit the core.
@@ -217,14 +235,7 @@ async function sideBySide(): Promise<void> {
     const many: number[] = []
     for (const proxy of both) many.push(await rssWithIdleConnections(proxy))
     memory.push(ratioRow(IDLE_CONNECTIONS_NAME, [many[0]!], [many[1]!], 'MB', RSS_TARGET))
-    for (const [name, measure] of [
-      [HTTP2_CONNECTION_NAME, kilobytesPerConnection],
-      [HTTP2_STREAM_NAME, kilobytesPerStream],
-    ] as const) {
-      const each: number[] = []
-      for (const proxy of both) each.push(await measure(proxy))
-      memory.push(ratioRow(name, [each[0]!], [each[1]!], 'KB', undefined))
-    }
+    memory.push(...(await http2Memory(upstreams)))
   }
   for (const proxy of both) await warmUp(proxy)
   for (const { name, shape, target } of wanted) {

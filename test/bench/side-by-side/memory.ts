@@ -20,18 +20,23 @@ export async function rssWithIdleConnections(proxy: BenchProxy): Promise<number>
 
 /** Of connections of clients that have been used once and now wait. */
 export async function kilobytesPerConnection(proxy: BenchProxy): Promise<number> {
-  const before = proxy.rssMb()
   const first = Buffer.concat([PREFACE, SETTINGS, getRequest(1)])
-  const rss = await rssWith(proxy, proxy.ports.http2, CONNECTIONS, first)
-  return ((rss - before) * 1024) / CONNECTIONS
+  return (await kilobytesMore(proxy, CONNECTIONS, first)) / CONNECTIONS
 }
 
 /** Of streams whose request's head has come and gone on to the upstream, and whose body has not begun. */
 export async function kilobytesPerStream(proxy: BenchProxy): Promise<number> {
-  const before = proxy.rssMb()
   const heads = Array.from({ length: STREAMS_EACH }, (_, i) => postHead(2 * i + 1))
-  const rss = await rssWith(proxy, proxy.ports.http2, STREAM_CONNECTIONS, Buffer.concat([PREFACE, SETTINGS, ...heads]))
-  return ((rss - before) * 1024) / (STREAM_CONNECTIONS * STREAMS_EACH)
+  const first = Buffer.concat([PREFACE, SETTINGS, ...heads])
+  return (await kilobytesMore(proxy, STREAM_CONNECTIONS, first)) / (STREAM_CONNECTIONS * STREAMS_EACH)
+}
+
+/** By how much memory grows with these connections; what the first of all brings along is left out. */
+async function kilobytesMore(proxy: BenchProxy, connections: number, first: Buffer): Promise<number> {
+  await rssWith(proxy, proxy.ports.http2, 1, first)
+  const before = proxy.rssMb()
+  const after = await rssWith(proxy, proxy.ports.http2, connections, first)
+  return (after - before) * 1024
 }
 
 /** In MB, while so many connections are open on which `first` was sent and something was answered. */
