@@ -51,6 +51,7 @@ export interface ClusterSettings {
   readonly statName: string
   readonly serviceName: string
   readonly external: boolean
+  readonly retryReusedConnection: boolean | undefined
   readonly metadata: Metadata | undefined
   readonly discovery: DiscoveryKind
   readonly dns: DnsSettings | undefined
@@ -144,12 +145,14 @@ export function clusterSettings(
     )
   }
   const errorMatcher = http?.outlierDetection?.errorMatcher
+  const hopwise = hopwiseMetadata(message.metadata)
   return Object.freeze({
     message,
     name: message.name,
     statName: message.altStatName === '' ? message.name : message.altStatName,
     serviceName: serviceNameOf(message.name, message.metadata),
-    external: hopwiseMetadata(message.metadata).external ?? false,
+    external: hopwise.external ?? false,
+    retryReusedConnection: hopwise.retryReusedConnection,
     metadata: message.metadata,
     discovery,
     dns: discovery === 'STATIC' ? undefined : dnsSettings(message),

@@ -72,6 +72,8 @@ export interface Cluster {
   readonly serviceName: string
   /** `filter_metadata.hopwise.external`: outside the mesh, its records are never believed. */
   readonly external: boolean
+  /** `filter_metadata.hopwise.retry_reused_connection`. */
+  readonly retryReusedConnection?: boolean | undefined
   readonly metadata: Metadata | undefined
   readonly stats: StatsScope
   readonly requestStats: ClusterRequestStats

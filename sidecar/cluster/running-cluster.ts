@@ -188,6 +188,9 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
   get serviceName(): string {
     return this.settings.serviceName
   }
+  get retryReusedConnection(): boolean | undefined {
+    return this.settings.retryReusedConnection
+  }
   get external(): boolean {
     return this.settings.external
   }

@@ -298,6 +298,7 @@ function forwardSettings(
   }
   const mirrors = mirrorPolicies(action.requestMirrorPolicies, context.clusterExists, mistakes)
   const retry = action.retryPolicy
+  const hopwise = hopwiseMetadata(route.metadata)
   return {
     kind: 'cluster',
     clusterName: action.cluster ?? '',
@@ -313,8 +314,9 @@ function forwardSettings(
       retry === undefined
         ? parent.settings.retryPolicy
         : retryPolicy(retry, mistakes.below('retry_policy', retry), context.clock),
-      hopwiseMetadata(route.metadata),
+      hopwise,
     ),
+    retryReusedConnection: hopwise.retryReusedConnection,
     hedgePolicy: action.hedgePolicy ?? parent.settings.hedgePolicy,
     mirrorPolicies: mirrors.length > 0 ? mirrors : parent.settings.mirrorPolicies,
     metadataMatch: action.metadataMatch?.filterMetadata.get('envoy.lb'),

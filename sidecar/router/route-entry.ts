@@ -53,6 +53,8 @@ export interface RouteSettings {
   readonly maxStreamDurationMs: number | undefined
   readonly grpcDeadlines: GrpcDeadlines | undefined
   readonly retryPolicy: RetryPolicy | undefined
+  /** `filter_metadata.hopwise.retry_reused_connection`. */
+  readonly retryReusedConnection: boolean | undefined
   readonly hedgePolicy: HedgePolicy | undefined
   readonly mirrorPolicies: readonly MirrorPolicy[]
   readonly metadataMatch: JsonObject | undefined
@@ -139,6 +141,9 @@ export class RouteEntry implements MatchedRoute {
     return this.#settings.priority
   }
   /** Route's, else virtual host's; whole, never mixed. */
+  get retryReusedConnection(): boolean | undefined {
+    return this.#settings.retryReusedConnection
+  }
   get retryPolicy(): RetryPolicy | undefined {
     return this.#settings.retryPolicy
   }

@@ -16,6 +16,7 @@ export interface RouterContext extends FilterContext {
   readonly failureOrigin: FailureOrigin
   /** Zone of this node, '' where it has none. */
   readonly localZone: string
+  readonly retryReusedConnection: boolean
 }
 
 export const router: HttpFilterFactory<RouterConfig> = {
@@ -31,12 +32,13 @@ export const router: HttpFilterFactory<RouterConfig> = {
     }
   },
   create(config, context) {
-    const { clusters, failureOrigin, localZone } = context as RouterContext
+    const { clusters, failureOrigin, localZone, retryReusedConnection } = context as RouterContext
     const parts = {
       config,
       stats: routerStats(context.stats),
       targets: new Targets(failureOrigin),
       charges: new ResponseCharges(context.rootStats, config.dynamicStats, localZone),
+      retryReusedConnection,
     }
     return () => new RouterFilter(parts, context, clusters)
   },

@@ -26,6 +26,7 @@ import { factsOf, factsOfNoHost, noteAttempt, noteFailure, noteResponse, noteTra
 import { HeldHead, holdsHead } from './held-head.ts'
 import { HostWishes } from './host-wishes.ts'
 import { followsRedirect } from './internal-redirect.ts'
+import { isKeepAliveRaceRetried } from './keep-alive-race.ts'
 import { KeptBody } from './kept-body.ts'
 import { type MirrorRequest, startMirrors } from './mirror.ts'
 import {
@@ -269,7 +270,7 @@ export class RouterFilter implements HttpFilter {
 
   /** The one retry of our own is still possible: nothing of it has been used, and the policy has no say. */
   #graceful(): boolean {
-    return !this.#graceUsed && IDEMPOTENT.has(this.#headers.method)
+    return !this.#graceUsed && isKeepAliveRaceRetried(this.#headers.method, this.#route, this.#cluster, this.#parts)
   }
 
   // Reports of the running attempt. `UpstreamRequest` calls these.
@@ -595,6 +596,3 @@ export class RouterFilter implements HttpFilter {
     return this.#info
   }
 }
-
-/** Methods that may be repeated without harm (RFC 9110 §9.2.2). */
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])

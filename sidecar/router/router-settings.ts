@@ -39,4 +39,6 @@ export interface RouterParts {
   readonly stats: RouterStats
   readonly targets: CallTargets
   readonly charges: ResponseCharges
+  /** Where neither route nor cluster say it: `retry_reused_connection` of the node's metadata, else on. */
+  readonly retryReusedConnection: boolean
 }

@@ -140,6 +140,7 @@ function routeParent(
   const retry = message.retryPolicy
   const settings: RouteSettings = {
     kind: 'cluster',
+    retryReusedConnection: undefined,
     routeName: '',
     virtualHostName: message.name,
     clusterName: '',

@@ -257,6 +257,15 @@ export function observationPolicy(
   }
 }
 
+/** What some filters want to know of this node. */
+function nodeFacts({ node }: Environment) {
+  return {
+    localCluster: node?.cluster ?? '',
+    localZone: node?.locality?.zone ?? '',
+    retryReusedConnection: nodeHopwiseSettings(node?.metadata).retryReusedConnection ?? true,
+  }
+}
+
 function buildFilters(
   messages: readonly HttpFilterMessage[],
   path: string,
@@ -280,22 +289,22 @@ function buildFilters(
       errors.add(at, `non-terminal filter named ${filter.name} is the last filter in a http filter chain.`, filter)
     }
     return errors.attempt(`${at}.typed_config`, filter, () => {
-      const context: FilterContext & Record<'failureOrigin' | 'health' | 'localCluster' | 'localZone', unknown> = {
-        filterName: filter.name,
-        clock: env.clock,
-        timers: env.timers,
-        random: env.random,
-        runtime: env.runtime,
-        stats,
-        rootStats: env.stats,
-        clusters: env.clusters,
-        statsOverflow: limit => overflowCounter(env.stats, limit),
-        shared,
-        failureOrigin: env.failures,
-        health: env.condition,
-        localCluster: env.node?.cluster ?? '',
-        localZone: env.node?.locality?.zone ?? '',
-      }
+      const context: FilterContext & Record<'failureOrigin' | 'health' | keyof ReturnType<typeof nodeFacts>, unknown> =
+        {
+          filterName: filter.name,
+          clock: env.clock,
+          timers: env.timers,
+          random: env.random,
+          runtime: env.runtime,
+          stats,
+          rootStats: env.stats,
+          clusters: env.clusters,
+          statsOverflow: limit => overflowCounter(env.stats, limit),
+          shared,
+          failureOrigin: env.failures,
+          health: env.condition,
+          ...nodeFacts(env),
+        }
       const config = factory.decodeConfig((filter.typedConfig?.value ?? {}) as never)
       return { name: filter.name, instance: factory.create(config, context) }
     })

@@ -46,6 +46,7 @@ const KINDS: readonly Kind[] = [
   { kind: 'partial_length', causes: ['partial_body'], where: 'application', cut: true },
   { kind: 'partial_chunked', causes: ['partial_body'], where: 'application', cut: true },
   { kind: 'rate_limited', causes: ['rate_limited'], where: 'application' },
+  { kind: 'denied', causes: ['denied'], where: 'application' },
   { kind: 'fault_injected', causes: ['fault_injected'], where: 'application' },
   { kind: 'connect_refused', causes: ['connect_refused'], where: 'callee' },
   { kind: 'connect_timeout', causes: ['connect_timeout'], where: 'callee' },

@@ -16,6 +16,8 @@ import { type MeshPorts, type ServicePorts, sidecarConfig } from './sidecar-conf
 /** A sidecar remembers so many; a batch has to stay well below. */
 const MAX_ENTRIES = 10_000
 
+const DOOR = join(import.meta.dirname, 'door.ts')
+
 /** Eight processes start at once, beside whatever else the machine does. */
 const START_DEADLINE_MS = 60_000
 
@@ -74,7 +76,7 @@ export class Mesh {
       applications.waitForLine('ready', START_DEADLINE_MS),
       BlackHole.start(ports.blackHole),
       ...CHAIN.map(name => {
-        const yaml = sidecarConfig(name, ports, { http2, grpc })
+        const yaml = sidecarConfig(name, ports, { http2, grpc, door: sidecars[name] === undefined })
         const adminPort = ports.of[name].admin
         return sidecars[name]?.(yaml, adminPort) ?? startSidecar(yaml, adminPort, workers)
       }),
@@ -167,7 +169,7 @@ export class Mesh {
 }
 
 export async function startSidecar(yaml: string, adminPort: number, workers = 1): Promise<ProxyProcess> {
-  const args = ['--no-watch', '-l', 'warning', '--concurrency', String(workers)]
+  const args = ['--no-watch', '-l', 'warning', '--concurrency', String(workers), '--extension', DOOR]
   const sidecar = await startHopwise(yaml, { adminPort, args, wait: false })
   await sidecar.waitReady(START_DEADLINE_MS)
   return sidecar

@@ -40,16 +40,22 @@ export interface Spoken {
   readonly http2?: boolean | undefined
   /** Applications speak gRPC, but for the first of the chain, which is asked over HTTP. Wants `http2`. */
   readonly grpc?: boolean | undefined
+  /** The filter of `door.ts` stands before the application, which only Hopwise has. */
+  readonly door?: boolean | undefined
 }
 
-export function sidecarConfig(name: Hop, ports: MeshPorts, { http2 = false, grpc = false }: Spoken = {}): string {
+export function sidecarConfig(
+  name: Hop,
+  ports: MeshPorts,
+  { http2 = false, grpc = false, door = false }: Spoken = {},
+): string {
   const own = ports.of[name]
   const next = calleeOf(name)
   return stringify({
     node: { id: name, cluster: name },
     admin: { address: address(own.admin) },
     static_resources: {
-      listeners: [ingress(name, own.ingress), egress(name, own.egress, next)],
+      listeners: [ingress(name, own.ingress, door), egress(name, own.egress, next)],
       clusters: [
         cluster('app', own.app, {}, grpc && name !== 'a' ? ONE_STREAM : {}),
         cluster('app_down', ports.closed),
@@ -75,7 +81,7 @@ const HTTP2 = speaksHttp2({})
 /** An application that ends a connection does so to one request, as with HTTP/1.1. */
 const ONE_STREAM = speaksHttp2({ max_concurrent_streams: 1 })
 
-function ingress(name: Hop, port: number): object {
+function ingress(name: Hop, port: number, door: boolean): object {
   const limited = {
     'envoy.filters.http.local_ratelimit': {
       '@type': type('extensions.filters.http.local_ratelimit.v3.LocalRateLimit'),
@@ -91,6 +97,7 @@ function ingress(name: Hop, port: number): object {
     ...routesTo('app'),
   ]
   const filters = [
+    ...(door ? [{ name: 'truth.door', typed_config: { '@type': 'type.googleapis.com/truth.Door', hop: name } }] : []),
     {
       name: 'envoy.filters.http.fault',
       typed_config: {
