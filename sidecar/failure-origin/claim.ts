@@ -240,21 +240,31 @@ export class Claims {
 
   /**
    * A call that timed out and took most of the time of this request: an application that is slow by itself has none. The
-   * first such call, because whatever was tried after it had little time left, whoever was asked. Undefined for none.
+   * first such call, because whatever was tried after it had little time left, whoever was asked; of those that another
+   * request must have sent (`claim-order.ts`) none, if there is a choice. Undefined for none.
    */
   spentOn(entry: InboundEntry, nowMs: number): Claim | undefined {
     const least = (nowMs - entry.startMs) * SPENT_SHARE
     const fits = (call: EgressCall) => !call.claimed && hasSpent(call, least)
     const held = entry.failedCalls?.find(fits)
     if (held !== undefined) return { call: held, confidence: held.confidence, likelihood: 1 }
-    let first: EgressCall | undefined
+    const calls: EgressCall[] = []
     for (let i = Math.max(this.#front, this.#unclaimed.length - MAX_LOOKED_AT); i < this.#unclaimed.length; i++) {
       const call = this.#unclaimed[i]!
       if (call.startSeq < entry.seq || !fits(call) || !this.#couldBeOf(call, entry) || this.#copiesElsewhere(call))
         continue
-      if (first === undefined || call.startMs < first.startMs) first = call
+      calls.push(call)
     }
-    return first && { call: first, confidence: 'likely', likelihood: 1 / Math.max(1, first.candidates) }
+    if (calls.length === 0) return undefined
+    calls.sort((a, b) => a.startMs - b.startMs)
+    const order = this.#order(nowMs)
+    const first = calls.find(call => order?.allows(call, entry.seq) !== false) ?? calls[0]!
+    return { call: first, confidence: 'likely', likelihood: 1 / Math.max(1, first.candidates) }
+  }
+
+  /** Whether the order of requests and calls lets this one be the request's ({@link CallOrder.allows}). */
+  isInOrder(call: EgressCall, entry: InboundEntry, nowMs: number): boolean {
+    return this.#order(nowMs)?.allows(call, entry.seq) !== false
   }
 
   /** A failed call is the reason of a request's failure by what it is, whatever the time between them. */
