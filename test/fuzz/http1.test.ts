@@ -290,10 +290,16 @@ forMutants(
     if (one.kind !== 'request' || one.setting.options?.['acceptHttp10'] === true) return
     const strict: CorpusCase = { ...one, setting: {} }
     const ours = collect(strict, bytes).filter(message => message.framing.bodyKind !== 'tunnel')
-    // Absolute-form comes out of ours as path, and upgrades end the HTTP for Node.
-    const plain = /^(\r\n)*[A-Z]+ [/*]/.test(bytes.latin1Slice()) && !/upgrade/i.test(bytes.latin1Slice())
-    if (ours.length === 0 || !plain || ours.some(message => message.head.get('connection') !== undefined)) return
+    // Upgrades end the HTTP for Node.
+    if (
+      ours.length === 0 ||
+      /upgrade/i.test(bytes.latin1Slice()) ||
+      ours.some(message => message.head.get('connection') !== undefined)
+    )
+      return
     const theirs = await nodeReads(bytes, ours.length)
+    // Absolute-form comes out of ours as path, whichever request of several has it.
+    if (theirs.some(request => !/^\S+ [/*]/.test(request))) return
     const mine = ours.map(
       ({ head, body }) => `${(head as RequestHeaders).method} ${(head as RequestHeaders).path} ${body}`,
     )
