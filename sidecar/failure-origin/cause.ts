@@ -5,7 +5,9 @@
  * which several reasons share. Details are Envoy's words (features.md §2.2); texts of TLS libraries and resolvers are
  * searched for the few words that tell sub-causes apart, never compared.
  */
+import { GrpcStatus, httpStatusOfGrpc } from '../base/grpc-status.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
+import type { StreamInfo } from '../observability/stream-info.ts'
 import type { AttemptFacts } from './contract.ts'
 import type { Cause } from './record.ts'
 
@@ -180,8 +182,13 @@ const BY_FLAG: readonly (readonly [flag: number, verdict: Verdict])[] = [
   [ResponseFlag.UpstreamRemoteReset, { cause: 'reset', subCause: '', blame: 'callee' }],
 ]
 
+/** What is known of an answer that the router has left no facts of. */
+export type Answered = Pick<StreamInfo, 'responseCodeDetails' | 'responseFlags' | 'responseCode' | 'grpcStatus'>
+
 /** The verdict on a local reply or cut for which the router has left no facts. */
-export function verdictOfDetails(details: string, flags: number, status: number, toApplication: boolean): Verdict {
+export function verdictOfDetails(answered: Answered, toApplication: boolean): Verdict {
+  const { responseCodeDetails: details, responseFlags: flags } = answered
+  const status = repliedStatus(answered)
   const word = /^[^{[]*/.exec(details)![0]
   const known = Object.hasOwn(BY_DETAILS, word) ? BY_DETAILS[word] : undefined
   if (known !== undefined) return toApplication ? towardsApplication(known) : known
@@ -194,6 +201,12 @@ export function verdictOfDetails(details: string, flags: number, status: number,
   if (status === 404) return { cause: 'no_route', subCause: '', blame: 'self' }
   if (status >= 400 && status < 500) return { cause: 'protocol_error', subCause: '', blame: 'downstream' }
   return { cause: 'unknown', subCause: '', blame: 'self' }
+}
+
+/** Behind a reply in gRPC, whose own status is 200, the one that was meant; a 404 is UNIMPLEMENTED there (Envoy). */
+function repliedStatus({ responseCode, grpcStatus }: Answered): number {
+  if (grpcStatus <= 0) return responseCode
+  return grpcStatus === GrpcStatus.Unimplemented ? 404 : httpStatusOfGrpc(grpcStatus)
 }
 
 /** The same word says something else where the upstream is the application beside us. */

@@ -273,7 +273,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     let verdict: Verdict
     if (facts !== undefined) verdict = verdictOfFacts(facts, false)
     else if (info.localReply) {
-      verdict = verdictOfDetails(info.responseCodeDetails, info.responseFlags, info.responseCode, false)
+      verdict = verdictOfDetails(info, false)
     } else verdict = { cause: 'app_error', subCause: '', blame: 'callee' }
     const answered = verdict.cause === 'app_error'
     const waited = isWaiting(verdict.cause) && verdict.blame === 'callee'

@@ -179,10 +179,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
       return
     }
     const facts = this.#facts
-    const verdict =
-      facts === undefined
-        ? verdictOfDetails(info.responseCodeDetails, info.responseFlags, info.responseCode, true)
-        : verdictOfFacts(facts, true)
+    const verdict = facts === undefined ? verdictOfDetails(info, true) : verdictOfFacts(facts, true)
     if (verdict.blame === 'application' && isWaiting(verdict.cause)) this.#decideTimeout(info, verdict, now)
     // An application that crashes may do so over a failed call, so its death is looked into like its error.
     else if (verdict.blame === 'application' && verdict.cause !== 'app_down') {

@@ -187,14 +187,20 @@ test('nothing copied, one at a time: unique, and right', async () => {
   }
 })
 
-for (const budgetMs of [50, 1000, 15_000] as const) {
+for (const [budgetMs, entry] of [
+  [50, 'c'],
+  [50, 'a'],
+  [1000, 'a'],
+  [15_000, 'a'],
+] as const) {
   test(
-    `d hangs, nothing copied, 50 at a time, timeouts of ${budgetMs} ms, c holding a long poll; c asleep is the control`,
-    budgetMs === 50 ? FOR_A_PROCESSOR : {},
+    `d hangs, nothing copied, 50 at a time to ${entry}, timeouts of ${budgetMs} ms, c holding a long poll; c asleep is the control`,
+    budgetMs === 50 && entry === 'a' ? FOR_A_PROCESSOR : {},
     async () => {
       for (const hop of ['d', 'c'] as const) {
         const { verdict } = await runCell(silent, {
-          name: `${hop} hangs for ${budgetMs} ms`,
+          name: `${hop} hangs for ${budgetMs} ms, ${entry} is asked`,
+          entry,
           plans: [{ fault: fault(`${hop}:app_timeout`), manner: 'pass', budgetMs }],
           requests: 200,
           concurrency: 50,

@@ -10,14 +10,14 @@ import type { Run } from './load.ts'
 const SLACK_MS = 10
 
 /** From the last that the request had surely come to, to the one that it may have been on its way to. */
-export function holders({ reached }: Run): TruthOf {
+export function holders({ entry, reached }: Run): TruthOf {
   const byNumber = Map.groupBy(reached, ({ number }) => number)
   return ({ plan, requestId, sentMs }) => {
     const { fault, budgetMs } = plan
     if (fault === undefined || budgetMs === undefined) return undefined
     const furthest = (untilMs: number) =>
       Math.max(
-        0,
+        CHAIN.indexOf(entry),
         ...(byNumber.get(requestId) ?? []).filter(({ atMs }) => atMs <= untilMs).map(({ hop }) => CHAIN.indexOf(hop)),
       )
     const hangs = CHAIN.indexOf(fault.origin as (typeof CHAIN)[number])

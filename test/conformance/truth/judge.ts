@@ -49,19 +49,18 @@ export interface Truth {
 /** What really was broken; a lying harness puts another answer here. */
 export type TruthOf = (seen: Seen) => Truth | undefined
 
-const HEAD = 'a'
 const honest: TruthOf = ({ plan }) => plan.fault && truthOfFault(plan.fault)
 
 export function truthOfFault({ origin, causes }: Fault): Truth {
   return { origins: [origin], causes }
 }
 
-export function judge({ seen, evidence }: Run, truthOf: TruthOf = honest): Verdict {
+export function judge({ entry: head, seen, evidence }: Run, truthOf: TruthOf = honest): Verdict {
   const merged = mergeFailures(evidence.entries)
   const byId = new Map<string, MergedFailure>()
   for (const failure of merged) for (const id of failure.ids) byId.set(id, failure)
   const atHead = new Map<string, FailureEntry>()
-  for (const entry of evidence.entries) if (isAtHead(entry)) atHead.set(entry.requestId, entry)
+  for (const entry of evidence.entries) if (isAnswerOf(head, entry)) atHead.set(entry.requestId, entry)
 
   const visible: Named[] = []
   const surprises: Seen[] = []
@@ -123,8 +122,8 @@ export function isFailed({ status, cut, plan }: Seen): boolean {
   return status === 0 || status >= 400 || cut
 }
 
-function isAtHead({ service, side, role }: FailureEntry): boolean {
-  return service === HEAD && side === 'inbound' && (role === 'origin' || role === 'propagated')
+function isAnswerOf(hop: string, { service, side, role }: FailureEntry): boolean {
+  return service === hop && side === 'inbound' && (role === 'origin' || role === 'propagated')
 }
 
 /** Everybody who waited says for whom; only one may say that it began with him. */

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { Agent, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Control, type Reached, wallMs } from './applications.ts'
-import { faultHeader, mannerHeader, type Plan } from './faults.ts'
+import { faultHeader, type Hop, mannerHeader, type Plan } from './faults.ts'
 import type { Evidence, Mesh } from './mesh.ts'
 
 export interface Seen {
@@ -20,6 +20,8 @@ export interface Seen {
 }
 
 export interface Run {
+  /** The hop that clients ask. */
+  readonly entry: Hop
   readonly seen: readonly Seen[]
   readonly evidence: Evidence
   /** How far requests came that somebody was to hang on. */
@@ -33,6 +35,8 @@ export interface Pace {
   readonly spreadMs?: number
   /** Between an answer and the next request of the same client. */
   readonly pauseMs?: number
+  /** The hop that they ask; the head of the chain where nothing else is said. */
+  readonly entry?: Hop
 }
 
 /** Failures are written down when streams end, some a timer's tick after the client has its answer. */
@@ -48,7 +52,7 @@ export async function runPlans(
   plans: readonly Plan[],
   concurrency: number,
   control: Control = {},
-  { spreadMs = 0, pauseMs = 0 }: Pace = {},
+  { spreadMs = 0, pauseMs = 0, entry = 'a' }: Pace = {},
 ): Promise<Run> {
   await mesh.control(control)
   // Services have quiet moments, in which sidecars see what is called without any request.
@@ -61,7 +65,7 @@ export async function runPlans(
     // Clients do not come all in one moment, so that fifty timers do not fire in one either.
     await delay((i * spreadMs) / concurrency)
     while (next < plans.length) {
-      const one = await send(mesh.ports.of.a.ingress, plans[next++]!, agent)
+      const one = await send(mesh.ports.of[entry].ingress, plans[next++]!, agent)
       seen.push(one)
       if (pauseMs > 0) await delay(pauseMs)
       // The head of the chain tells of a cut before the rest of it is done with the request.
@@ -74,7 +78,7 @@ export async function runPlans(
   // Nothing may go on failing while the sidecars are asked one after the other.
   await mesh.control({})
   await delay(SETTLE_MS)
-  return { seen, evidence: await mesh.takeEvidence(), reached: await mesh.takeReached(), ms }
+  return { entry, seen, evidence: await mesh.takeEvidence(), reached: await mesh.takeReached(), ms }
 }
 
 function send(port: number, plan: Plan, agent: Agent): Promise<Seen> {
@@ -93,11 +97,12 @@ function send(port: number, plan: Plan, agent: Agent): Promise<Seen> {
     const body = plan.fault?.hop === 'client' ? Buffer.alloc(100_000) : undefined
     const method = body === undefined ? 'GET' : 'POST'
     const outgoing = request({ host: '127.0.0.1', port, path: pathOf(plan), agent, headers, method }, response => {
+      const proxyStatus = String(response.headers['proxy-status'] ?? '')
       const head = {
         ...nothing,
         status: response.statusCode!,
-        failureId: String(response.headers['x-failure-id'] ?? ''),
-        proxyStatus: String(response.headers['proxy-status'] ?? ''),
+        failureId: String(response.headers['x-failure-id'] ?? idIn(proxyStatus)),
+        proxyStatus,
       }
       response.resume()
       response.on('end', () => resolve({ ...head, cut: !response.complete }))
@@ -107,6 +112,11 @@ function send(port: number, plan: Plan, agent: Agent): Promise<Seen> {
     outgoing.end(body)
     if (plan.abortAfterMs !== undefined) setTimeout(() => outgoing.destroy(), plan.abortAfterMs)
   })
+}
+
+/** Within the mesh the whole record is told, and not the id alone. */
+function idIn(proxyStatus: string): string {
+  return /; failure-id=(\w+)/.exec(proxyStatus)?.[1] ?? ''
 }
 
 /** `count` of them, evenly from all, in random order. */

@@ -59,9 +59,18 @@ test('response-code details and flags name the cause of local replies', () => {
     ['', 0, 503, 'unknown  self'],
   ]
   for (const [details, flags, status, expected] of cases) {
-    const { cause, subCause, blame } = verdictOfDetails(details, flags, status, false)
+    const answered = { responseCodeDetails: details, responseFlags: flags, responseCode: status, grpcStatus: -1 }
+    const { cause, subCause, blame } = verdictOfDetails(answered, false)
     assert.equal(`${cause} ${subCause} ${blame}`, expected)
   }
+})
+
+test('a reply in gRPC counts by the status that it stands for', () => {
+  const reply = { responseCodeDetails: 'by_a_filter', responseFlags: 0, responseCode: 200 }
+  assert.equal(verdictOfDetails({ ...reply, grpcStatus: 7 }, false).cause, 'denied')
+  assert.equal(verdictOfDetails({ ...reply, grpcStatus: 16 }, false).cause, 'denied')
+  assert.equal(verdictOfDetails({ ...reply, grpcStatus: 12 }, false).cause, 'no_route')
+  assert.equal(verdictOfDetails({ ...reply, grpcStatus: 14 }, false).cause, 'unknown')
 })
 
 test('sub-causes of TLS are found in the texts of OpenSSL, BoringSSL and Node', () => {
