@@ -22,7 +22,7 @@ import { BaseRate, type Handling } from './handling.ts'
 import { LastSucceeded } from './last-succeeded.ts'
 import type { EgressCall, InboundEntry, Ledger } from './ledger.ts'
 import { type Confidence, lowerConfidence } from './record.ts'
-import { Waits } from './waits.ts'
+import { mostWait, Waits } from './waits.ts'
 
 export interface Claim {
   /** Undefined: the application failed by itself. */
@@ -213,6 +213,9 @@ export class Claims {
     }
     if (entry.copiesIds) return OWN
     const leastAge = (nowMs - entry.startMs) * WAITING_SHARE
+    // What is usual was perhaps learned while there was less to do; but where calls are far fewer than requests, not all wait.
+    const lateMs = mostWait(this.#ledger, nowMs - leastAge) ? (nowMs - entry.startMs) * LATE_SHARE : 0
+    const longestLag = Math.max(this.#longestLag, lateMs)
     let first: EgressCall | undefined
     let candidates = 0
     let steps = 0
@@ -225,8 +228,7 @@ export class Claims {
         tooLate = true
         break
       }
-      // What is usual was perhaps learned while there was less to do.
-      if (call.startMs - entry.startMs > Math.max(this.#longestLag, (nowMs - entry.startMs) * LATE_SHARE)) {
+      if (call.startMs - entry.startMs > longestLag) {
         tooLate = true
         break
       }

@@ -223,6 +223,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     }
     if (call?.record === undefined) {
       const record = this.#make(verdict, info, '')
+      if (this.#isLate(nowMs)) aliases.push(this.#linkId())
       this.#settle(info, 'origin', { ...record, confidence, likelihood }, aliases)
       return
     }
@@ -230,6 +231,13 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     if (isWaiting(call.record.cause)) aliases.push(this.#linkId())
     const role = call.isAbandoned ? 'origin' : 'propagated'
     this.#settle(info, role, passedOn(call.record, settings.service, confidence, likelihood), aliases)
+  }
+
+  /** The caller may have given up before it hears of this, and knows of the wait by the id that both derive. */
+  #isLate(nowMs: number): boolean {
+    const { settings } = this.#context
+    if (this.deadlineMs === Number.POSITIVE_INFINITY) return false
+    return this.deadlineMs - nowMs <= deadlineMargin(this.deadlineMs - this.startMs, settings)
   }
 
   #decideTimeout(info: StreamInfo, verdict: Verdict, nowMs: number): void {

@@ -19,6 +19,9 @@ const MAX_LOOKED_AT = 1024
 /** Requests that wait to hear which call was theirs; the oldest is forgotten. */
 const MAX_WAITS = 1024
 
+/** Of requests: when there are open calls for so many, more or less all wait. */
+const MOST = 0.75
+
 /** Applications hear of answers that came so close together in any order. */
 const ONE_MOMENT_MS = 20
 
@@ -129,4 +132,17 @@ export class Waits {
     const oldest = this.#waits.shift()!
     if (oldest.call?.waitedBy === oldest) oldest.call.waitedBy = undefined
   }
+}
+
+/** There are nearly as many open calls as requests that came before and whose calls are not known. */
+export function mostWait(ledger: Ledger, beforeMs: number): boolean {
+  let requests = 0
+  for (let at = ledger.oldest; at !== undefined && at.startMs <= beforeMs; at = at.next) {
+    if (at.openHead === undefined && !at.copiesIds && ++requests === MAX_LOOKED_AT) break
+  }
+  let calls = 0
+  for (let call = ledger.looseHead; call !== undefined && calls < requests; call = call.looseNext) {
+    if (call.entry === undefined && call.waitedBy === undefined && call.record === undefined) calls++
+  }
+  return calls >= requests * MOST
 }

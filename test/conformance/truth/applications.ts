@@ -41,12 +41,13 @@ export interface Control {
   readonly workMs?: number
 }
 
-/** A request has come to an application. */
+/** A request has come to an application, or hangs there from then on. */
 export interface Reached {
   readonly number: string
   readonly hop: Hop
   /** {@link wallMs}. */
   readonly atMs: number
+  readonly hangs: boolean
 }
 
 /** Milliseconds since 1970 with fractions, the same for all processes of a machine. */
@@ -126,7 +127,7 @@ class Application {
     const { headers, path, gone } = asked
     const way: Way = { path, gone }
     if (String(headers['x-fault']).includes(':app_timeout;')) {
-      this.#reached.push({ number: String(headers['x-number']), hop: this.#name, atMs: wallMs() })
+      this.#note(headers, false)
     }
     if (Math.random() < 0.7) await delay(Math.random() * 2 * this.#workMs)
     const manner = String(headers['x-manner'] ?? '').match(new RegExp(`;${this.#name}:(\\w+);`))?.[1] ?? 'pass'
@@ -152,11 +153,16 @@ class Application {
     this.#answer(own, asked)
   }
 
+  #note(headers: IncomingHttpHeaders, hangs: boolean): void {
+    this.#reached.push({ number: String(headers['x-number']), hop: this.#name, atMs: wallMs(), hangs })
+  }
+
   #answer(own: readonly string[], asked: Asked): void {
     const { headers } = asked
     const kind = own[0]
     switch (kind) {
       case 'app_timeout':
+        this.#note(headers, true)
         return
       case 'app_error':
       case 'retry_exhausted':

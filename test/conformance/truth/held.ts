@@ -3,7 +3,7 @@
  * time with 50 ms each some are still on their way on a busy machine, and then it is whoever they had come to.
  */
 import { CHAIN } from './faults.ts'
-import type { TruthOf } from './judge.ts'
+import { type TruthOf, truthOfFault } from './judge.ts'
 import type { Run } from './load.ts'
 
 /** Timers fire late, and an answer is decided upon before it is seen. */
@@ -15,15 +15,16 @@ export function holders({ entry, reached }: Run): TruthOf {
   return ({ plan, requestId, sentMs }) => {
     const { fault, budgetMs } = plan
     if (fault === undefined || budgetMs === undefined) return undefined
-    const furthest = (untilMs: number) =>
-      Math.max(
-        CHAIN.indexOf(entry),
-        ...(byNumber.get(requestId) ?? []).filter(({ atMs }) => atMs <= untilMs).map(({ hop }) => CHAIN.indexOf(hop)),
-      )
+    const way = byNumber.get(requestId) ?? []
+    const untilMs = sentMs + budgetMs
+    const hanging = way.find(({ hangs }) => hangs)
+    if (hanging !== undefined && hanging.atMs <= untilMs - SLACK_MS) return truthOfFault(fault)
+    const furthest = (atMs: number) =>
+      Math.max(CHAIN.indexOf(entry), ...way.filter(one => one.atMs <= atMs).map(({ hop }) => CHAIN.indexOf(hop)))
+    // Who hangs does so when the rest of the chain has answered, and the answer may be on its way.
     const hangs = CHAIN.indexOf(fault.origin as (typeof CHAIN)[number])
-    // Who hangs does so when the rest of the chain has answered.
-    const first = Math.min(hangs, furthest(sentMs + budgetMs - SLACK_MS))
-    const last = first === hangs ? hangs : furthest(sentMs + budgetMs + SLACK_MS) + 1
+    const first = Math.min(hangs, furthest(untilMs - SLACK_MS))
+    const last = furthest(untilMs + SLACK_MS) + 1
     return { origins: CHAIN.slice(first, last + 1), causes: fault.causes }
   }
 }
