@@ -151,8 +151,8 @@ export class RequestStats implements ClusterRequestStats {
     tree.charge(status)
   }
 
-  chargeTime(ms: number, internal: boolean): void {
-    this.time.record(ms)
+  chargeTime(ms: number, internal: boolean, traceId: string): void {
+    this.time.recordWithExemplar(ms, traceId)
     this.#treeOf(internal).time.record(ms)
   }
 

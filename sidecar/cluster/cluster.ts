@@ -46,8 +46,8 @@ export interface ClusterRequestStats {
    * {@link response}.
    */
   chargeResponse(status: number, internal: boolean): void
-  /** Records `upstream_rq_time` in both trees. */
-  chargeTime(ms: number, internal: boolean): void
+  /** Records `upstream_rq_time` in both trees; `traceId` is an example of it, '' for none. */
+  chargeTime(ms: number, internal: boolean, traceId: string): void
   /** Records `<scopeName>.upstream_rq_time`; scope '' is {@link time}. */
   responseTime(ms: number, scopeName: string): void
 }

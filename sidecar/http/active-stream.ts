@@ -587,7 +587,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     if (release && !(this.requestComplete && this.#responseEnded)) manager.stats.named.downstream_rq_rx_reset.inc()
     if (this.#upgradeCounted) manager.stats.gauges.downstream_cx_upgrades_active.dec()
     if (info.healthCheck) manager.stats.tracing.health_check.inc()
-    else manager.stats.rqTime.record(info.endMs - info.startMs)
+    else manager.stats.rqTime.recordWithExemplar(info.endMs - info.startMs, info.sampledTraceId)
     if (this.#chainEntered) this.#observation?.end()
     manager.log(this)
     if (release) this.#connection.onStreamEnd(this)

@@ -44,6 +44,8 @@ export interface HistogramSnapshot {
   readonly buckets: readonly number[]
   readonly total: BinsSnapshot
   readonly interval: ShortBins
+  /** By bucket; undefined where none was recorded. */
+  readonly exemplars: readonly (Exemplar | undefined)[] | undefined
 }
 
 /** `[bin, count, bin, count, …]` of the bins that are not empty, ascending; -1 is the bin of zeros. */
@@ -149,10 +151,14 @@ export class LogLinearHistogram implements Histogram {
 
   recordWithExemplar(value: number, traceId: string): void {
     const bucket = this.#record(value)
-    if (traceId === '') return
+    if (traceId !== '') this.#keepExemplar(bucket, { traceId, value, atMs: Date.now() })
+  }
+
+  /** The newest stays: an old trace has left the trace store long before. */
+  #keepExemplar(bucket: number, exemplar: Exemplar): void {
     this.#exemplars ??= new Array<Exemplar | undefined>(this.bounds.length + 1).fill(undefined)
-    // The newest stays: an old trace has left the trace store long before.
-    this.#exemplars[bucket] = { traceId, value, atMs: Date.now() }
+    const known = this.#exemplars[bucket]
+    if (known === undefined || known.atMs <= exemplar.atMs) this.#exemplars[bucket] = exemplar
   }
 
   /** True once a value came. */
@@ -235,6 +241,7 @@ export class LogLinearHistogram implements Histogram {
       buckets: this.#buckets.slice(),
       total: total.snapshot(),
       interval: this.#interval,
+      exemplars: this.#exemplars?.slice(),
     }
   }
 
@@ -251,6 +258,9 @@ export class LogLinearHistogram implements Histogram {
     interval.absorbShort(this.#interval)
     interval.absorbShort(other.interval)
     this.#interval = interval.short()
+    other.exemplars?.forEach((exemplar, bucket) => {
+      if (exemplar !== undefined) this.#keepExemplar(bucket, exemplar)
+    })
   }
 
   /** Forgets everything: for a merged view that is filled anew. */

@@ -120,6 +120,10 @@ export class StreamInfo {
   traceId = ''
   spanId = ''
   sampled = false
+  /** The trace that somebody can look at, '' for none. */
+  get sampledTraceId(): string {
+    return this.sampled ? this.traceId : ''
+  }
   /** Why the request is traced or not (tracing/sampling.ts, `TraceReason`). */
   traceReason = 0
   /** gRPC status of the response, -1 when it is not gRPC or has none; see also {@link INVALID_GRPC_STATUS}. */

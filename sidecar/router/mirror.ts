@@ -141,7 +141,7 @@ export class MirrorRequest implements ResponseDecoder, PoolCallbacks, LoadBalanc
 
   #complete(): void {
     if (this.#over) return
-    this.#cluster.requestStats.chargeTime(this.#context.clock.now() - this.#startedMs, true)
+    this.#cluster.requestStats.chargeTime(this.#context.clock.now() - this.#startedMs, true, '')
     this.#end()
   }
 

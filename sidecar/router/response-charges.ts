@@ -6,6 +6,7 @@
 import type { Cluster } from '../cluster/cluster.ts'
 import type { RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { Counter, Histogram, StatsScope } from '../observability/stats.ts'
+import type { StreamInfo } from '../observability/stream-info.ts'
 import type { Host } from '../upstream/host.ts'
 import type { RouteEntry } from './route-entry.ts'
 
@@ -77,11 +78,18 @@ export class ResponseCharges {
     targets.route?.response(status)
   }
 
-  /** Records how long a whole response took, from the end of the request. */
-  time(ms: number, cluster: Cluster, host: Host, internal: boolean, targets: ChargeTargets | undefined): void {
+  /** Records how long a whole response took, from the end of the request. A sampled trace is the example of its bucket. */
+  time(
+    ms: number,
+    { sampledTraceId }: StreamInfo,
+    cluster: Cluster,
+    host: Host,
+    internal: boolean,
+    targets: ChargeTargets | undefined,
+  ): void {
     if (!this.#enabled) return
     const { requestStats } = cluster
-    requestStats.chargeTime(ms, internal)
+    requestStats.chargeTime(ms, internal, sampledTraceId)
     if (host.canary) requestStats.responseTime(ms, 'canary')
     const zone = this.#zoneTree(host)
     if (zone !== '') requestStats.responseTime(ms, zone)

@@ -575,7 +575,7 @@ export class RouterFilter implements HttpFilter {
     const upstream = this.#upstream
     if (upstream !== undefined && this.#completeMs > 0) {
       const { charges } = this.#parts
-      charges.time(now - this.#completeMs, this.#cluster, upstream.host, this.#internal, this.#charges)
+      charges.time(now - this.#completeMs, this.#info, this.#cluster, upstream.host, this.#internal, this.#charges)
     }
     upstream?.release()
     this.#upstream = undefined

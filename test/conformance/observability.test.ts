@@ -142,6 +142,16 @@ test('every query of every panel gives data of the running chain, and the first 
         what: 'the alert',
       },
     )
+    // A dot on the graph of latencies is a request whose trace can be looked at.
+    const now = Date.now() / 1000
+    const range = `start=${now - 60}&end=${now}`
+    const series = 'envoy_cluster_upstream_rq_time_bucket'
+    const answer = await fetch(`http://127.0.0.1:${port}/api/v1/query_exemplars?query=${series}&${range}`)
+    const { data } = (await answer.json()) as { data: { exemplars: { labels: { trace_id: string } }[] }[] }
+    const traces = data.flatMap(({ exemplars }) => exemplars.map(({ labels }) => labels.trace_id))
+    assert.ok(traces.length > 0, 'there are exemplars')
+    const trace = await fetch(`http://127.0.0.1:${chain.ports.traceStore}/api/v2/trace/${traces.at(-1)}`)
+    assert.equal(trace.status, 200, `the trace ${traces.at(-1)}`)
   } finally {
     traffic.stop()
     await chain.stop()

@@ -289,7 +289,7 @@ test('an answer is charged once in the own tree and once in that of its caller',
   const { requestStats } = fixture.cluster('{name: c}', [1])
   requestStats.chargeResponse(200, false)
   requestStats.chargeResponse(503, true)
-  requestStats.chargeTime(5, false)
+  requestStats.chargeTime(5, false, '')
   const counted = ['', 'external.', 'internal.'].map(tree =>
     ['completed', '200', '5xx'].map(name => fixture.counter(`cluster.c.${tree}upstream_rq_${name}`)),
   )

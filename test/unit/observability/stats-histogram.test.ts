@@ -133,3 +133,14 @@ test('an exemplar is kept per bucket, the newest, and none for an untraced reque
   assert.equal(histogram.exemplar(0), undefined)
   assert.equal(histogram.count, 4)
 })
+
+test('exemplars of several threads are one per bucket', () => {
+  const [one, other, sum] = [new LogLinearHistogram('h'), new LogLinearHistogram('h'), new LogLinearHistogram('h')]
+  one.recordWithExemplar(4, 'aaaa')
+  other.recordWithExemplar(4, 'bbbb')
+  other.recordWithExemplar(7e6, 'cccc')
+  for (const part of [other, one]) sum.absorb(part.snapshot())
+  const kept = [DEFAULT_BOUNDS.indexOf(5), DEFAULT_BOUNDS.length].map(bucket => sum.exemplar(bucket)?.traceId)
+  assert.match(kept[0]!, /aaaa|bbbb/)
+  assert.equal(kept[1], 'cccc')
+})
