@@ -5,7 +5,8 @@
  *   npm run test:real -- [--allow-missing NAME]… [--only TEXT]
  *
  * Nothing is left out quietly: a part that cannot be had, a file that ran nothing and a test that was skipped fail the run,
- * unless `--allow-missing` names the part. `--only` runs the files whose path contains the text.
+ * unless `--allow-missing` names the part. `--only` runs the files whose path contains the text; `npm run test:conformance`
+ * is that for what is held against specifications and against the real Envoy.
  */
 import { globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
