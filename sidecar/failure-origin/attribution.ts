@@ -135,7 +135,7 @@ export class Reaction {
   }
 
   /** A request failed, which without what is known would have been so many times as likely. */
-  explains(times: number): void {
+  doubt(times: number): void {
     this.#doubt = Math.max(0, this.#doubt + Math.min(MOST_OF_ONE, Math.log(times)))
     if (this.#doubt < BELIEVED_NO_MORE) return
     this.#doubt = this.#failed = this.#passedOn = this.#counted = 0
@@ -236,7 +236,7 @@ export class Attribution {
     this.#controls = []
     this.#succeeded = []
     this.#nearestMs = Number.POSITIVE_INFINITY
-    this.#doubt(failure, this.#weigh(failure))
+    this.#reconsider(failure, this.#weigh(failure))
     const old = this.#kept[this.#next]
     if (old !== undefined) this.#forget(old)
     this.#kept[this.#next] = failure
@@ -254,8 +254,8 @@ export class Attribution {
     return (this.#own + PRIOR_OWN) / (this.#kept.length + 2 * PRIOR_OWN)
   }
 
-  /** `sum`: of the weights of all explanations. */
-  #doubt({ reactions, bins, factors }: Failure, sum: number): void {
+  /** Whether this failure is understood better where nothing is known of a callee. `sum`: the weights of all explanations. */
+  #reconsider({ reactions, bins, factors }: Failure, sum: number): void {
     for (let i = 0; i < reactions.length; i++) {
       const reaction = reactions[i]!
       if (reactions.indexOf(reaction) < i) continue
@@ -264,7 +264,7 @@ export class Attribution {
         if (reactions[k] !== reaction) continue
         more += (reaction.priorPerMs(bins[k]!) - reaction.perMs(bins[k]!)) * factors[k]!
       }
-      reaction.explains(Math.max(Number.EPSILON, 1 + more / sum))
+      reaction.doubt(Math.max(Number.EPSILON, 1 + more / sum))
     }
   }
 

@@ -243,9 +243,10 @@ export class Claims {
   /**
    * A call that timed out and took most of the time of this request: an application that is slow by itself has none. The
    * first such call, because whatever was tried after it had little time left, whoever was asked; of those that another
-   * request must have sent (`claim-order.ts`) none, if there is a choice. Undefined for none.
+   * request must have sent (`claim-order.ts`) none, if there is a choice, and with `onlyInOrder` in any case. Undefined for
+   * none.
    */
-  spentOn(entry: InboundEntry, nowMs: number): Claim | undefined {
+  spentOn(entry: InboundEntry, nowMs: number, onlyInOrder = false): Claim | undefined {
     const least = (nowMs - entry.startMs) * SPENT_SHARE
     const fits = (call: EgressCall) => !call.claimed && hasSpent(call, least)
     const held = entry.failedCalls?.find(fits)
@@ -260,13 +261,9 @@ export class Claims {
     if (calls.length === 0) return undefined
     calls.sort((a, b) => a.startMs - b.startMs)
     const order = this.#order(nowMs)
-    const first = calls.find(call => order?.allows(call, entry.seq) !== false) ?? calls[0]!
-    return { call: first, confidence: 'likely', likelihood: 1 / Math.max(1, first.candidates) }
-  }
-
-  /** Whether the order of requests and calls lets this one be the request's ({@link CallOrder.allows}). */
-  isInOrder(call: EgressCall, entry: InboundEntry, nowMs: number): boolean {
-    return this.#order(nowMs)?.allows(call, entry.seq) !== false
+    const inOrder = calls.find(call => order?.allows(call, entry.seq) !== false)
+    const first = inOrder ?? (onlyInOrder ? undefined : calls[0])
+    return first && { call: first, confidence: 'likely', likelihood: 1 / Math.max(1, first.candidates) }
   }
 
   /** A failed call is the reason of a request's failure by what it is, whatever the time between them. */

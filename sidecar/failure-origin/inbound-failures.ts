@@ -244,8 +244,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     const { claims, settings } = this.#context
     // A call may have timed out in the same moment and left its application no time to say so. Requests began to wait in
     // the order in which they came: of a call that is open and one that has just ended the older is this one's.
-    const found = claims.spentOn(this, nowMs)?.call
-    const spent = found !== undefined && claims.isInOrder(found, this, nowMs) ? found : undefined
+    const spent = claims.spentOn(this, nowMs, true)?.call
     const open = spent && claims.waitingFor(this, nowMs).call
     if (spent?.record !== undefined && (open === undefined || spent.startMs <= open.startMs)) {
       claims.takeByTimer(spent)

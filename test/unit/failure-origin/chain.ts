@@ -81,9 +81,9 @@ export function runChain(options: ChainOptions): ChainRun {
   const requests = options.requests + (earlier?.requests ?? 0)
   const sim = new Simulation(seed)
   sim.load = options.load
-  // The plan of a request names the fault done to it, and each part looks whether it is meant.
   let started = 0
   const customNow = () => (earlier !== undefined && started <= earlier.requests ? earlier : options)
+  // The plan of a request names the fault done to it, and each part looks whether it is meant.
   const isAt = (plan: string, at: string, kind: Fault['kind']) => plan.split('+').includes(`${at}:${kind}`)
   for (const name of CHAIN) {
     sim.add(name, {
