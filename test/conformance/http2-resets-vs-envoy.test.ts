@@ -10,15 +10,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { startEnvoy } from '../kit/envoy.ts'
 import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
-import { getRequest, PREFACE, resetStream, SETTINGS } from '../kit/http2-frames.ts'
+import { FrameReader, FrameType, getRequest, PREFACE, resetStream, SETTINGS } from '../kit/http2-frames.ts'
 import type { ProxyProcess } from '../kit/proxy-process.ts'
 import { waitFor } from '../kit/wait-for.ts'
 import { assertSameFields } from './field-by-field.ts'
 import { bootstrap, cluster, httpListener, typed } from './scenarios/bootstrap.ts'
 
 const BURST = 5
-const CANCEL = 8
-const GOAWAY = 7
 
 /** What an upstream does with a request, by its path. */
 const ENDS: Readonly<Record<string, (stream: http2.ServerHttp2Stream) => void>> = {
@@ -48,11 +46,8 @@ after(() => upstream.close())
 
 /** The codes of the GOAWAY frames among the frames. */
 function goAways(bytes: Buffer): number[] {
-  const codes: number[] = []
-  for (let at = 0; at + 9 <= bytes.length; at += 9 + bytes.readUIntBE(at, 3)) {
-    if (bytes[at + 3] === GOAWAY) codes.push(bytes.readUInt32BE(at + 9 + 4))
-  }
-  return codes
+  const frames = new FrameReader().push(bytes).filter(({ type }) => type === FrameType.GoAway)
+  return frames.map(({ payload }) => payload.readUInt32BE(4))
 }
 
 /** Opens and resets streams one after the other; tells how the connection ended. */
@@ -70,7 +65,7 @@ async function resetMany(port: number, streams: number): Promise<string> {
   socket.on('error', () => {})
   socket.write(Buffer.concat([PREFACE, SETTINGS]))
   for (let id = 1; id < 2 * streams && !closed; id += 2) {
-    socket.write(Buffer.concat([getRequest(id), resetStream(id, CANCEL)]))
+    socket.write(Buffer.concat([getRequest(id), resetStream(id, http2.constants.NGHTTP2_CANCEL)]))
     await delay(20)
   }
   if (goAways(Buffer.concat(parts)).length > 0) await over

@@ -7,58 +7,25 @@ import { FakeUpstream } from '../kit/fake-upstream.ts'
 import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw } from '../kit/http-client.ts'
+import { localCluster, type OneListener, oneListener } from '../kit/one-listener.ts'
 import { temporaryFolder } from '../kit/proxy-process.ts'
 import { waitFor } from '../kit/wait-for.ts'
 
-interface Given {
-  /** Of the node; '' for none, and the service is named after the file then. */
-  readonly node?: string
-  /** More of the listener that calls go out by. */
-  readonly listener?: string
-  readonly upstream: number
-  readonly accessLog?: string
-}
-
+const ACCESS_LOG = 'type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog'
 const FORMAT = ['ORIGIN', 'CAUSE', 'ROLE', 'PATH', 'CONFIDENCE'].map(part => `%FAILURE(${part})%`).join(' ')
 
-const configOf = (
-  port: number,
-  { node = 'node: {id: c-1, cluster: c}', listener = '', upstream, accessLog }: Given,
-) => `
-${node}
-static_resources:
-  listeners:
-  - name: out
-    traffic_direction: OUTBOUND
-    address: {socket_address: {address: 127.0.0.1, port_value: ${port}}}${listener}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: out
-          route_config:
-            virtual_hosts:
-            - {name: all, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: d}}]}
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}${
-              accessLog === undefined
-                ? ''
-                : `
-          access_log:
-          - name: envoy.access_loggers.file
-            typed_config:
-              "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
-              path: ${accessLog}
-              log_format: {text_format_source: {inline_string: "${FORMAT}\\n"}}`
-            }
-  clusters:
-  - name: d
-    load_assignment:
-      cluster_name: d
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${upstream}}}}}]}]
-`
+/** The way out of service c to d. */
+const configOf = (port: number, upstream: number, more: Partial<OneListener> = {}) =>
+  oneListener({ service: 'c', direction: 'OUTBOUND', port, clusters: [localCluster('d', upstream)], ...more })
+
+const logTo = (path: string) => ({
+  name: 'envoy.access_loggers.file',
+  typed_config: {
+    '@type': ACCESS_LOG,
+    path,
+    log_format: { text_format_source: { inline_string: `${FORMAT}\n` } },
+  },
+})
 
 const ENVOYS = /^upstream connect error or disconnect\/reset before headers/
 const FOR_PEOPLE = /^d is refusing connections \(seen by c, \d+ ms ago, failure [0-9a-f]{16}\)\n$/
@@ -66,7 +33,7 @@ const FOR_PEOPLE = /^d is refusing connections \(seen by c, \d+ ms ago, failure 
 test('a refused connection: header, body, access log and /failures say the same', async () => {
   const [port, dead] = await freePorts(2)
   const accessLog = join(temporaryFolder(), 'access.log')
-  await using sidecar = await startHopwise(configOf(port!, { upstream: dead!, accessLog }), {
+  await using sidecar = await startHopwise(configOf(port!, dead!, { manager: { access_log: [logTo(accessLog)] } }), {
     args: ['--file-flush-interval-msec', '100'],
   })
   const plain = await fetchRaw(port!, {})
@@ -103,15 +70,13 @@ test('a refused connection: header, body, access log and /failures say the same'
 })
 
 test('bodies for people, where node or listener says so; the listener has the last word', async () => {
-  const node = 'node: {id: c-1, cluster: c, metadata: {hopwise: {bodies: human}}}'
-  const ofListener = (bodies: string) => `\n    metadata: {filter_metadata: {hopwise: {bodies: ${bodies}}}}`
   for (const [given, expected] of [
-    [{ node }, FOR_PEOPLE],
-    [{ listener: ofListener('human') }, FOR_PEOPLE],
-    [{ node, listener: ofListener('envoy') }, ENVOYS],
+    [{ nodeSettings: { bodies: 'human' } }, FOR_PEOPLE],
+    [{ listenerSettings: { bodies: 'human' } }, FOR_PEOPLE],
+    [{ nodeSettings: { bodies: 'human' }, listenerSettings: { bodies: 'envoy' } }, ENVOYS],
   ] as const) {
     const [port, dead] = await freePorts(2)
-    await using _sidecar = await startHopwise(configOf(port!, { ...given, upstream: dead! }))
+    await using _sidecar = await startHopwise(configOf(port!, dead!, given))
     assert.match((await fetchRaw(port!, {})).text, expected)
   }
 })
@@ -124,15 +89,15 @@ test('without any name a service is called after its file, and one warning says 
     const ports = await freePorts(2)
     const originOf = async (port: number) =>
       /failure-origin=(\w+)/.exec((await fetchRaw(port, {})).header('proxy-status') ?? '')?.[1]
-    await using trusting = await startHopwise(configOf(ports[0]!, { node: '', upstream: upstream.port }))
+    await using trusting = await startHopwise(configOf(ports[0]!, upstream.port, { service: undefined }))
     assert.equal(await originOf(ports[0]!), 'x')
     const [failure] = (JSON.parse(await trusting.admin('/failures?format=json')) as { failures: { service: string }[] })
       .failures
     // The configuration of this process is a file `envoy.yaml`.
     assert.equal(failure!.service, 'envoy')
     assert.equal(trusting.process.output.split('no service name').length - 1, 1)
-    const node = 'node: {id: c-1, cluster: c, metadata: {hopwise: {trusted_peers: []}}}'
-    await using _sidecar = await startHopwise(configOf(ports[1]!, { node, upstream: upstream.port }))
+    const nodeSettings = { trusted_peers: [] }
+    await using _sidecar = await startHopwise(configOf(ports[1]!, upstream.port, { nodeSettings }))
     assert.equal(await originOf(ports[1]!), 'd')
   } finally {
     await upstream.close()

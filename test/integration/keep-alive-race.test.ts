@@ -7,7 +7,7 @@ import { createServer, type Server } from 'node:net'
 import { test } from 'node:test'
 import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
-import { localCluster, oneListener } from '../kit/one-listener.ts'
+import { hopwiseSettings, localCluster, oneListener } from '../kit/one-listener.ts'
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
 
@@ -34,22 +34,17 @@ type Level = 'node' | 'cluster' | 'route'
 async function second(method: string, settings: Partial<Record<Level, boolean>>): Promise<string> {
   const [port, upstreamPort, adminPort] = (await freePorts(3)) as [number, number, number]
   const upstream = await startUpstream(upstreamPort)
-  const metadata = (level: Level) =>
-    settings[level] === undefined
-      ? {}
-      : { metadata: { filter_metadata: { hopwise: { retry_reused_connection: settings[level] } } } }
+  const at = (level: Level) =>
+    settings[level] === undefined ? undefined : { retry_reused_connection: settings[level] }
+  const metadata = (level: Level) => hopwiseSettings(at(level) ?? {})
   const route = { match: { prefix: '/' }, route: { cluster: 'app' }, ...metadata('route') }
   const yaml = oneListener({
     port,
-    clusters: [{ ...localCluster('app', upstreamPort), ...metadata('cluster') }],
+    nodeSettings: at('node'),
+    clusters: [localCluster('app', upstreamPort, metadata('cluster'))],
     routes: { virtual_hosts: [{ name: 'all', domains: ['*'], routes: [route] }] },
   })
-  const node = JSON.stringify({
-    id: 'n',
-    cluster: 'n',
-    ...(settings.node !== undefined && { metadata: { hopwise: { retry_reused_connection: settings.node } } }),
-  })
-  await using proxy = await startHopwise(`node: ${node}\n${yaml}`, { adminPort })
+  await using proxy = await startHopwise(yaml, { adminPort })
   const send = async () => (await fetch(`http://127.0.0.1:${port}/`, { method })).status
   await send()
   const status = await send()

@@ -8,24 +8,14 @@ import { FakeUpstream } from '../kit/fake-upstream.ts'
 import { freePort } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw } from '../kit/http-client.ts'
-import { localCluster, oneListener } from '../kit/one-listener.ts'
+import { localCluster, oneListener, zipkinProvider } from '../kit/one-listener.ts'
 import { waitFor } from '../kit/wait-for.ts'
 
 const TYPE = 'type.googleapis.com/envoy'
 const TRACE = '0af7651916cd43dd8448eb211c80319c'
 const PARENT = 'b7ad6b7169203331'
 
-const ZIPKIN = {
-  name: 'envoy.tracers.zipkin',
-  typed_config: {
-    '@type': `${TYPE}.config.trace.v3.ZipkinConfig`,
-    collector_cluster: 'collector',
-    collector_endpoint: '/api/v2/spans',
-    collector_endpoint_version: 'HTTP_JSON',
-    trace_id_128bit: true,
-    shared_span_context: false,
-  },
-}
+const ZIPKIN = zipkinProvider({ trace_id_128bit: true, shared_span_context: false })
 const OTLP = {
   name: 'envoy.tracers.opentelemetry',
   typed_config: {

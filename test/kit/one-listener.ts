@@ -20,13 +20,17 @@ export interface OneListener {
   /** More of the connection manager. */
   readonly manager?: Fields
   readonly transportSocket?: Fields | undefined
-  /** Id and name of the node; none by default. */
-  readonly service?: string
+  /** Name of the node, whose id is that of its first instance; none by default. */
+  readonly service?: string | undefined
+  /** `filter_metadata.hopwise` of the node, and of the listener. */
+  readonly nodeSettings?: Fields | undefined
+  readonly listenerSettings?: Fields | undefined
 }
 
 /** As YAML, without `admin`, which `startHopwise` adds. */
 export function oneListener(parts: OneListener): string {
   const { port, name = 'out', direction, clusters, route, routes, manager, transportSocket, service } = parts
+  const { nodeSettings, listenerSettings } = parts
   const to = { cluster: clusters[0]!['name'], ...route }
   const chain = {
     filters: [
@@ -51,11 +55,35 @@ export function oneListener(parts: OneListener): string {
   const listener = {
     name,
     ...(direction && { traffic_direction: direction }),
+    ...(listenerSettings && hopwiseSettings(listenerSettings)),
     address: localAddress(port),
     filter_chains: [chain],
   }
-  const node = service === undefined ? '' : `node: ${JSON.stringify({ id: service, cluster: service })}\n`
-  return `${node}static_resources: ${JSON.stringify({ listeners: [listener], clusters })}\n`
+  const node = {
+    ...(service !== undefined && { id: `${service}-1`, cluster: service }),
+    ...(nodeSettings && hopwiseSettings(nodeSettings)),
+  }
+  const head = Object.keys(node).length === 0 ? '' : `node: ${JSON.stringify(node)}\n`
+  return `${head}static_resources: ${JSON.stringify({ listeners: [listener], clusters })}\n`
+}
+
+/** Hopwise's own settings, for whatever has metadata. */
+export function hopwiseSettings(settings: Fields): Fields {
+  return { metadata: { filter_metadata: { hopwise: settings } } }
+}
+
+/** A tracing provider that sends spans to the cluster `collector`. */
+export function zipkinProvider(more: Fields = {}): Fields {
+  return {
+    name: 'envoy.tracers.zipkin',
+    typed_config: {
+      '@type': 'type.googleapis.com/envoy.config.trace.v3.ZipkinConfig',
+      collector_cluster: 'collector',
+      collector_endpoint: '/api/v2/spans',
+      collector_endpoint_version: 'HTTP_JSON',
+      ...more,
+    },
+  }
 }
 
 /** A cluster of endpoints on this machine. */

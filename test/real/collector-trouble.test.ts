@@ -9,12 +9,11 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { freePort } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
-import { localCluster, oneListener } from '../kit/one-listener.ts'
+import { localCluster, oneListener, zipkinProvider } from '../kit/one-listener.ts'
 import { partOrSkip } from '../kit/parts.ts'
 import { run } from '../kit/process.ts'
 import type { ProxyProcess } from '../kit/proxy-process.ts'
 
-const TYPE = 'type.googleapis.com/envoy'
 /** Of memory: after these rounds everything is compiled and every buffer as large as it gets. */
 const WARM_ROUNDS = 3
 const ROUNDS = 6
@@ -33,15 +32,7 @@ const TROUBLES: readonly (readonly [name: string, collector: Collector | undefin
 
 const TRACING = {
   random_sampling: { value: 100 },
-  provider: {
-    name: 'envoy.tracers.zipkin',
-    typed_config: {
-      '@type': `${TYPE}.config.trace.v3.ZipkinConfig`,
-      collector_cluster: 'collector',
-      collector_endpoint: '/api/v2/spans',
-      collector_endpoint_version: 'HTTP_JSON',
-    },
-  },
+  provider: zipkinProvider(),
 }
 
 const configuration = (listen: number, upstream: number, collector: number) =>
