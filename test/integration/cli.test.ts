@@ -101,7 +101,7 @@ test('without a sidecar, or with something else in its place, each says so in on
   assert.match(nonsense.stderr, /^hopwise failures: 'here' is no address of an admin listener; write HOST:PORT/)
 })
 
-test('config shows clusters, listeners, routes and endpoints, each with its place in the file', async () => {
+test('config shows clusters, listeners and routes with their places in the file, and endpoints', async () => {
   const at = (text: string) => `${sidecar.configPath}:${yaml.slice(0, yaml.indexOf(text)).split('\n').length + 1}`
   const [clusters, listeners, routes, endpoints] = await Promise.all(
     ['clusters', 'listeners', 'routes', 'endpoints'].map(what => hopwise('config', what)),

@@ -1,4 +1,4 @@
-/** Each command that the README shows is run as it stands there, in a folder with the file that it names. */
+/** Each command that the README and look-at-it.md show is run as it stands there, in a folder with the file it names. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -10,12 +10,15 @@ import { fetchRaw } from '../kit/http-client.ts'
 import { repository } from '../kit/install-once.ts'
 import { TestProcess } from '../kit/process.ts'
 import { ProxyProcess, temporaryFolder } from '../kit/proxy-process.ts'
+import { waitFor } from '../kit/wait-for.ts'
 
 const readme = readFileSync(join(repository, 'README.md'), 'utf8')
+const lookAtIt = readFileSync(join(repository, 'sidecar', 'docs', 'look-at-it.md'), 'utf8')
 /** `run -c envoy.yaml`, `validate envoy.yaml`, … without comments. */
-const commands = [...readme.matchAll(/(?:^ {4}(?:\$ )?|`)sidecar\/bin\/hopwise ([^#`\n]+)/gm)].map(match =>
-  match[1]!.trim(),
-)
+const commands = [
+  ...readme.matchAll(/(?:^ {4}(?:\$ )?|`)sidecar\/bin\/hopwise ([^#`\n]+)/gm),
+  ...lookAtIt.matchAll(/(?:^ {4}\$ |`)hopwise ([^#`\n]+)/gm),
+].map(match => match[1]!.trim())
 
 const [listen, admin, dead] = await freePorts(3)
 const folder = temporaryFolder()
@@ -101,6 +104,29 @@ const checks: Readonly<Record<string, () => Promise<void> | void>> = {
       await tap.waitForLine(/^end .* origin=orders cause=connect_refused /, 10_000)
       await tap.stop()
     }),
+  'tap --proxy out --status 5xx': () =>
+    serves('run -c envoy.yaml', async () => {
+      const tap = TestProcess.start(
+        hopwisePath,
+        ['tap', '--proxy', 'out', '--status', '5xx', '--admin', String(admin)],
+        {
+          name: 'tap',
+        },
+      )
+      await tap.waitForLine(/tapping/, 20_000)
+      await fetchRaw(listen!)
+      // The words of the page's example, in its order.
+      await tap.waitForLine(
+        /^req id=\S+ proxy=out src=\S+ dst=\S* tls=false :method=GET :authority=\S+ :path=\/ /,
+        10_000,
+      )
+      await tap.waitForLine(/^rsp id=\S+ proxy=out src=\S+ dst=\S* tls=false :status=503 latency=\d+µs$/, 10_000)
+      await tap.waitForLine(
+        /^end .* flags=UF origin=orders cause=connect_refused role=origin hops=orders,shop /,
+        10_000,
+      )
+      await tap.stop()
+    }),
   top: () =>
     serves('run -c envoy.yaml', () => {
       const { status, stdout } = shell(`top --for 0.5 --admin ${admin}`)
@@ -113,6 +139,27 @@ const checks: Readonly<Record<string, () => Promise<void> | void>> = {
       const { status, stdout } = shell(`check --admin ${admin}`)
       assert.equal(status, 0, stdout)
       assert.match(stdout, /^√ shop answers/m)
+      return Promise.resolve()
+    }),
+  'check -c envoy.yaml': () =>
+    serves('run -c envoy.yaml', () => {
+      const { status, stdout } = shell(`check -c envoy.yaml --admin ${admin}`)
+      assert.equal(status, 0, stdout)
+      assert.match(stdout, /^√ shop answers \(Hopwise \S+, up [\d.]+ s\)$/m)
+      return Promise.resolve()
+    }),
+  'check --wait 30': async () => {
+    const waiting = TestProcess.start(hopwisePath, ['check', '--wait', '30', '--admin', `127.0.0.1:${admin}`], {
+      name: 'check',
+    })
+    await serves('run -c envoy.yaml', async () => assert.equal(await waiting.exited, 0, waiting.output))
+  },
+  'config clusters | listeners | routes | endpoints': () =>
+    serves('run -c envoy.yaml', () => {
+      for (const what of ['clusters', 'listeners', 'routes', 'endpoints']) {
+        const { stdout } = shell(`config ${what} --admin ${admin}`)
+        assert.match(stdout, what === 'endpoints' ? /^ENDPOINT .*\n.* orders +1\n$/ : /envoy\.yaml:\d+$/m)
+      }
       return Promise.resolve()
     }),
   'config clusters': () =>
@@ -143,6 +190,19 @@ test('the README shows no command that is not run here, and none here that it do
 })
 
 for (const [command, check] of Object.entries(checks)) test(`hopwise ${command}`, check)
+
+test('look-at-it.md: curl without the command', () =>
+  serves('run -c envoy.yaml', async proxy => {
+    const [, asked] = /`(curl [^`]+)`/.exec(lookAtIt)!
+    const curl = TestProcess.start('sh', ['-c', `exec ${asked!.replace('9901', String(admin))}`], { name: 'curl' })
+    await waitFor(
+      async () => /^hopwise_taps_open\S* 1$/m.test(await proxy.admin('/stats/prometheus?filter=taps_open')),
+      { what: 'a tap' },
+    )
+    await fetchRaw(listen!)
+    await curl.waitForLine(/^end .* origin=orders cause=connect_refused /, 10_000)
+    await curl.stop()
+  }))
 
 test('the npm scripts that the README names are there', () => {
   const { scripts } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'))

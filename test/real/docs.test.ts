@@ -1,6 +1,7 @@
 /** Each command and each file of the pages on attaching the sidecar, as they stand there. */
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { parse, parseAllDocuments } from 'yaml'
@@ -76,6 +77,45 @@ test('kubernetes.yaml: what Kubernetes takes, a native sidecar, and a configurat
     arg.startsWith('/etc/') ? temporaryFile('hopwise.yaml', configMap.data['hopwise.yaml']) : arg,
   )
   await run(hopwisePath, args)
+
+  // It is orders.yaml but for what it says itself.
+  const orders = parse(read('orders.yaml'))
+  orders.admin.address.socket_address.address = '0.0.0.0'
+  payments(orders).port_value = 80
+  assert.deepEqual(parse(configMap.data['hopwise.yaml']), orders)
+})
+
+/** The address of the service that is called, in a configuration as it was parsed. */
+function payments(configuration: ReturnType<typeof parse>): { port_value: number } {
+  const cluster = configuration.static_resources.clusters.find(({ name }: { name: string }) => name === 'payments')
+  return cluster.load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address
+}
+
+test('kubernetes.yaml: what the application is told takes its calls out through the sidecar', async t => {
+  await part('curl')
+  const [configMap, deployment] = parseAllDocuments(read('kubernetes.yaml')).map(document => document.toJS())
+  const [ingress, egress, admin, callee] = await freePorts(4)
+  const configuration = parse(
+    configMap.data['hopwise.yaml']
+      .replaceAll('15006', String(ingress))
+      .replaceAll('15001', String(egress))
+      .replaceAll('9901', String(admin)),
+  )
+  Object.assign(payments(configuration), { address: '127.0.0.1', port_value: callee })
+  const server = createServer((request, response) => response.end(`${request.headers.host} ${request.url}`))
+  server.listen(callee, '127.0.0.1')
+  const sidecar = TestProcess.start(hopwisePath, ['run', '--config-yaml', JSON.stringify(configuration)], {
+    name: 'hopwise',
+  })
+  t.after(async () => {
+    server.close()
+    await sidecar.stop('SIGKILL')
+  })
+  await sidecar.waitForPort(egress!)
+  const { env } = deployment.spec.template.spec.containers[0] as { env: { name: string; value: string }[] }
+  const told = Object.fromEntries(env.map(({ name, value }) => [name, value.replace('15001', String(egress))]))
+  const { stdout } = await run('curl', ['--silent', '--fail', 'http://payments/bill'], { env: told })
+  assert.equal(stdout, 'payments /bill')
 })
 
 test('hopwise.service: what systemd takes, and how the process answers its commands', async t => {
