@@ -9,6 +9,7 @@ import { readableStack } from '../base/readable-stack.ts'
 import { nearest } from '../base/suggest.ts'
 import { type StringMatch, stringMatch } from '../observability/stats-config.ts'
 import { clusterEndpoints } from './cluster-endpoints.ts'
+import { compressed } from './compressed.ts'
 import { configDumpEndpoints } from './config-dump.ts'
 import { failureEndpoints } from './failure-endpoints.ts'
 import { homePage } from './home-page.ts'
@@ -76,7 +77,7 @@ export class AdminHandler {
       return text(`request to path ${path} not allowed`, 403)
     }
     const page = method === 'GET' ? this.#pages?.page(path) : undefined
-    if (page !== undefined) return page
+    if (page !== undefined) return compressed(request, page)
     const endpoint = this.#byPath.get(path) ?? this.#endpoints.find(one => one.below && path.startsWith(`${one.path}/`))
     if (endpoint === undefined) return this.#notFound(path)
     if (endpoint.mutates && method !== 'POST') return text(`Method ${method} not allowed, POST required.`, 405)

@@ -4,6 +4,7 @@
  * the same paths and answers them from the parts of each.
  */
 import type { FailureEntry } from '../failure-origin/failure-log.ts'
+import { compressed } from './compressed.ts'
 import { failureView, meshView } from './mesh-view.ts'
 import { type AdminRequest, type AdminResponse, type Endpoint, JSON_TYPE, json, respond, text } from './message.ts'
 import type { ServerControl } from './server-control.ts'
@@ -20,7 +21,7 @@ export function meshEndpoints(control: ServerControl): Endpoint[] {
         'print what this sidecar sees of the mesh: /mesh, /mesh/part, /mesh/clusters, /mesh/config, /mesh/collectors, /mesh/failure/<id>, ' +
         '/mesh/trace/<id>',
       below: true,
-      handle: request => mesh(control, request),
+      handle: async request => compressed(request, await mesh(control, request)),
     },
     {
       path: '/config_sources',
