@@ -4,11 +4,11 @@
  * began says so.
  */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import { Chain } from '../../demo-services/chain.ts'
-import { layPorts } from '../../demo-services/layout.ts'
+import { type TestContext, test } from 'node:test'
+import { Chain, type ChainVariant } from '../../demo-services/chain.ts'
+import { layPorts, type Ports } from '../../demo-services/layout.ts'
 import { fetchRaw } from '../kit/http-client.ts'
-import { OtlpCollector } from '../kit/otlp-collector.ts'
+import { type CollectedSpan, OtlpCollector } from '../kit/otlp-collector.ts'
 import { partOrSkip } from '../kit/parts.ts'
 import { waitFor } from '../kit/wait-for.ts'
 
@@ -34,28 +34,33 @@ function overOtlp(yaml: string): string {
     )
 }
 
-test('OTLP: one trace from the edge to d, and where a failure began', { timeout: 200_000 }, async t => {
+interface Traced {
+  readonly chain: Chain
+  readonly ports: Ports
+  readonly collector: OtlpCollector
+  /** All spans of the trace that has this path, once they satisfy `whole`. */
+  traceOf(path: string, whole: (steps: readonly string[]) => boolean): Promise<readonly CollectedSpan[]>
+}
+
+async function startTraced(t: TestContext, variant: ChainVariant): Promise<Traced | undefined> {
   const protos = await partOrSkip(t, 'opentelemetry-proto')
-  if (protos === undefined) return
+  if (protos === undefined) return undefined
   const ports = await layPorts(0)
   const collector = await OtlpCollector.start(ports.traceStore, protos)
   t.after(() => collector.close())
   const chain = new Chain(ports, true, {
-    allTrace: true,
     ownTraceStore: false,
     propagators: 'tracecontext',
     spansPath: '/v1/traces',
     configuration: overOtlp,
+    ...variant,
   })
   t.after(() => chain.stop())
   await chain.start()
   // The first requests compile what they run.
   const warm = () => fetchRaw(ports.edge, { path: '/warm' }).then(({ status }) => status === 200)
   await waitFor(warm, { deadlineMs: 40_000, everyMs: 100, what: 'an answer' })
-
-  const step = ({ service, kind }: { service: string; kind: string }) => `${service} ${kind.replace('SPAN_KIND_', '')}`
-  /** All spans of the trace that has this path, once they satisfy `whole`. */
-  const traceOf = async (path: string, whole: (steps: readonly string[]) => boolean) => {
+  const traceOf: Traced['traceOf'] = async (path, whole) => {
     let seen: string[] = []
     return await waitFor(
       () => {
@@ -67,22 +72,43 @@ test('OTLP: one trace from the edge to d, and where a failure began', { timeout:
       { deadlineMs: 40_000, everyMs: 200, what: `all spans of ${path}` },
     ).catch((error: Error) => assert.fail(`${error.message}; ${seen.join(', ')}; ${collector.problems.join('\n')}`))
   }
+  return { chain, ports, collector, traceOf }
+}
+
+function step({ service, kind }: CollectedSpan): string {
+  return `${service} ${kind.replace('SPAN_KIND_', '')}`
+}
+
+/** From d up to the edge: each step was called by the one before it. */
+function climb(spans: readonly CollectedSpan[]): string[] {
+  const byId = new Map(spans.map(span => [span.spanId, span]))
+  assert.equal(byId.size, spans.length, 'ids are not shared')
+  const climbed: string[] = []
+  const last = spans.find(span => step(span) === 'd SERVER')
+  for (let span = last; span !== undefined; span = byId.get(span.parentSpanId)) climbed.unshift(step(span))
+  return climbed
+}
+
+/** d answers every request with an error. */
+function breakD(chain: Chain): Promise<void> {
+  return chain.inject(['d1', 'd2', 'd3'].map(instance => ({ kind: 'behave', instance, behaviour: { status: 500 } })))
+}
+
+test('OTLP: one trace from the edge to d, and where a failure began', { timeout: 200_000 }, async t => {
+  const traced = await startTraced(t, { allTrace: true })
+  if (traced === undefined) return
+  const { chain, ports, collector, traceOf } = traced
 
   await t.test('one trace, each span below the one that called it', async () => {
     const answer = await fetchRaw(ports.edge, { path: '/otlp' })
     assert.equal(answer.status, 200, answer.text)
     const spans = await traceOf('/otlp', steps => WAY.every(one => steps.includes(one)))
-    const byId = new Map(spans.map(span => [span.spanId, span]))
-    assert.equal(byId.size, spans.length, 'ids are not shared')
-    const climbed: string[] = []
-    const last = spans.find(span => step(span) === 'd SERVER')
-    for (let span = last; span !== undefined; span = byId.get(span.parentSpanId)) climbed.unshift(step(span))
-    assert.deepEqual(climbed, WAY)
+    assert.deepEqual(climb(spans), WAY)
     assert.deepEqual(spans.filter(({ parentSpanId }) => parentSpanId === '').map(step), ['front CLIENT'])
   })
 
   await t.test('the span of the origin is tagged and an error', async () => {
-    await chain.inject(['d1', 'd2', 'd3'].map(instance => ({ kind: 'behave', instance, behaviour: { status: 500 } })))
+    await breakD(chain)
     const answer = await fetchRaw(ports.edge, { path: '/broken' })
     assert.ok(answer.status >= 500)
     const spans = await traceOf('/broken', steps =>
@@ -97,6 +123,49 @@ test('OTLP: one trace from the edge to d, and where a failure began', { timeout:
     const front = spans.find(span => step(span) === 'front CLIENT')!
     assert.deepEqual([front.attributes['failure.origin'], front.attributes['failure.role']], ['d', 'propagated'])
     assert.equal(front.attributes['failure.id'], attributes['failure.id'])
+  })
+  assert.deepEqual(collector.problems, [])
+})
+
+test('OTLP: b copies nothing, and its calls are joined where that is sure, else linked', {
+  timeout: 200_000,
+}, async t => {
+  const traced = await startTraced(t, {})
+  if (traced === undefined) return
+  const { chain, ports, collector, traceOf } = traced
+
+  await t.test('one request at a time: one trace, whose parent at b is found', async () => {
+    const answer = await fetchRaw(ports.edge, { path: '/alone' })
+    assert.equal(answer.status, 200, answer.text)
+    const way = WAY.filter(one => !one.startsWith('b-app'))
+    const spans = await traceOf('/alone', steps => way.every(one => steps.includes(one)))
+    assert.deepEqual(climb(spans), way)
+    const found = spans.filter(({ attributes }) => attributes['parent'] === 'inferred').map(step)
+    assert.deepEqual(found, ['b CLIENT'])
+  })
+
+  await t.test('several at once: the failure at the edge is linked to the trace in which it began', async () => {
+    await breakD(chain)
+    const answers = await Promise.all(Array.from({ length: 8 }, (_, i) => fetchRaw(ports.edge, { path: `/many-${i}` })))
+    assert.ok(answers.every(({ status }) => status >= 500))
+    await waitFor(
+      () => {
+        const edges = collector.spans.filter(span => /\/many-\d$/.test(span.attributes['http.url'] ?? ''))
+        const fronts = edges.filter(span => step(span) === 'front CLIENT')
+        const linked = fronts.filter(({ links }) => links.length > 0)
+        if (fronts.length < answers.length || linked.length === 0) return false
+        return linked.every(front =>
+          front.links.every(({ traceId, spanId }) => {
+            const origin = collector.spans.find(span => span.spanId === spanId && span.traceId === traceId)
+            if (origin === undefined) return false
+            assert.notEqual(traceId, front.traceId)
+            assert.deepEqual([step(origin), origin.attributes['failure.role']], ['d SERVER', 'origin'])
+            return origin.attributes['failure.id'] === front.attributes['failure.id']
+          }),
+        )
+      },
+      { deadlineMs: 40_000, everyMs: 200, what: 'links from the edge to d' },
+    )
   })
   assert.deepEqual(collector.problems, [])
 })
