@@ -5,13 +5,23 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { assertConserved, assertRight, assertShare, beyondLinks, runCell, table } from './truth/cell.ts'
-import { FAULTS, type Fault, fault, INNOCENT, type Manner, type Plan } from './truth/faults.ts'
-import { runPlans } from './truth/load.ts'
-import { Mesh, type MeshOptions } from './truth/mesh.ts'
+import {
+  as,
+  BACKGROUND,
+  envoyInPlaceOfASidecar,
+  forgedRecords,
+  hangs,
+  LEISURELY_MS,
+  lyingHarness,
+  oneAtATime,
+  ownErrors,
+  patient,
+  startMesh,
+  twoFaults,
+} from './truth/cells.ts'
+import { FAULTS, fault, type Plan } from './truth/faults.ts'
+import type { MeshOptions } from './truth/mesh.ts'
 
-/** Enough for 50 requests in flight to wait for applications rather than for the processor. */
-const LEISURELY_MS = 200
-const BACKGROUND = ['a', 'b', 'c'] as const
 const SPOKEN: readonly (readonly [name: string, spoken: Partial<MeshOptions>])[] = [
   ['HTTP/2', { http2: true }],
   ['gRPC', { grpc: true }],
@@ -19,19 +29,6 @@ const SPOKEN: readonly (readonly [name: string, spoken: Partial<MeshOptions>])[]
 const SEEN_BY_APPLICATION = FAULTS.filter(({ kind, seenBy }) => kind !== 'app_timeout' && seenBy !== undefined)
 /** d dies in the middle of what it streams, with a length said before and without; and so does c. */
 const BREAKING = ['d:partial_length', 'd:partial_chunked', 'c:partial_chunked'].map(fault)
-
-const as = (faults: readonly Fault[], manner: Manner): Plan[] => faults.map(one => ({ fault: one, manner }))
-/** Where applications take their time, who hangs must not be waited for less than that. */
-const patient = (plan: Plan): Plan => (plan.fault?.kind === 'app_timeout' ? { ...plan, budgetMs: 3000 } : plan)
-
-async function startMesh(options: MeshOptions): Promise<Mesh> {
-  const mesh = await Mesh.start(options)
-  await runPlans(mesh, Array<Plan>(20).fill(INNOCENT), 1)
-  // Takes the one token of each rate limit.
-  const limited = FAULTS.filter(({ kind }) => kind === 'rate_limited')
-  await runPlans(mesh, as(limited, 'pass'), 1)
-  return mesh
-}
 
 after(() => console.log(table.join('\n')))
 
@@ -74,18 +71,30 @@ for (const [name, spoken] of SPOKEN) {
 
   test(`${name}, nothing copied, one at a time: unique, and right`, async () => {
     await using mesh = await startMesh({ copies: 'nothing', ...spoken })
-    const every = { name: `${name}, every fault`, plans: as(FAULTS, 'pass'), requests: 240, concurrency: 1 }
-    const { verdict } = await runCell(mesh, every)
-    assertConserved(verdict)
-    // At the head of the chain nothing has to be matched, and what began there is exact.
-    const matched = beyondLinks(verdict.visible).filter(({ seen }) => seen.plan.fault?.seenBy !== undefined)
-    assertShare(matched, ['unique'], 0.99)
-    assertRight(verdict.visible)
+    await oneAtATime(mesh, `${name}, every fault`, FAULTS, 'pass')
     const cut = { name: `${name}, cut stream`, plans: as(BREAKING, 'stream'), requests: 200, concurrency: 1 }
     const { verdict: ofStreams } = await runCell(mesh, cut)
     assertConserved(ofStreams)
     assertRight(ofStreams.visible)
+    await hangs(mesh, 1000)
   })
+
+  test(`${name}, nothing copied, 50 at a time, two faults at once among innocents and background calls: 90 % right`, async () => {
+    await using mesh = await startMesh({ copies: 'nothing', ...spoken })
+    await twoFaults(mesh)
+  })
+
+  test(`${name}: an error of the application’s own, beside failures it swallows, is its own`, () =>
+    ownErrors({ copies: 'headers', ...spoken }, 50))
+
+  test(`${name}: a forged proxy-status changes nothing, and a lying harness is found out`, async () => {
+    await using mesh = await startMesh({ copies: 'headers', ...spoken })
+    await forgedRecords(mesh)
+    await lyingHarness(mesh)
+  })
+
+  test(`${name}, the real Envoy in place of a sidecar: the origin is still named, with confidence link`, () =>
+    envoyInPlaceOfASidecar(spoken))
 }
 
 test('gRPC: callers that go away are nobody’s failure', async () => {

@@ -223,6 +223,8 @@ class GrpcAsked implements Asked {
   readonly gone: AbortSignal
   readonly #socket: Socket
   readonly #response: Http2ServerResponse
+  /** Stands in the trailers as well, where records of gRPC are. */
+  readonly #said: Record<string, string> = {}
 
   constructor(incoming: Http2ServerRequest, response: Http2ServerResponse, socket: Socket) {
     this.headers = incoming.headers
@@ -233,6 +235,7 @@ class GrpcAsked implements Asked {
   }
 
   setHeader(name: string, value: string): void {
+    this.#said[name] = value
     this.#response.setHeader(name, value)
   }
   answer(status: number, body: string): void {
@@ -254,7 +257,7 @@ class GrpcAsked implements Asked {
     this.#response.write(part)
   }
   end(): void {
-    this.#response.addTrailers({ 'grpc-status': String(OK) })
+    this.#response.addTrailers({ ...this.#said, 'grpc-status': String(OK) })
     this.#response.end()
   }
   fail(): void {
