@@ -50,6 +50,7 @@ const KINDS: readonly Kind[] = [
   { kind: 'fault_injected', causes: ['fault_injected'], where: 'application' },
   { kind: 'connect_refused', causes: ['connect_refused'], where: 'callee' },
   { kind: 'connect_timeout', causes: ['connect_timeout'], where: 'callee' },
+  { kind: 'unreachable', causes: ['unreachable'], where: 'callee' },
   { kind: 'no_healthy', causes: ['no_healthy'], where: 'callee' },
   { kind: 'dns', causes: ['dns'], where: 'callee' },
   { kind: 'timeout', causes: ['timeout'], where: 'callee', waits: true },

@@ -144,6 +144,7 @@ function egress(name: Hop, port: number, next: Hop | undefined): object {
     const routes = [
       to('connect_refused', { cluster: `${next}_refused`, ...patient }),
       to('connect_timeout', { cluster: `${next}_hole`, ...patient }),
+      to('unreachable', { cluster: `${next}_beyond`, ...patient }),
       to('no_healthy', { cluster: `${next}_sick`, ...patient }),
       to('dns', { cluster: `${next}_nameless`, ...patient }),
       to('timeout', { cluster: `${next}_silent`, timeout: SHORT }),
@@ -243,6 +244,8 @@ function clustersOf(service: Hop, ports: MeshPorts): object[] {
     cluster(service, ports.of[service].ingress),
     cluster(`${service}_refused`, ports.closed, { service }),
     cluster(`${service}_hole`, ports.blackHole, { service }, { connect_timeout: '0.1s' }),
+    // No kernel opens a connection to everybody.
+    cluster(`${service}_beyond`, 9, { service }, {}, '255.255.255.255'),
     cluster(`${service}_silent`, ports.silent, { service }),
     cluster(
       `${service}_full`,
