@@ -42,7 +42,7 @@ async function mesh(control: ServerControl, { path }: AdminRequest): Promise<Adm
     case 'part':
       return compact({ sidecar: await control.sidecar(), entries: newest(control) })
     case 'clusters':
-      return compact({ clusters: await control.clusterDetails() })
+      return compact({ clusters: await control.clusterDetails(), rateLimits: await control.rateLimits() })
     case 'config': {
       const configs = control.configDump(false).map(({ type, message }) => ({ '@type': PREFIX + type, ...message }))
       return compact({ sources: control.configSources(), configs })

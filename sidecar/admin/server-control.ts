@@ -52,6 +52,7 @@ export interface ServerControl {
   /** What this sidecar has to say of itself in the mesh. */
   sidecar(): Promise<SidecarView>
   clusterDetails(): Promise<readonly ClusterDetails[]>
+  rateLimits(): Promise<readonly RateLimitDetails[]>
   /** Where listeners, routes and clusters in service stand in the configuration files. */
   configSources(): readonly ConfigSource[]
   /** The spans of a trace as Zipkin's JSON, from the collector that the configuration names; or why there are none. */
@@ -177,6 +178,18 @@ export interface ClusterDetails {
   readonly outlierDetection: boolean
   readonly warnings: readonly string[]
   readonly hosts: readonly HostDetails[]
+}
+
+/** A local rate limit: requests a second in the long run, and so many at once after a pause. */
+export interface RateLimitDetails {
+  /** `listener egress`, `virtual host outside`, `route outside/0`. */
+  readonly where: string
+  /** Its `stat_prefix`. */
+  readonly name: string
+  readonly perSecond: number
+  readonly burst: number
+  readonly passed: number
+  readonly refused: number
 }
 
 export interface HostDetails {

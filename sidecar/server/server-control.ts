@@ -13,6 +13,7 @@ import type {
   HostView,
   JsonRecord,
   ListenerView,
+  RateLimitDetails,
   RuntimeView,
   ServerControl,
   ServerState,
@@ -29,8 +30,9 @@ import { HostHealth } from '../upstream/host.ts'
 import { commandLineOptions } from './command-line-options.ts'
 import { configDumpSections } from './config-dump-sections.ts'
 import { nodeMessage } from './node-identity.ts'
+import { rateLimitDetails } from './rate-limit-views.ts'
 import type { Server } from './server.ts'
-import { clusterDetails, configSources, sidecarView } from './sidecar-views.ts'
+import { clusterDetails, configSources, managersOf, sidecarView } from './sidecar-views.ts'
 
 /** '' for what came out of the configuration. */
 function pathOf(path: string): string {
@@ -152,6 +154,13 @@ export class Control implements ServerControl {
 
   async clusterDetails(): Promise<readonly ClusterDetails[]> {
     return clusterDetails(await this.#clusterViews(), await this.stats())
+  }
+
+  async rateLimits(): Promise<readonly RateLimitDetails[]> {
+    const managers = this.#server.listeners.messages.flatMap(listener =>
+      managersOf(listener).map(manager => ({ listener, manager })),
+    )
+    return rateLimitDetails(managers, await this.stats())
   }
 
   configSources(): readonly ConfigSource[] {

@@ -93,7 +93,7 @@ function takenRequests(
   return { edge, requests, failed }
 }
 
-function managersOf(listener: Listener): HttpConnectionManager[] {
+export function managersOf(listener: Listener): HttpConnectionManager[] {
   const { filterChains, defaultFilterChain } = listener
   return [...filterChains, ...(defaultFilterChain === undefined ? [] : [defaultFilterChain])].flatMap(({ filters }) =>
     filters.flatMap(({ typedConfig }) =>

@@ -343,7 +343,10 @@ test('names from the wire stay text, whatever they look like', async t => {
     }
     const answers: Record<string, object> = {
       '/mesh': view,
-      '/mesh/clusters': { clusters: [cluster] },
+      '/mesh/clusters': {
+        clusters: [cluster],
+        rateLimits: [{ where: evil, name: evil, perSecond: 40, burst: 50, passed: 7, refused: 3 }],
+      },
       '/mesh/config': {
         sources: [],
         configs: [{ '@type': 'x.ClustersConfigDump', static_clusters: [{ cluster: { name: evil } }] }],
@@ -365,6 +368,8 @@ test('names from the wire stay text, whatever they look like', async t => {
   })
   assert.equal(await page.evaluate(`document.querySelectorAll('img:not([src="page/mark.svg"])').length`), 0)
   assert.equal(await page.evaluate(`document.title`), 'Mesh · Hopwise')
+  const limit = `[...document.querySelectorAll('[data-rate-limit] td')].map(one => one.textContent).join('|')`
+  assert.equal(await page.evaluate(limit), `${evil}, ${evil}|40/s|50|7|3`)
   assert.ok(await page.evaluate<boolean>(`document.body.textContent.includes('<img src=x')`))
   assert.deepEqual(page.errors, [])
 })

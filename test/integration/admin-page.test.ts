@@ -67,6 +67,11 @@ test('the whole page, with the data of a sidecar at work, weighs less than 100 K
   }
   assert.ok(bytes > 10_000 && bytes < 100_000, `${bytes} bytes`)
   assert.equal(JSON.parse((await fetchRaw(proxy.adminPort, { path: '/mesh' })).text).failures.length, 50)
+  const { rateLimits } = JSON.parse((await fetchRaw(proxy.adminPort, { path: '/mesh/clusters' })).text)
+  assert.deepEqual(rateLimits, [
+    { where: 'listener egress', name: 'egress', burst: 400, perSecond: 400, passed: 200, refused: 0 },
+    { where: 'virtual host outside', name: 'outside', burst: 100, perSecond: 100, passed: 0, refused: 0 },
+  ])
   const refused = await fetchRaw(proxy.adminPort, {
     path: '/mesh',
     headers: { 'accept-encoding': 'gzip;q=0, *;q=0.0' },

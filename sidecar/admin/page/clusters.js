@@ -1,5 +1,5 @@
-/** A sidecar's clusters: hosts with their health, and how much of each limit of the circuit breaker is taken. */
-import { ageText, element, svg, table } from './elements.js'
+/** A sidecar's clusters: hosts with their health, how much of each limit of the circuit breaker is taken; its rate limits. */
+import { ageText, element, rateText, svg, table } from './elements.js'
 
 const HEALTH = {
   healthy: '● healthy',
@@ -68,6 +68,30 @@ function hostRow({ address, hostname, health, weight, requests, errors, active, 
       element('td', { class: 'number' }, String(active)),
     ],
   }
+}
+
+/** Nothing where no request is limited by a rate. */
+export function rateLimitTable(limits) {
+  if (limits.length === 0) return element('div', {})
+  return element(
+    'div',
+    { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Rate limits' },
+    element('h3', {}, 'Rate limits'),
+    table(
+      ['Of', 'Allows', 'At once', 'Passed', 'Refused'],
+      limits.map(({ where, name, perSecond, burst, passed, refused }) => ({
+        'data-key': `${where} ${name}`,
+        'data-rate-limit': name,
+        cells: [
+          element('td', {}, `${name}, ${where}`),
+          element('td', { class: 'number' }, `${rateText(perSecond)}/s`),
+          element('td', { class: 'number' }, String(burst)),
+          element('td', { class: 'number' }, String(passed)),
+          element('td', { class: refused > 0 ? 'number bad' : 'number' }, String(refused)),
+        ],
+      })),
+    ),
+  )
 }
 
 function limitList(limits) {

@@ -4,7 +4,7 @@
  *
  * `#failure/<id>` shows one failure, `#service/<name>` one service.
  */
-import { clusterCards } from './clusters.js'
+import { clusterCards, rateLimitTable } from './clusters.js'
 import { configurationTree } from './configuration.js'
 import { ageText, clock, element, percentText, place, replace, say } from './elements.js'
 import { callTable, FEW, failureDetail, failureTable, serviceDetail, toldTable, traces } from './failures.js'
@@ -131,8 +131,9 @@ function chosenSidecar() {
 }
 
 async function drawClusters() {
-  const { clusters } = await ask(`mesh/clusters${chosenSidecar()}`)
+  const { clusters, rateLimits } = await ask(`mesh/clusters${chosenSidecar()}`)
   replace(place('clusters'), clusterCards(clusters, mesh.at))
+  replace(place('rate-limits'), rateLimitTable(rateLimits))
 }
 
 async function drawConfiguration() {

@@ -8,6 +8,7 @@ import type {
   CollectorState,
   ConfigSource,
   HostView,
+  RateLimitDetails,
   ServerControl,
   ServerState,
 } from '../../../sidecar/admin/server-control.ts'
@@ -171,6 +172,10 @@ export class FakeControl implements ServerControl {
   details: ClusterDetails[] = []
   async clusterDetails() {
     return this.details
+  }
+  limits: RateLimitDetails[] = []
+  async rateLimits() {
+    return this.limits
   }
   sources: ConfigSource[] = []
   configSources() {

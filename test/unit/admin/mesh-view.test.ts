@@ -173,7 +173,7 @@ test('the endpoints of the page give one sidecar what several are put together f
   const none = await ask('/mesh/trace/0123456789abcdee')
   assert.deepEqual([none.status, none.json], [200, { spans: [], why: 'no trace 0123456789abcdee' }])
   assert.equal((await ask('/mesh/trace/..%2fx')).status, 400)
-  assert.deepEqual((await ask('/mesh/clusters')).json, { clusters: [] })
+  assert.deepEqual((await ask('/mesh/clusters')).json, { clusters: [], rateLimits: [] })
   assert.deepEqual((await ask('/mesh/config')).json, { sources: control.sources, configs: [] })
   assert.deepEqual((await ask('/config_sources')).json, { sources: control.sources })
   for (const path of ['/mesh/nothing', '/mesh/failure/a/b']) assert.equal((await ask(path)).status, 404)
