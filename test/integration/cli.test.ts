@@ -271,6 +271,42 @@ test('failures are one line each, whatever their parts, and go on with --follow'
   await follow.exited
 })
 
+test('failures of two sidecars are one line each, also as JSON that goes on; by age and by outcome', async () => {
+  // One more service, which calls the shop.
+  const [egress] = await freePorts(1)
+  const caller = `node: {id: web-1, cluster: web}
+static_resources:
+  listeners:${listener('out', 'OUTBOUND', egress!, '[{match: {prefix: /}, route: {cluster: shop}}]')}
+  clusters:${cluster('shop', inbound!)}
+`
+  await using web = await startHopwise(caller)
+  const admins = ['--admin', `127.0.0.1:${web.adminPort}`, '--admin', `127.0.0.1:${sidecar.adminPort}`]
+  const began = new Date().toISOString()
+  await fetchRaw(egress!, { path: '/broken' })
+  const both = await hopwise('failures', ...admins, '--since', began)
+  assert.match(
+    both.stdout,
+    /^\S+ visible +shop: app_error link=shop status=500 path=shop,web evidence=exact id=\S+.*\n$/,
+  )
+  assert.equal((await hopwise('failures', ...admins, '--since', began, '--outcome', 'masked')).stdout, 'no failures\n')
+  assert.equal((await hopwise('failures', ...admins, '--since', '1h', '--outcome', 'visible')).code, 0)
+  assert.equal((await hopwise('failures', ...admins, '--since', 'yesterday')).code, 1)
+
+  const follow = await watching(
+    ['failures', ...admins, '--follow', '--json', '--since', began],
+    async () => void (await fetchRaw(egress!, { path: '/broken' })),
+    /app_error/,
+  )
+  await waitFor(() => follow.stdout.trimEnd().split('\n').length === 2, { deadlineMs: 10_000, what: 'the second line' })
+  for (const text of follow.stdout.trimEnd().split('\n')) {
+    const { origin, outcome, entries } = JSON.parse(text)
+    assert.deepEqual([origin, outcome], ['shop', 'visible'])
+    assert.deepEqual(entries.map(({ service }: { service: string }) => service).sort(), ['shop', 'web'])
+  }
+  follow.signal('SIGINT')
+  await follow.exited
+})
+
 test('check says what is well, what hardly is, and what to do', async () => {
   const file = join(temporaryFolder(), 'shop.yaml')
   writeFileSync(file, yaml)
