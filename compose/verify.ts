@@ -5,7 +5,8 @@
  * - the answers: inside the mesh `proxy-status` names the origin, at the edge there is only an `x-failure-id`;
  * - Prometheus: `topk(1, … increase(hopwise_failures_total{role="origin"}[…]))` over the time of the fault;
  * - Zipkin: the span of that failure with `failure.role=origin` is tagged with it;
- * - the page: `/failures` of all sidecars, merged, and `/failures/<id>` of the edge for the id that a caller got.
+ * - the page: whom it marks as the origin, `/failures` of all sidecars, merged, and `/failures/<id>` of the edge for the id
+ *   that a caller got.
  *
  *   node compose/verify.ts [--local-bases] [--only TEXT] [--keep]
  */
@@ -19,6 +20,7 @@ import { judge, type Named, nameCulprit } from '../demo-services/judge.ts'
 import { type Counters, evidenceOf, secondsPerRequest } from '../demo-services/sidecar-output.ts'
 import { describe } from '../demo-services/terminal.ts'
 import { medianMs, type Seen, summaryOf } from '../demo-services/traffic.ts'
+import type { MeshView } from '../sidecar/admin/mesh-view.ts'
 import type { FailureEntry } from '../sidecar/failure-origin/failure-log.ts'
 import { CELLS, type Cell } from './cells.ts'
 import { Stack } from './stack.ts'
@@ -121,7 +123,7 @@ export class Verification {
     if (cell.terms.length > 0) await this.#post('/break', cell.terms.join(' '))
     const [edge, mesh] = await Promise.all([
       this.#sample(0, windowMs, () => this.askEdge()),
-      this.#sample(0.5, windowMs, () => this.#json<Answer>(`${this.#traffic}/mesh?call=a`)),
+      this.#sample(0.5, windowMs, () => this.#json<Answer>(`${this.#traffic}/call?of=a`)),
       delay(windowMs),
     ])
     // What comes later is about the mending.
@@ -130,6 +132,7 @@ export class Verification {
     await delay(SETTLE_MS)
     const { failures } = await this.#json<{ failures: FailureEntry[] }>(`${this.#traffic}/failures?since=${since}`)
     const { callers } = await this.#json<{ callers: Seen[] }>(`${this.#traffic}/report?since=${since}`)
+    const view = await this.#json<MeshView>(`${this.#traffic}/mesh`)
     const after = await this.#counters()
     const entries = failures.filter(entry => entry.at <= until)
     const evidence = evidenceOf(entries, before, after, this.#usual)
@@ -145,7 +148,7 @@ export class Verification {
         problems.push(...edgeProblems(edge, callers))
         // The outsider at the edge is no part of what a calls.
         if (origin !== 'front' && cell.traffic?.rate !== 80) problems.push(...meshProblems(mesh, cell))
-        problems.push(...(await this.#pageProblems(callers, cell)))
+        problems.push(...markedProblems(view, cell), ...(await this.#pageProblems(callers, cell)))
       }
       problems.push(...(await this.#prometheusProblems(since, cell)))
     }
@@ -353,6 +356,13 @@ export class Verification {
   async #json<T>(url: string): Promise<T> {
     return JSON.parse(await this.#text(url)) as T
   }
+}
+
+/** What the page over all sidecars draws in red, with the cause: among those that failed of late is who is broken now. */
+function markedProblems({ services }: MeshView, { truth }: Cell): string[] {
+  const marked = services.flatMap(({ name, origin }) => (origin === undefined ? [] : [`${name}: ${origin.cause}`]))
+  const right = truth.causes.some(cause => marked.includes(`${truth.origin}: ${cause}`))
+  return right ? [] : [`the page marks ${marked.join(', ') || 'nobody'}`]
 }
 
 /** At the edge: a failure has its id, and nothing of what happened inside. */

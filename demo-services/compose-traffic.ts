@@ -2,8 +2,8 @@
  * The driver of the chain in compose: steady HTTPS requests at the edge, a line about them every few seconds, a first fault
  * after a while (`FIRST_FAULT`, '' for none), and one line for whatever the sidecars have located.
  *
- * Port 8081: `GET /ready`; `GET /report`, what callers saw and who is to blame since `?since=` (ms); `GET /failures`, the
- * entries of all sidecars since then; `GET /counters`, theirs; `GET /mesh?call=a`, a call into the mesh as a service of it
+ * Port 8081: `/`, the page over all sidecars; `GET /ready`; `GET /report`, what callers saw and who is to blame since `?since=` (ms); `GET /failures`, the
+ * entries of all sidecars since then; `GET /counters`, theirs; `GET /call?of=a`, a call into the mesh as a service of it
  * makes it, with the answer's headers; `GET /site-ca.pem`, who vouches for the edge; `POST /rate`, requests a second from
  * now on; `POST /traffic`, another shape ({@link TrafficShape}); `POST /break`, terms of `fault-words.ts`.
  */
@@ -11,6 +11,7 @@ import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { setTimeout as delay } from 'node:timers/promises'
+import { MeshPage } from '../observability/trace-store/mesh-page.ts'
 import { control } from './break.ts'
 import { STEADY_RATE, type TrafficShape } from './catalogue.ts'
 import { parseFaults } from './fault-words.ts'
@@ -34,13 +35,22 @@ const MAX_SEEN = 50_000
 const identity = process.env['IDENTITY'] ?? '/identity'
 const read = (name: string) => readFileSync(`${identity}/${name}`, 'utf8')
 const rate = Number(process.env['RATE'] ?? STEADY_RATE)
+const zipkin = process.env['ZIPKIN'] ?? 'http://zipkin:9411'
 const zipkinPage = process.env['ZIPKIN_PAGE'] ?? ''
 const firstFault = (process.env['FIRST_FAULT'] ?? '').split(' ').filter(term => term !== '')
 
 const traffic = new Traffic({ host: 'front', port: 8443, path: '/shop/', ca: read('site-ca.pem') })
-const output = new SidecarOutput(new Map(SIDECARS.map(name => [name, `http://${name}:${ADMIN_PORT}`])))
+const admins = new Map(SIDECARS.map(name => [name, `http://${name}:${ADMIN_PORT}`]))
+const output = new SidecarOutput(admins)
+const page = new MeshPage({ sidecars: admins, trace: spansOf })
 /** With the moment each ended. */
 const seen: { readonly at: number; readonly one: Seen }[] = []
+
+/** From Zipkin. */
+async function spansOf(traceId: string): Promise<readonly object[] | undefined> {
+  const answer = await fetch(`${zipkin}/api/v2/trace/${traceId}`, { signal: AbortSignal.timeout(5000) })
+  return answer.ok ? ((await answer.json()) as object[]) : undefined
+}
 
 function collect(): void {
   const at = Date.now()
@@ -149,6 +159,7 @@ async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> 
     else return void res.writeHead(404).end()
     return json({})
   }
+  if (await page.handle(req, res)) return
   if (url.pathname === '/ready') return void res.end('ready\n')
   if (url.pathname === '/failures') return json({ failures: await output.failuresSince(from) })
   if (url.pathname === '/counters') {
@@ -156,17 +167,17 @@ async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> 
     return json([...counters].map(([instance, values]) => [instance, [...values]]))
   }
   if (url.pathname === '/site-ca.pem') return void res.end(read('site-ca.pem'))
-  if (url.pathname === '/mesh') return json(await callMesh(url.searchParams.get('call') ?? 'a'))
+  if (url.pathname === '/call') return json(await callMesh(url.searchParams.get('of') ?? 'a'))
   if (url.pathname === '/report') {
     collect()
     return json({ now: Date.now(), successes: traffic.successes, callers: since(from) })
   }
   res
     .writeHead(404)
-    .end('GET /ready, /report, /failures, /counters, /mesh, /site-ca.pem; POST /rate, /traffic, /break\n')
+    .end('GET /, /ready, /report, /failures, /counters, /call, /site-ca.pem; POST /rate, /traffic, /break\n')
 }
 
 ops.listen(OPS_PORT)
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => process.exit(0))
-console.log(`traffic  ${rate} requests a second to https://localhost:8443/shop/`)
+console.log(`traffic  ${rate} requests a second to https://localhost:8443/shop/; the page: http://localhost:8090/`)
 await Promise.all([tell(), warmUp().then(() => (firstFault.length > 0 ? breakOnce() : undefined))])

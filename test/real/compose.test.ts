@@ -9,6 +9,7 @@ import { test } from 'node:test'
 import { CELLS } from '../../compose/cells.ts'
 import { Stack } from '../../compose/stack.ts'
 import { frequentScrapes, LEAST_AT_ONCE, Verification, verifyCells } from '../../compose/verify.ts'
+import { Browser } from '../../demo-services/browser.ts'
 import { inspect, withDocker } from '../kit/docker.ts'
 import { baseNames } from '../kit/docker-images.ts'
 import { partOrSkip } from '../kit/parts.ts'
@@ -88,6 +89,21 @@ test('the stack of compose/ finds what is broken in it', { timeout: DEADLINE_MS 
         everyMs: 200,
         deadlineMs: 20_000,
       })
+    })
+
+    await t.test('the page over all sidecars turns the right service red, and back', async t => {
+      const chromium = await partOrSkip(t, 'chromium')
+      if (chromium === undefined) return
+      const browser = await Browser.start(chromium)
+      t.after(() => browser.close())
+      const page = await browser.open(stack.url('traffic', 8081))
+      const marked = `[...document.querySelectorAll('.node[data-origin]')].map(node => node.dataset.service + ': ' + node.dataset.origin).join()`
+      await page.waitFor(`document.querySelectorAll('.node').length >= 7 && ${marked} === ''`, 40_000)
+      await stack.compose('run', '--rm', '--no-deps', 'break', 'd=500')
+      await page.waitFor(`${marked} === 'd: app_error'`, 30_000)
+      await stack.compose('run', '--rm', '--no-deps', 'break', 'all=well')
+      await page.waitFor(`${marked} === ''`, 40_000)
+      assert.deepEqual(page.errors, [])
     })
 
     await t.test('the edge routes by path, over TLS', async () => {
