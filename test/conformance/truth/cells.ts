@@ -1,5 +1,6 @@
 /** Cells that are the same whatever services speak with each other. Each says what has to come out of it. */
 import assert from 'node:assert/strict'
+import { setTimeout as delay } from 'node:timers/promises'
 import { startEnvoy } from '../../kit/envoy.ts'
 import { assertConserved, assertRight, assertShare, beyondLinks, runCell } from './cell.ts'
 import { FAULTS, type Fault, fault, INNOCENT, type Manner, type Plan } from './faults.ts'
@@ -91,25 +92,36 @@ export async function forgedRecords(mesh: Mesh): Promise<void> {
   assert.ok(!ids.has('f00df00df00df00d'))
 }
 
-/** Somebody hangs, c holds a long poll besides, and the control is c itself asleep. Nothing is copied, fifty at a time. */
-export async function hangs(mesh: Mesh, budgetMs: number, entry: 'a' | 'c' = 'a'): Promise<void> {
-  for (const hop of ['d', 'c'] as const) {
-    const { verdict } = await runCell(mesh, {
-      name: `${hop} hangs for ${budgetMs} ms, ${entry} is asked`,
-      entry,
-      plans: [{ fault: fault(`${hop}:app_timeout`), manner: 'pass', budgetMs }],
-      requests: 200,
-      concurrency: 50,
-      control: { longPoll: ['c'] },
-      truthOf: holders,
-      // Fifty at once for ever with 50 ms each would be a thousand a second, which is a test of the processor.
-      ...(budgetMs === 50 ? { spreadMs: 40, pauseMs: 500 } : { spreadMs: 1000 }),
-    })
-    assert.equal(verdict.visible.length, 200)
-    const { withoutOrigin, twice, lost } = verdict
-    assert.equal(withoutOrigin.length + twice.length + lost.length, 0, 'one merged origin each')
-    assertRight(verdict.visible, budgetMs === 50 ? LIKELY_RIGHT : HELD_RIGHTLY)
+/**
+ * Somebody hangs, c holds a long poll besides, and the control is c itself asleep. Nothing is copied, fifty at a time. With
+ * `beside` the control runs there at the same time, half a round later.
+ */
+export async function hangs(mesh: Mesh, budgetMs: number, entry: 'a' | 'c' = 'a', beside?: Mesh): Promise<void> {
+  if (beside === undefined) {
+    await hangsAt('d', mesh, budgetMs, entry)
+    await hangsAt('c', mesh, budgetMs, entry)
+    return
   }
+  const control = delay(budgetMs / 2).then(() => hangsAt('c', beside, budgetMs, entry))
+  await Promise.all([hangsAt('d', mesh, budgetMs, entry), control])
+}
+
+async function hangsAt(hop: 'c' | 'd', mesh: Mesh, budgetMs: number, entry: 'a' | 'c'): Promise<void> {
+  const { verdict } = await runCell(mesh, {
+    name: `${hop} hangs for ${budgetMs} ms, ${entry} is asked`,
+    entry,
+    plans: [{ fault: fault(`${hop}:app_timeout`), manner: 'pass', budgetMs }],
+    requests: 200,
+    concurrency: 50,
+    control: { longPoll: ['c'] },
+    truthOf: holders,
+    // Fifty at once for ever with 50 ms each would be a thousand a second, which is a test of the processor.
+    ...(budgetMs === 50 ? { spreadMs: 40, pauseMs: 500 } : { spreadMs: 1000 }),
+  })
+  assert.equal(verdict.visible.length, 200)
+  const { withoutOrigin, twice, lost } = verdict
+  assert.equal(withoutOrigin.length + twice.length + lost.length, 0, 'one merged origin each')
+  assertRight(verdict.visible, budgetMs === 50 ? LIKELY_RIGHT : HELD_RIGHTLY)
 }
 
 /** Two faults at once among innocents and background calls, nothing copied, fifty at a time. */

@@ -20,6 +20,11 @@ export interface Verdict {
   /** Failures that clients saw. */
   readonly visible: readonly Named[]
   readonly right: number
+  /**
+   * Failures that nobody was to see: masked, or repaired. They are found by the id of the request, so only where
+   * applications hand that on.
+   */
+  readonly hidden: readonly Named[]
   /** Failures seen that nobody was to see, and the other way round. */
   readonly surprises: readonly Seen[]
   /** Failures that some sidecar takes responsibility for, merged by id. */
@@ -62,12 +67,21 @@ export function judge({ entry: head, seen, evidence }: Run, truthOf: TruthOf = h
   const atHead = new Map<string, FailureEntry>()
   for (const entry of evidence.entries) if (isAnswerOf(head, entry)) atHead.set(entry.requestId, entry)
 
+  const byRequest = Map.groupBy(
+    merged.filter(({ hasOrigin }) => hasOrigin),
+    ({ entries }) => entries.find(({ role }) => role === 'origin')!.requestId,
+  )
+
   const visible: Named[] = []
+  const hidden: Named[] = []
   const surprises: Seen[] = []
   const shown = new Set<MergedFailure>()
   for (const one of seen) {
     if (isFailed(one) !== isVisible(one.plan)) surprises.push(one)
-    if (!isFailed(one)) continue
+    if (!isFailed(one)) {
+      if (one.plan.fault !== undefined && one.plan.abortAfterMs === undefined) hidden.push(hiddenOf(one))
+      continue
+    }
     const entry = atHead.get(one.requestId)
     const failure = byId.get(entry?.id ?? one.failureId)
     // Two requests may not point at one failure: then one of them has none.
@@ -80,6 +94,16 @@ export function judge({ entry: head, seen, evidence }: Run, truthOf: TruthOf = h
       truth?.origins.includes(failure.origin) === true &&
       truth.causes.includes(failure.cause)
     visible.push({ seen: one, failure, confidence: entry?.confidence ?? 'none', right })
+  }
+
+  function hiddenOf(one: Seen): Named {
+    const truth = truthOf(one)
+    const found = byRequest.get(one.requestId) ?? []
+    const isRight = ({ origin, cause }: MergedFailure) =>
+      truth?.origins.includes(origin) === true && truth.causes.includes(cause)
+    const failure = found.find(isRight) ?? found[0]
+    const wrong = found.some(each => !isRight(each))
+    return { seen: one, failure, confidence: failure?.confidence ?? 'none', right: failure !== undefined && !wrong }
   }
 
   let origins = 0
@@ -105,6 +129,7 @@ export function judge({ entry: head, seen, evidence }: Run, truthOf: TruthOf = h
   return {
     requests: seen.length,
     visible,
+    hidden,
     right: visible.filter(({ right }) => right).length,
     surprises,
     origins,

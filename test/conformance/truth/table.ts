@@ -15,6 +15,8 @@ export function missLines(verdict: Verdict): string[] {
   const counts = new Map<string, number>()
   const count = (text: string) => counts.set(text, (counts.get(text) ?? 0) + 1)
   for (const named of verdict.visible) if (!named.right) count(describeMiss(named))
+  for (const named of verdict.hidden)
+    if (named.failure !== undefined && !named.right) count(`hidden: ${describeMiss(named)}`)
   for (const { plan, status } of verdict.surprises) {
     const { fault, manner } = plan
     count(`${fault === undefined ? 'innocent' : `${fault.hop}:${fault.kind}`} ${manner}: nobody expected ${status}`)
