@@ -133,6 +133,8 @@ export const CELLS: readonly Cell[] = [
     terms: ['a=call:ledger'],
     truth: fails('ledger', 'dns', 'no_healthy'),
   },
+  { title: 'c calls who cannot show its name', terms: ['c=call:vault'], truth: fails('vault', 'tls') },
+  { title: 'c calls where no way leads', terms: ['c=call:archive'], truth: fails('archive', 'unreachable') },
   { title: 'c calls what has no healthy host', terms: ['c=call:reports'], truth: fails('reports', 'no_healthy') },
   ...['b', 'c'].map(hop => ({
     title: `${hop}'s fault filter aborts its calls`,
