@@ -202,9 +202,9 @@ export class Http2Connection extends HttpConnection implements Http2ServerEvents
     this.#closeIfDone()
   }
 
-  onConnectionError({ rfc, message, details }: Http2ConnectionError): void {
+  onConnectionError({ rfc, message, details, flood }: Http2ConnectionError): void {
     log.debug({ peer: addressText(this.info.directRemote), rfc, details }, message)
-    this.manager.stats.named.downstream_cx_protocol_error.inc()
+    if (!flood) this.manager.stats.named.downstream_cx_protocol_error.inc()
     this.#close()
   }
 

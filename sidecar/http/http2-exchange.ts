@@ -4,9 +4,7 @@
  */
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { Http2ServerStream } from '../codec/http2/contract.ts'
-import { ErrorCode } from '../codec/http2/frame/error-code.ts'
 import type { BodyChunk, CutReason, ResponseEncoder } from '../codec/stream.ts'
-import { ResponseFlag } from '../observability/response-flags.ts'
 import type { DownstreamConnectionInfo, StreamInfo } from '../observability/stream-info.ts'
 import { connectAsRequest, responseAsConnect } from '../upstream/upgrade-mapping.ts'
 import { ActiveStream, type DownstreamConnection } from './active-stream.ts'
@@ -32,16 +30,6 @@ export class Http2Exchange implements DownstreamConnection, ResponseEncoder {
   onHead(headers: RequestHeaders, endStream: boolean): void {
     const { active } = this
     active.info.downstreamWireBytesReceived = this.#stream!.wireBytesReceived
-    if (this.#connection.manager.config.http2.disallowObsText && hasObsText(headers)) {
-      this.#stream!.reset(ErrorCode.ProtocolError)
-      active.onReset({
-        origin: 'downstream',
-        kind: 'protocol_error',
-        flag: ResponseFlag.DownstreamProtocolError,
-        details: 'http2.invalid.header.field',
-      })
-      return
-    }
     if (headers.protocol !== '' && headers.method === 'CONNECT') {
       this.#upgrade = true
       connectAsRequest(headers)
@@ -118,9 +106,4 @@ export class Http2Exchange implements DownstreamConnection, ResponseEncoder {
   resumeRequest(): void {
     this.#stream?.resumeRequest()
   }
-}
-
-function hasObsText(headers: RequestHeaders): boolean {
-  // Values are latin1 text: one character a byte.
-  return headers.list.some(text => /[\x80-\xff]/.test(text))
 }

@@ -296,7 +296,8 @@ export class Http2Exchange implements LentStream, ResponseDecoder {
   onReset(failure: StreamFailure): void {
     const { environment } = this.#connection
     const { stats } = environment
-    if (failure.kind === 'reset') stats.rqRxReset.inc()
+    // Envoy's codec hides from its router that it was itself who reset the stream.
+    if (failure.kind === 'reset' || failure.kind === 'headers_too_large') stats.rqRxReset.inc()
     else if (failure.kind === 'protocol_error') stats.rqTxReset.inc()
     else if (failure.kind === 'terminated') stats.rqPendingFailureEject.inc()
     environment.onFailure(failure)

@@ -9,8 +9,6 @@ export interface Http2Settings {
   readonly keepAlive: KeepAliveSettings | undefined
   /** `stream_reset_burst` and `stream_reset_rate`: what a downstream may reset; more closes its connection. */
   readonly streamResets: TokenBucketSettings
-  /** `disallow_obs_text`: a header value with bytes above 127 makes its message malformed. */
-  readonly disallowObsText: boolean
 }
 
 /** `connection_keepalive`. Times in milliseconds, 0 for never. */
@@ -51,7 +49,7 @@ export function http2Settings(message: Http2ProtocolOptions | undefined, around:
   const defaults = DEFAULT_HTTP2_OPTIONS
   if (message === undefined) {
     const options = { ...defaults, ...limits, streamErrorOnInvalidHttpMessage: streamError }
-    return { options, keepAlive: undefined, streamResets: DEFAULT_STREAM_RESETS, disallowObsText: false }
+    return { options, keepAlive: undefined, streamResets: DEFAULT_STREAM_RESETS }
   }
   const options: Http2Options = {
     ...defaults,
@@ -73,6 +71,7 @@ export function http2Settings(message: Http2ProtocolOptions | undefined, around:
       message.overrideStreamErrorOnInvalidHttpMessage ??
       around.streamError ??
       message.streamErrorOnInvalidHttpMessaging,
+    disallowObsText: message.disallowObsText ?? false,
     customSettings: customSettings(message),
   }
   return {
@@ -84,7 +83,6 @@ export function http2Settings(message: Http2ProtocolOptions | undefined, around:
       tokensPerFill: (message.streamResetRate ?? DEFAULT_STREAM_RESETS.tokensPerFill) || Number.EPSILON,
       fillIntervalMs: 1000,
     },
-    disallowObsText: message.disallowObsText ?? false,
   }
 }
 

@@ -36,7 +36,92 @@ const overHttp2 = ['h1-to-h2', 'h2-to-h1', 'h2-to-h2'].flatMap((suite): AllowedD
       ]),
 ])
 
+/** Suite of scenarios/http2-frames.ts. */
+const rawFrames: readonly AllowedDifference[] = [
+  {
+    suite: 'http2 frames',
+    scenario: /^flood of (malformed requests|responses)$/,
+    field: /./,
+    reason: 'What a client causes in one go is counted before it is written; Envoy counts what it could not write.',
+    source: 'sidecar/codec/http2/machine.ts, #checkFlood',
+  },
+  {
+    suite: 'http2 frames',
+    scenario: /CONTINUATION (without end|of many fields)$/,
+    field: /./,
+    reason:
+      'A header block beyond all limits ends the connection; Envoy reads it to its end, which may never come, and resets ' +
+      'the stream.',
+    source: 'RFC 9113 §10.5.1; sidecar/codec/http2/frame/block-buffer.ts',
+  },
+  {
+    suite: 'http2 frames',
+    scenario: 'too many streams',
+    field: /./,
+    reason:
+      'A stream too many is refused and can be tried again; Envoy ends the connection and the good streams with it.',
+    source: 'RFC 9113 §5.1.2',
+  },
+  {
+    suite: 'http2 frames',
+    scenario: /^a body too (short|long)/,
+    field: 'log',
+    reason: 'The log says that body and length do not fit; Envoy calls its own reset a remote one.',
+    source: 'RFC 9113 §8.1.1',
+  },
+  {
+    suite: 'http2 frames',
+    scenario: /^upstream, a body too (short|long)/,
+    field: 'answer',
+    reason: 'What came before the mistake is handed on; Envoy drops what it read together with the mistake.',
+    source: 'test/corpus/http2: the same events at any split of the bytes',
+  },
+  {
+    suite: 'http2 frames',
+    scenario: /^(DATA behind the end|HEADERS on an older stream)$/,
+    field: /^(answer|stat http\.downstream_cx_protocol_error)$/,
+    reason: 'Frames on streams that are closed, or were passed over, end the connection; Envoy ignores them.',
+    source: 'RFC 9113 §5.1, §5.1.1',
+  },
+  {
+    suite: 'http2 frames',
+    scenario: 'PUSH_PROMISE',
+    field: 'log',
+    reason: 'Envoy has no words for it.',
+    source: 'sidecar/codec/http2/error.ts',
+  },
+  {
+    suite: 'http2 frames',
+    scenario: /WINDOW_UPDATE of (a|the) stream by 0$/,
+    field: /./,
+    reason: 'An error of the stream alone; Envoy ends the connection.',
+    source: 'RFC 9113 §6.9',
+  },
+  {
+    suite: 'http2 frames',
+    scenario: 'upstream, DATA before a head',
+    field: /./,
+    reason: 'The response is malformed, which is an error of its stream; Envoy ends the connection.',
+    source: 'RFC 9113 §8.1.1',
+  },
+  {
+    suite: 'http2 frames',
+    scenario: 'upstream, GOAWAY',
+    field: 'stat cluster.upstream_cx_protocol_error',
+    reason: 'Envoy closes a connection that has said goodbye within its codec, and counts that as an error.',
+    source: 'measured on Envoy 1.40',
+  },
+  {
+    suite: 'http2 frames',
+    scenario: /METADATA that is allowed$/,
+    field: /metadata_empty_frames$/,
+    reason: 'METADATA is dropped unread.',
+    source: 'sidecar/config/accepted-without-effect.ts',
+  },
+]
+
 export const allowedDifferences: readonly AllowedDifference[] = [
+  ...rawFrames,
   ...overHttp2,
   {
     suite: 'h1-to-h2',

@@ -120,7 +120,7 @@ export class ClientConnection extends Http2Machine<ClientStream> implements Http
       return
     }
     stream.headerBytesReceived += end - start
-    response.start(this.options)
+    response.start(this.options, this.counters)
     if (!this.decoder.decode(bytes, start, end, response)) {
       this.fail(Http2Errors.compression)
       return
@@ -132,8 +132,11 @@ export class ClientConnection extends Http2Machine<ClientStream> implements Http
     } else if (endStream) stream.headDone()
   }
 
+  /** Its stream is told with the others. */
+  protected override onBlockCut(): void {}
+
   #onTrailers(stream: ClientStream, bytes: Buffer, start: number, end: number, endStream: boolean): void {
-    trailers.start(this.options)
+    trailers.start(this.options, this.counters)
     if (!this.decoder.decode(bytes, start, end, trailers)) {
       this.fail(Http2Errors.compression)
       return

@@ -46,6 +46,8 @@ export interface Http2Options {
    * is closed, as Envoy does.
    */
   readonly streamErrorOnInvalidHttpMessage: boolean
+  /** `disallow_obs_text`: a value with bytes above 127, in a head or in trailers, makes its message malformed. */
+  readonly disallowObsText: boolean
   /** `custom_settings_parameters`: sent as they are, after the others. */
   readonly customSettings: readonly (readonly [identifier: number, value: number])[]
   /**
@@ -77,6 +79,7 @@ export const DEFAULT_HTTP2_OPTIONS: Http2Options = Object.freeze({
   maxInboundPriorityFramesPerStream: 100,
   maxInboundWindowUpdateFramesPerDataFrameSent: 10,
   streamErrorOnInvalidHttpMessage: false,
+  disallowObsText: false,
   customSettings: [],
   cutTrailers: false,
   maxHeaderBytes: 60 * 1024,
@@ -94,6 +97,7 @@ export const DEFAULT_HTTP2_OPTIONS: Http2Options = Object.freeze({
  */
 export interface Http2Counters {
   dropped_headers_with_underscores: number
+  /** Those that end a connection in an orderly way; Envoy does not count those of connection errors. */
   goaway_sent: number
   header_overflow: number
   headers_cb_no_stream: number
@@ -169,6 +173,8 @@ export interface Http2ConnectionError {
   readonly rfc: string
   /** A sentence for people. */
   readonly message: string
+  /** A limit on floods was exceeded, which is not counted as an error of the protocol (Envoy: `isBufferFloodError`). */
+  readonly flood: boolean
 }
 
 /** What both roles tell. */

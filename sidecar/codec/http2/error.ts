@@ -14,7 +14,7 @@ export const INVALID_FIELD = 'http2.invalid.header.field'
 export const INVALID_MESSAGE = 'http2.violation.of.messaging.rule'
 
 function error(code: ErrorCode, rfc: string, message: string, details = CODEC_ERROR): Http2ConnectionError {
-  return Object.freeze({ code, details, rfc, message })
+  return Object.freeze({ code, details, rfc, message, flood: false })
 }
 
 function protocol(rfc: string, message: string): Http2ConnectionError {
@@ -30,7 +30,7 @@ function flow(message: string): Http2ConnectionError {
 }
 
 function flood(details: string, message: string): Http2ConnectionError {
-  return error(ErrorCode.EnhanceYourCalm, 'RFC 9113 §10.5', message, details)
+  return Object.freeze({ ...error(ErrorCode.EnhanceYourCalm, 'RFC 9113 §10.5', message, details), flood: true })
 }
 
 export const Http2Errors = {
@@ -72,6 +72,7 @@ export const Http2Errors = {
     ErrorCode.EnhanceYourCalm,
     'RFC 9113 §10.5.1',
     'A header block is larger than any that the limits admit.',
+    'http2.header_list_size_too_large',
   ),
   invalidField: error(
     ErrorCode.ProtocolError,

@@ -43,9 +43,6 @@ import type { StreamHost } from './stream/stream-host.ts'
 /** Where the fragment in a HEADERS frame lies; read at once. */
 const fragment = new HeadersFragment()
 
-/** What each field costs on the wire beside its characters: representation and lengths; a generous figure. */
-const FIELD_OVERHEAD = 16
-
 export abstract class Http2Machine<S extends Stream> implements Http2Connection, FrameHandler, StreamHost {
   readonly options: Http2Options
   readonly counters: Http2Counters
@@ -101,10 +98,10 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
     this.#events = events
     this.writer = new FrameWriter(sink, counters)
     this.encoder = new HpackEncoder(options.headerTableSize)
-    this.decoder = new HpackDecoder(options.headerTableSize)
+    this.decoder = new HpackDecoder(options.headerTableSize, options.disallowObsText)
     this.#reader = new FrameReader(this, expectPreface)
     this.#guard = new InboundGuard(options, counters)
-    this.#block = new BlockBuffer(2 * options.maxHeaderBytes + options.maxHeaders * FIELD_OVERHEAD + DEFAULT_FRAME_SIZE)
+    this.#block = new BlockBuffer(options.maxHeaderBytes, options.maxHeaders)
     this.#receiveWindow = Math.max(options.initialConnectionWindowSize, DEFAULT_WINDOW)
   }
 
@@ -187,6 +184,8 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
     end: number,
     endStream: boolean,
   ): void
+  /** The connection broke down inside of a header block. */
+  protected abstract onBlockCut(streamId: number, failure: StreamFailure): void
   /** HEADERS begin on a stream that is not open. Answers the mistake, if it is one for the connection. */
   protected abstract onUnknownStream(streamId: number): Http2ConnectionError | undefined
   /** Whether nobody has opened this stream yet. */
@@ -588,12 +587,13 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
   /** The connection cannot go on: GOAWAY, and everyone is told. */
   fail(error: Http2ConnectionError): void {
     if (this.failed) return
-    this.writer.goAway(this.lastPeerStreamId, error.code, error.message)
+    this.writer.lastGoAway(this.lastPeerStreamId, error.code, error.message)
     this.wantFlush()
     this.failed = true
     this.#reader.stop()
     this.#block.take()
     const failure = this.failureOf(error)
+    if (this.#blockStream !== 0) this.onBlockCut(this.#blockStream, failure)
     this.endStreams(failure)
     this.#events.onConnectionError(error, failure)
   }

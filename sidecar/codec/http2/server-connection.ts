@@ -79,11 +79,17 @@ export class ServerConnection extends Http2Machine<ServerStream> implements Http
     } else this.#onRequest(streamId, bytes, start, end, endStream)
   }
 
+  /** A request whose head is cut counts as one, and is logged (measured). */
+  protected override onBlockCut(streamId: number, failure: StreamFailure): void {
+    if (this.isIdle(streamId)) this.#events.onStreamRefused(streamId, failure, undefined)
+  }
+
   #onRequest(streamId: number, bytes: Buffer, start: number, end: number, endStream: boolean): void {
     // Even a request that is refused has used up its identifier.
     this.lastPeerStreamId = streamId
     request.start(this.options, this.counters)
     if (!this.decoder.decode(bytes, start, end, request)) {
+      this.#events.onStreamRefused(streamId, this.failureOf(Http2Errors.compression), undefined)
       this.fail(Http2Errors.compression)
       return
     }
@@ -134,7 +140,7 @@ export class ServerConnection extends Http2Machine<ServerStream> implements Http
   }
 
   #onTrailers(stream: ServerStream, bytes: Buffer, start: number, end: number, endStream: boolean): void {
-    trailers.start(this.options)
+    trailers.start(this.options, this.counters)
     if (!this.decoder.decode(bytes, start, end, trailers)) {
       this.fail(Http2Errors.compression)
       return
@@ -152,6 +158,11 @@ export class ServerConnection extends Http2Machine<ServerStream> implements Http
       else this.counters.header_list_size_too_large++
       this.writeResetOf(stream.id, ErrorCode.InternalError)
       stream.fail(problem === BlockProblem.TooManyHeaders ? TOO_MANY_HEADERS : LIST_TOO_LARGE)
+      return
+    }
+    if (problem === BlockProblem.Underscore) {
+      this.writeResetOf(stream.id, ErrorCode.InternalError)
+      stream.fail(UNDERSCORE)
       return
     }
     // §8.1: what follows the body ends the message.

@@ -110,6 +110,12 @@ export class FrameWriter {
   }
 
   goAway(lastStreamId: number, code: number, debug: string): void {
+    this.#counters.goaway_sent++
+    this.lastGoAway(lastStreamId, code, debug)
+  }
+
+  /** GOAWAY of a connection error, which is not counted. */
+  lastGoAway(lastStreamId: number, code: number, debug: string): void {
     const bytes = Buffer.from(debug, 'utf8')
     this.#header(FrameType.GoAway, 0, 0, 8 + bytes.length)
     this.#number(lastStreamId)
@@ -117,7 +123,6 @@ export class FrameWriter {
     bytes.copy(this.#buffer!, this.#at)
     this.#at += bytes.length
     this.#frames++
-    this.#counters.goaway_sent++
     this.#counters.outbound_frames_active++
   }
 

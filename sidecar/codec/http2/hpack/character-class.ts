@@ -18,6 +18,8 @@ export const CharacterClass = {
   NotInPath: 8,
   /** Not in a scheme (RFC 3986 §3.1). */
   NotInScheme: 16,
+  /** obs-text (RFC 9110 §5.5): not in a value where `disallow_obs_text` says so. */
+  ObsText: 32,
 } as const
 
 export const CLASS_OF = new Uint8Array(256)
@@ -31,5 +33,6 @@ for (let byte = 0; byte < 256; byte++) {
   if (!token) bits |= CharacterClass.NotInMethod
   if (control || byte === 0x20) bits |= CharacterClass.NotInPath
   if (!/[A-Za-z0-9+.-]/.test(String.fromCharCode(byte))) bits |= CharacterClass.NotInScheme
+  if (byte >= 0x80) bits |= CharacterClass.ObsText
   CLASS_OF[byte] = bits
 }

@@ -3,8 +3,8 @@
  * its end, whoever its stream belongs to and whether or not anybody wants it.
  */
 
-import { CLASS_OF } from './character-class.ts'
-import { Field, isBadValue } from './field.ts'
+import { CharacterClass, CLASS_OF } from './character-class.ts'
+import { Field, isBadValue, NOT_IN_ANY_VALUE } from './field.ts'
 import { type FieldName, fieldName } from './field-name.ts'
 import { STATIC_TABLE } from './static-table.ts'
 import { type WireString, wireString } from './string-cache.ts'
@@ -18,7 +18,7 @@ const STATIC: readonly Field[] = STATIC_TABLE.map(([name, value]) => {
   const field = fieldName(name)
   let classes = 0
   for (let i = 0; i < value.length; i++) classes |= CLASS_OF[value.charCodeAt(i)]!
-  return new Field(field, value, isBadValue(field.kind, value, classes))
+  return new Field(field, value, isBadValue(field.kind, value, classes, NOT_IN_ANY_VALUE))
 })
 const STATIC_SIZE = STATIC.length
 
@@ -36,12 +36,15 @@ export class HpackDecoder {
   /** What our SETTINGS allow: the peer's encoder may choose less. */
   #limit: number
   #mustShrink = false
+  /** Character classes that no value may have. */
+  readonly #refused: number
   /** Where the last read ended. */
   #at = 0
 
   /** `limit`: SETTINGS_HEADER_TABLE_SIZE as we will announce it; until the peer has acknowledged, the default holds too. */
-  constructor(limit: number) {
+  constructor(limit: number, disallowObsText = false) {
     this.#limit = Math.max(limit, 4096)
+    this.#refused = disallowObsText ? NOT_IN_ANY_VALUE | CharacterClass.ObsText : NOT_IN_ANY_VALUE
   }
 
   /** Octets that the table holds, counted as RFC 7541 §4.1 does. */
@@ -119,7 +122,7 @@ export class HpackDecoder {
       if (text === undefined) return false
       i = this.#at
       const value = text.text
-      const bad = isBadValue(name.kind, value, text.classes)
+      const bad = isBadValue(name.kind, value, text.classes, this.#refused)
       if (indexed) this.#insert(new Field(name, value, bad))
       receiver.onField(name, value, bad)
     }

@@ -27,12 +27,17 @@ const STATUS = /^[1-9]\d\d$/
 const LENGTH = /^\d{1,16}$/
 
 /**
- * Whether a value must not be in a message (RFC 9113 §8.2, §8.3). `classes` are those of its characters. What no field may
- * have is refused in all; the rest goes by what the field means. White space around a value, which nghttp2 lets pass, is
- * refused too: §8.2.1 says so, and HTTP/1.1 behind us would drop it.
+ * Classes of characters that no value may have. White space around a value, which nghttp2 lets pass, is refused too: RFC
+ * 9113 §8.2.1 says so, and HTTP/1.1 behind us would drop it.
  */
-export function isBadValue(kind: FieldKind, value: string, classes: number): boolean {
-  if ((classes & (CharacterClass.NotInValue | STRING_IS_PADDED)) !== 0) return true
+export const NOT_IN_ANY_VALUE = CharacterClass.NotInValue | STRING_IS_PADDED
+
+/**
+ * Whether a value must not be in a message (RFC 9113 §8.2, §8.3). `classes` are those of its characters. What is `refused`
+ * is so in every field; the rest goes by what the field means.
+ */
+export function isBadValue(kind: FieldKind, value: string, classes: number, refused: number): boolean {
+  if ((classes & refused) !== 0) return true
   switch (kind) {
     case FieldKind.Regular:
     case FieldKind.Cookie:

@@ -29,6 +29,8 @@ abstract class HeaderBlock implements FieldReceiver {
   contentLength = -1
   protected list: string[] = []
   protected sawRegular = false
+  protected options!: Http2Options
+  #counters!: Http2Counters
   /** Index of the cookie in {@link list}, -1 without one. */
   #cookie = -1
   #count = 0
@@ -36,7 +38,9 @@ abstract class HeaderBlock implements FieldReceiver {
   #maxBytes = 0
   #maxCount = 0
 
-  protected begin(options: Http2Options): void {
+  start(options: Http2Options, counters: Http2Counters): void {
+    this.options = options
+    this.#counters = counters
     this.problem = BlockProblem.None
     this.contentLength = -1
     this.list = []
@@ -67,7 +71,7 @@ abstract class HeaderBlock implements FieldReceiver {
     const kind = name.kind
     if (kind === FieldKind.Regular) {
       this.sawRegular = true
-      if (name.hasUnderscore && !this.takesUnderscore()) return
+      if (name.hasUnderscore && !this.#takesUnderscore()) return
       this.list.push(text, value)
       return
     }
@@ -105,14 +109,24 @@ abstract class HeaderBlock implements FieldReceiver {
   /** False: it is not of this message, or came before. */
   protected abstract onPseudo(kind: FieldKind, value: string): boolean
   protected abstract onHost(value: string): boolean
-  /** A name with an underscore came: whether it is kept. */
-  protected abstract takesUnderscore(): boolean
+
+  /** A name with an underscore came: whether it is kept. Clusters allow them, so that this is about requests. */
+  #takesUnderscore(): boolean {
+    switch (this.options.underscoresInHeaders) {
+      case 'ALLOW':
+        return true
+      case 'DROP_HEADER':
+        this.#counters.dropped_headers_with_underscores++
+        return false
+      case 'REJECT_REQUEST':
+        this.#counters.requests_rejected_with_underscores_in_headers++
+        this.problem = BlockProblem.Underscore
+        return false
+    }
+  }
 }
 
 export class RequestBlock extends HeaderBlock {
-  /** HEADERS carried END_STREAM, which extended CONNECT and lengths must fit. */
-  #options!: Http2Options
-  #counters!: Http2Counters
   #method = ''
   #scheme = ''
   #path = ''
@@ -120,10 +134,8 @@ export class RequestBlock extends HeaderBlock {
   #protocol = ''
   #host = ''
 
-  start(options: Http2Options, counters: Http2Counters): void {
-    this.begin(options)
-    this.#options = options
-    this.#counters = counters
+  override start(options: Http2Options, counters: Http2Counters): void {
+    super.start(options, counters)
     this.#method = ''
     this.#scheme = ''
     this.#path = ''
@@ -155,7 +167,7 @@ export class RequestBlock extends HeaderBlock {
     if (this.#method === 'CONNECT') {
       if (this.#protocol === '') {
         if (this.#scheme !== '' || this.#path !== '' || this.#authority === '') return false
-        this.#scheme = this.#options.scheme
+        this.#scheme = this.options.scheme
         return true
       }
     } else if (this.#protocol !== '') return false
@@ -186,7 +198,7 @@ export class RequestBlock extends HeaderBlock {
         this.#authority = value
         return true
       case FieldKind.Protocol:
-        if (this.#protocol !== '' || !this.#options.allowConnect) return false
+        if (this.#protocol !== '' || !this.options.allowConnect) return false
         this.#protocol = value.toLowerCase()
         return true
       default:
@@ -203,27 +215,13 @@ export class RequestBlock extends HeaderBlock {
     this.#host = value
     return true
   }
-
-  protected override takesUnderscore(): boolean {
-    switch (this.#options.underscoresInHeaders) {
-      case 'ALLOW':
-        return true
-      case 'DROP_HEADER':
-        this.#counters.dropped_headers_with_underscores++
-        return false
-      case 'REJECT_REQUEST':
-        this.#counters.requests_rejected_with_underscores_in_headers++
-        this.problem = BlockProblem.Underscore
-        return false
-    }
-  }
 }
 
 export class ResponseBlock extends HeaderBlock {
   status = 0
 
-  start(options: Http2Options): void {
-    this.begin(options)
+  override start(options: Http2Options, counters: Http2Counters): void {
+    super.start(options, counters)
     this.status = 0
   }
 
@@ -247,17 +245,9 @@ export class ResponseBlock extends HeaderBlock {
     this.list.push('host', value)
     return true
   }
-
-  protected override takesUnderscore(): boolean {
-    return true
-  }
 }
 
 export class TrailerBlock extends HeaderBlock {
-  start(options: Http2Options): void {
-    this.begin(options)
-  }
-
   finish(): HeaderMap | undefined {
     return this.problem === BlockProblem.None ? new HeaderMap(this.list) : undefined
   }
@@ -269,10 +259,6 @@ export class TrailerBlock extends HeaderBlock {
 
   protected override onHost(value: string): boolean {
     this.list.push('host', value)
-    return true
-  }
-
-  protected override takesUnderscore(): boolean {
     return true
   }
 }
