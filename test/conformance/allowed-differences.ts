@@ -15,6 +15,17 @@ const failuresAreNamed = (suite: string): AllowedDifference => ({
 /** Suites of scenarios/http2.ts. */
 const overHttp2 = ['h1-to-h2', 'h2-to-h1', 'h2-to-h2'].flatMap((suite): AllowedDifference[] => [
   failuresAreNamed(suite),
+  ...(suite === 'h1-to-h2'
+    ? []
+    : [
+        {
+          suite,
+          scenario: /./,
+          field: 'stat http2.nghttp2_downstream_connections',
+          reason: 'Envoy counts the connections of one of its two HTTP/2 libraries; ours is neither.',
+          source: 'sidecar/upstream/http2-stats.ts',
+        },
+      ]),
   ...(suite === 'h2-to-h1'
     ? []
     : [
@@ -53,6 +64,13 @@ const rawFrames: readonly AllowedDifference[] = [
       'A header block beyond all limits ends the connection; Envoy reads it to its end, which may never come, and resets ' +
       'the stream.',
     source: 'RFC 9113 §10.5.1; sidecar/codec/http2/frame/block-buffer.ts',
+  },
+  {
+    suite: 'http2 frames',
+    scenario: 'a body that is too large, in one piece',
+    field: /./,
+    reason: 'Envoy does not hold a body back, and so does not measure it, that comes with its end in one frame.',
+    source: 'sidecar/filters/http/buffer.ts',
   },
   {
     suite: 'http2 frames',

@@ -47,7 +47,10 @@ const common: { readonly [key: string]: Json } = {
 }
 
 /** A request is answered here once it is complete, for which the buffer filter waits. */
-function downstreamListener(name: string, { options = {}, manager, body }: DownstreamSetting): Json {
+function downstreamListener(
+  name: string,
+  { options = {}, manager, body, maxRequestBytes = 1 << 20 }: DownstreamSetting,
+): Json {
   const answer = { status: 200, ...(body !== undefined && { body: { inline_string: body } }) }
   return httpListener({
     name,
@@ -55,7 +58,7 @@ function downstreamListener(name: string, { options = {}, manager, body }: Downs
     filters: [
       {
         name: 'envoy.filters.http.buffer',
-        typed_config: typed('http.buffer.v3.Buffer', { max_request_bytes: 1 << 20 }),
+        typed_config: typed('http.buffer.v3.Buffer', { max_request_bytes: maxRequestBytes }),
       },
     ],
     manager: { ...common, codec_type: 'HTTP2', http2_protocol_options: options, ...manager },

@@ -97,7 +97,7 @@ export const DEFAULT_HTTP2_OPTIONS: Http2Options = Object.freeze({
  */
 export interface Http2Counters {
   dropped_headers_with_underscores: number
-  /** Those that end a connection in an orderly way; Envoy does not count those of connection errors. */
+  /** Those of {@link Http2Connection.goAway}; Envoy counts neither the first step of a graceful end nor connection errors. */
   goaway_sent: number
   header_overflow: number
   headers_cb_no_stream: number

@@ -164,7 +164,7 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
 
   goAway(code: ErrorCode = ErrorCode.NoError, debug = ''): void {
     if (this.failed) return
-    this.writer.goAway(this.lastPeerStreamId, code, debug)
+    this.writer.finalGoAway(this.lastPeerStreamId, code, debug)
     this.wantFlush()
   }
 
@@ -587,7 +587,7 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
   /** The connection cannot go on: GOAWAY, and everyone is told. */
   fail(error: Http2ConnectionError): void {
     if (this.failed) return
-    this.writer.lastGoAway(this.lastPeerStreamId, error.code, error.message)
+    this.writer.goAway(this.lastPeerStreamId, error.code, error.message)
     this.wantFlush()
     this.failed = true
     this.#reader.stop()

@@ -102,6 +102,7 @@ export function exchangeSuite(name: string, scenarios: readonly ExchangeScenario
             `http.${id}.`,
             `vhost.${id}`,
             `listener.127.0.0.1_{{listen:${id}}}.`,
+            'http2.',
           ],
         }),
       }

@@ -6,6 +6,8 @@ export interface DownstreamSetting {
   readonly options?: Json
   /** More of the connection manager. */
   readonly manager?: { readonly [key: string]: Json }
+  /** Of the buffer filter; 1 MiB by default. */
+  readonly maxRequestBytes?: number
   /** Body of the responses; none by default. */
   readonly body?: string
 }
@@ -104,6 +106,16 @@ const floods: readonly DownstreamCase[] = [
 ]
 
 const limits: readonly DownstreamCase[] = [
+  {
+    name: 'a body that is too large',
+    maxRequestBytes: 10,
+    frames: [`${post(1)}DATA 1 "longer than ten bytes"\n`, `DATA 1 end_stream "x"\n${get(3)}`],
+  },
+  {
+    name: 'a body that is too large, in one piece',
+    maxRequestBytes: 10,
+    frames: `${post(1)}DATA 1 end_stream "longer than ten bytes"\n`,
+  },
   {
     name: 'a head that is too large',
     manager: { max_request_headers_kb: 1 },

@@ -292,8 +292,10 @@ const http2Downstream: readonly ExchangeScenario[] = [
     ],
     steps: [
       { method: 'POST', body: 'short' },
-      { method: 'POST', body: 'longer than ten bytes' },
+      { method: 'POST', chunks: ['longer than ten ', 'bytes'] },
     ],
+    withoutStats:
+      'whether the end of the request is there before the answer depends on the moment; see http2-frames.ts',
   },
   {
     name: 'a connection that is old enough',

@@ -109,13 +109,13 @@ export class FrameWriter {
     this.#counters.tx_reset++
   }
 
-  goAway(lastStreamId: number, code: number, debug: string): void {
+  /** GOAWAY that says which streams are still served; only such ones are counted. */
+  finalGoAway(lastStreamId: number, code: number, debug: string): void {
     this.#counters.goaway_sent++
-    this.lastGoAway(lastStreamId, code, debug)
+    this.goAway(lastStreamId, code, debug)
   }
 
-  /** GOAWAY of a connection error, which is not counted. */
-  lastGoAway(lastStreamId: number, code: number, debug: string): void {
+  goAway(lastStreamId: number, code: number, debug: string): void {
     const bytes = Buffer.from(debug, 'utf8')
     this.#header(FrameType.GoAway, 0, 0, 8 + bytes.length)
     this.#number(lastStreamId)
