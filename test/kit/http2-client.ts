@@ -3,6 +3,7 @@
  * a scenario can be run over either protocol.
  */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2'
+import type { ConnectionOptions } from 'node:tls'
 import type { RequestOptions, TestResponse } from './http-client.ts'
 import { headerValue, type RawMessage } from './http1-message.ts'
 
@@ -31,9 +32,13 @@ export class Http2TestClient {
     })
   }
 
-  static connect(port: number): Promise<Http2TestClient> {
+  /** With `tls` it is agreed on by ALPN (certificates are not verified unless it says so). */
+  static connect(port: number, tls?: ConnectionOptions): Promise<Http2TestClient> {
     return new Promise((resolve, reject) => {
-      const session = connect(`http://127.0.0.1:${port}`)
+      const session =
+        tls === undefined
+          ? connect(`http://127.0.0.1:${port}`)
+          : connect(`https://127.0.0.1:${port}`, { rejectUnauthorized: false, ...tls })
       session.once('error', reject)
       session.once('connect', () => {
         session.off('error', reject)
@@ -48,7 +53,7 @@ export class Http2TestClient {
     const list: Record<string, string | string[]> = {
       ':method': method,
       ':authority': host,
-      ':scheme': 'http',
+      ':scheme': this.session.encrypted === true ? 'https' : 'http',
       ':path': path,
     }
     if (options.protocol !== undefined) {

@@ -85,8 +85,8 @@ export class Http2Half {
     if (early?.early === true || tunnel) {
       const begun = message(Buffer.alloc(0), [], 'none')
       const answer = await this.#handler.onRequest(begun, connection)
-      if (tunnel) {
-        stream.respond({ ':status': answer.status ?? 200 })
+      if (tunnel && (answer.status ?? 200) === 200) {
+        stream.respond({ ':status': 200 })
         stream.on('data', (part: Buffer) => stream.write(part))
         stream.on('end', () => stream.end())
         return

@@ -15,6 +15,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { ConnectionOptions, TlsOptions } from 'node:tls'
 import { BlackHole } from './black-hole.ts'
 import { startEnvoy } from './envoy.ts'
 import { FakeUpstream, type Script } from './fake-upstream.ts'
@@ -76,6 +77,8 @@ export interface Scenario {
   listen?: string
   /** The client speaks HTTP/2; steps that are made of bytes are none for it. */
   http2?: boolean
+  /** The client connects with TLS, offering the protocol it speaks. */
+  tls?: ConnectionOptions
   /** Scripts of upstreams for this scenario; those not named keep answering 200 `ok`. */
   upstreams?: Readonly<Record<string, Script>>
   steps: readonly Step[]
@@ -106,6 +109,8 @@ export interface Scenario {
 export interface Suite {
   name: string
   config: string
+  /** Upstreams that are spoken to with TLS, by name. */
+  upstreamTls?: Readonly<Record<string, TlsOptions>>
   scenarios: readonly Scenario[]
 }
 
@@ -199,8 +204,10 @@ class RunningSide {
     const upstreams = new Map<string, FakeUpstream>()
     const ports = new Map<string, number>()
     for (const name of names.filter(name => name.startsWith('upstream:'))) {
-      const upstream = await FakeUpstream.start()
-      upstreams.set(name.slice('upstream:'.length), upstream)
+      const shortName = name.slice('upstream:'.length)
+      const tls = suite.upstreamTls?.[shortName]
+      const upstream = await FakeUpstream.start(undefined, tls === undefined ? {} : { tls })
+      upstreams.set(shortName, upstream)
       ports.set(name, upstream.port)
     }
     const listeners = [...names.filter(name => /^(listen|dead|hole):/.test(name)), 'admin']
@@ -290,7 +297,11 @@ class RunningSide {
     const elapsedMs: number[] = []
     const extra: Record<string, string> = {}
     let client: TestClient | Http2TestClient | undefined
-    const connect = () => (scenario.http2 === true ? Http2TestClient.connect(port) : TestClient.connect(port))
+    const { http2, tls } = scenario
+    const connect = () =>
+      http2 === true
+        ? Http2TestClient.connect(port, tls)
+        : TestClient.connect(port, tls === undefined ? {} : { tls: { ALPNProtocols: ['http/1.1'], ...tls } })
     const background: Promise<void>[] = []
     for (const [i, step] of scenario.steps.entries()) {
       if (step.waitMs !== undefined) await delay(step.waitMs)

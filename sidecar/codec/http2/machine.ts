@@ -119,6 +119,7 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
   // What the owner calls.
 
   receive(chunk: Buffer): void {
+    this.writer.settle()
     if (!this.failed) this.#reader.receive(chunk)
   }
 

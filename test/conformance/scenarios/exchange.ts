@@ -38,8 +38,8 @@ const accessLog: Json = [
   },
 ]
 
-/** HTTP/1.1 options of a cluster. */
-export function httpOptions(fields: { readonly [key: string]: Json }): Json {
+/** `HttpProtocolOptions` of a cluster, HTTP/1.1 where the fields do not say otherwise. */
+export function httpOptions(fields: { readonly [key: string]: Json | undefined }): Json {
   return {
     'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': typed(
       'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',

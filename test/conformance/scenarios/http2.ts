@@ -2,8 +2,9 @@
  * The same exchanges over every pair of protocols that has HTTP/2 at one end or both: what the upstream sees, what the
  * caller gets, which counters move and what the access log says.
  */
+import { CertificateAuthority, type IssuedCertificate } from '../../../demo-services/certificate-authority.ts'
 import type { Suite } from '../../kit/side-by-side.ts'
-import type { Json } from './bootstrap.ts'
+import { type Json, typed } from './bootstrap.ts'
 import { type ExchangeScenario, exchangeSuite, GRPC, httpOptions } from './exchange.ts'
 
 type Options = { readonly [key: string]: Json }
@@ -155,8 +156,9 @@ const common: readonly ExchangeScenario[] = [
   },
   {
     name: 'the caller leaves',
-    upstreams: { app: [{ end: 'hang' }] },
-    steps: [{ leaveAfterMs: 80 }],
+    upstreams: { app: [{ body: 'ok' }, { end: 'hang' }] },
+    // The first request opens the connection to the upstream, which may take longer than the caller stays.
+    steps: [{}, { leaveAfterMs: 80 }],
   },
   {
     name: 'retries',
@@ -248,7 +250,7 @@ const http2Downstream: readonly ExchangeScenario[] = [
   {
     name: 'extended CONNECT',
     manager: { http2_protocol_options: { allow_connect: true } },
-    upstreams: { app: [{ raw: SWITCHED, end: 'hang' }] },
+    upstreams: { app: [{ raw: SWITCHED, end: 'close-after' }] },
     steps: [{ protocol: 'websocket', path: '/ws', tunnel: 'ping', rawBytes: 4 }],
     withoutStats: 'how the tunnel ends is a race',
   },
@@ -266,8 +268,8 @@ const http2Downstream: readonly ExchangeScenario[] = [
   },
   {
     name: 'the caller resets its stream',
-    upstreams: { app: [{ end: 'hang' }, { body: 'ok' }] },
-    steps: [{ resetStreamAfterMs: 80 }, { sameConnection: true }],
+    upstreams: { app: [{ body: 'ok' }, { end: 'hang' }, { body: 'ok' }] },
+    steps: [{}, { sameConnection: true, resetStreamAfterMs: 80 }, { sameConnection: true }],
   },
   {
     name: 'a connection that has carried all it may',
@@ -320,7 +322,12 @@ const http2Downstream: readonly ExchangeScenario[] = [
 
 const trailers: Options = { enable_trailers: true }
 
-function pair(name: string, downstream: 1 | 2, upstream: 1 | 2): Suite {
+function pair(
+  name: string,
+  downstream: 1 | 2,
+  upstream: 1 | 2,
+  change: (scenario: ExchangeScenario) => ExchangeScenario | undefined = scenario => scenario,
+): Suite {
   const options: Json =
     upstream === 2
       ? httpOptions({ explicit_http_config: { http2_protocol_options: { allow_connect: true } } })
@@ -337,7 +344,155 @@ function pair(name: string, downstream: 1 | 2, upstream: 1 | 2): Suite {
       cluster: { typed_extension_protocol_options: options, ...scenario.cluster },
     }),
   )
-  return exchangeSuite(name, scenarios)
+  return exchangeSuite(
+    name,
+    scenarios.map(change).filter(scenario => scenario !== undefined),
+  )
 }
 
-export const http2Suites: readonly Suite[] = [pair('h1-to-h2', 1, 2), pair('h2-to-h1', 2, 1), pair('h2-to-h2', 2, 2)]
+/** Scenarios for which the transport may matter; the others are the codec's business alone. */
+const OVER_TLS = [
+  'methods and bodies',
+  'large bodies both ways',
+  'trailers both ways',
+  'no route, no host',
+  'the upstream ends the connection before it answers',
+  'the upstream cuts its body',
+  'the caller leaves',
+  'gRPC',
+  'several requests at once share a connection',
+  'extended CONNECT',
+  'the caller resets its stream',
+]
+
+const authority = new CertificateAuthority('test authority')
+const serverCertificate = authority.issue({ subject: { CN: 'server.test' }, dns: ['server.test'], ips: ['127.0.0.1'] })
+const clientCertificate = authority.issue({ subject: { CN: 'client.test' }, uris: ['spiffe://test/client'] })
+
+const inline = ({ chain, key }: IssuedCertificate): Json => ({
+  certificate_chain: { inline_string: chain },
+  private_key: { inline_string: key },
+})
+const trusted: Json = { trusted_ca: { inline_string: authority.certificate } }
+const TLS = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3'
+
+function downstreamTls(mutual: boolean): Json {
+  return {
+    name: 'envoy.transport_sockets.tls',
+    typed_config: typed(`${TLS}.DownstreamTlsContext`, {
+      common_tls_context: {
+        alpn_protocols: ['h2', 'http/1.1'],
+        tls_certificates: [inline(serverCertificate)],
+        ...(mutual && { validation_context: trusted }),
+      },
+      require_client_certificate: mutual,
+    }),
+  }
+}
+
+/** ALPN is the business of `auto_config`; where the protocol is fixed, it has to be said. */
+function upstreamTls(mutual: boolean, alpn: readonly string[]): Json {
+  return {
+    name: 'envoy.transport_sockets.tls',
+    typed_config: typed(`${TLS}.UpstreamTlsContext`, {
+      sni: 'server.test',
+      common_tls_context: {
+        ...(alpn.length > 0 && { alpn_protocols: alpn }),
+        validation_context: trusted,
+        ...(mutual && { tls_certificates: [inline(clientCertificate)] }),
+      },
+    }),
+  }
+}
+
+interface TlsPair {
+  readonly downstream: 1 | 2
+  /** What the upstream agrees on. */
+  readonly upstream: 1 | 2
+  /** `HttpProtocolOptions` of the cluster. */
+  readonly protocol: Options
+  /** What the cluster's TLS context offers by itself. */
+  readonly alpn?: readonly string[]
+  /** Both sides show certificates, on both connections. */
+  readonly mutual?: boolean
+}
+
+function overTls(name: string, { downstream, upstream, protocol, alpn = [], mutual = false }: TlsPair): Suite {
+  const certificates = mutual ? { key: clientCertificate.key, cert: clientCertificate.chain } : {}
+  const options = httpOptions({ explicit_http_config: undefined, ...protocol })
+  const suite = pair(name, downstream, upstream, scenario =>
+    OVER_TLS.includes(scenario.name)
+      ? {
+          ...scenario,
+          ...(scenario.name === 'large bodies both ways' && {
+            withoutStats: 'whether a body has to wait depends on the pieces in which TLS gives it',
+          }),
+          tls: certificates,
+          transportSocket: downstreamTls(mutual),
+          cluster: {
+            ...scenario.cluster,
+            typed_extension_protocol_options: options,
+            transport_socket: upstreamTls(mutual, alpn),
+          },
+        }
+      : undefined,
+  )
+  const { key, chain } = serverCertificate
+  return {
+    ...suite,
+    upstreamTls: {
+      app: {
+        key,
+        cert: chain,
+        ALPNProtocols: [upstream === 2 ? 'h2' : 'http/1.1'],
+        ...(mutual && { ca: authority.certificate, requestCert: true, rejectUnauthorized: true }),
+      },
+    },
+  }
+}
+
+const auto: Options = {
+  auto_config: { http_protocol_options: trailers, http2_protocol_options: { allow_connect: true } },
+}
+
+/** The upstream is spoken to as the caller speaks: the same scenarios from either kind of caller. */
+function asDownstream(): Suite {
+  const options = httpOptions({
+    explicit_http_config: undefined,
+    use_downstream_protocol_config: {
+      http_protocol_options: trailers,
+      http2_protocol_options: { allow_connect: true },
+    },
+  })
+  const chosen = common.filter(({ name }) => OVER_TLS.includes(name))
+  return exchangeSuite(
+    'as-downstream',
+    [false, true].flatMap(http2 =>
+      chosen.map(
+        (scenario): ExchangeScenario => ({
+          ...scenario,
+          name: `${http2 ? 'HTTP/2' : 'HTTP/1.1'}: ${scenario.name}`,
+          http2,
+          manager: { http_protocol_options: trailers, ...scenario.manager },
+          cluster: { ...scenario.cluster, typed_extension_protocol_options: options },
+        }),
+      ),
+    ),
+  )
+}
+
+export const http2Suites: readonly Suite[] = [
+  pair('h1-to-h2', 1, 2),
+  pair('h2-to-h1', 2, 1),
+  pair('h2-to-h2', 2, 2),
+  overTls('mutual-tls-h2-to-h2', {
+    downstream: 2,
+    upstream: 2,
+    protocol: { explicit_http_config: { http2_protocol_options: { allow_connect: true } } },
+    alpn: ['h2'],
+    mutual: true,
+  }),
+  overTls('tls-h1-to-auto-h2', { downstream: 1, upstream: 2, protocol: auto }),
+  overTls('tls-h2-to-auto-h1', { downstream: 2, upstream: 1, protocol: auto }),
+  asDownstream(),
+]
