@@ -353,8 +353,7 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
 
   #onHeadersStart(streamId: number): Http2ConnectionError | undefined {
     if (this.streams.has(streamId)) return undefined
-    if (this.isIdle(streamId)) return this.onUnknownStream(streamId)
-    return this.#onFrameOfClosed(streamId)
+    return this.isIdle(streamId) ? this.onUnknownStream(streamId) : this.#onFrameOfClosed(streamId)
   }
 
   #onHeaders(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
