@@ -300,10 +300,8 @@ class JsonTranscoding implements HttpFilter {
     const json = this.#transcoder.descriptors.statusJson(bytes, status, text)
     if (json === undefined) return undefined
     head.status = httpStatusOfGrpc(status)
-    for (const name of ['grpc-status', 'grpc-message', 'grpc-status-details-bin']) {
-      head.delete(name)
-      trailers.delete(name)
-    }
+    // Trailers keep it, and pass where the protocol lets them: over HTTP/2.
+    for (const name of ['grpc-status', 'grpc-message', 'grpc-status-details-bin']) head.delete(name)
     head.set('content-type', JSON_TYPE)
     const body = Buffer.from(json)
     head.set('content-length', String(body.length))

@@ -48,6 +48,11 @@ export function httpOptions(fields: { readonly [key: string]: Json | undefined }
   }
 }
 
+/** Fields of a cluster that is spoken to in HTTP/2. */
+export const HTTP2_CLUSTER = {
+  typed_extension_protocol_options: httpOptions({ explicit_http_config: { http2_protocol_options: {} } }),
+} as const
+
 /** One static cluster of several endpoints. */
 export function hosts(name: string, ports: readonly string[], fields: { readonly [key: string]: Json } = {}): Json {
   const endpoints = ports.map(port => ({

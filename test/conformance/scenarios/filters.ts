@@ -3,7 +3,8 @@
  * The expectations were measured on Envoy and are asserted on Envoy too.
  */
 import type { Scenario, Suite } from '../../kit/side-by-side.ts'
-import { bootstrap, cluster, type HttpListener, httpListener, typed } from './bootstrap.ts'
+import { bootstrap, cluster, type HttpListener, httpListener } from './bootstrap.ts'
+import { HTTP2_CLUSTER, httpOptions } from './exchange.ts'
 import { bufferScenarios } from './filters-buffer.ts'
 import { corsScenarios } from './filters-cors.ts'
 import { faultScenarios } from './filters-fault.ts'
@@ -33,22 +34,21 @@ const all: readonly FilterScenario[] = [
 /** `s7`: short, because it is the stat prefix. */
 const listenerName = (index: number) => `s${index}`
 
-/** A suite of some of the scenarios, or all. */
-export function filtersSuiteOf(scenarios: readonly FilterScenario[]): Suite {
+const TRAILERS_CLUSTER = {
+  typed_extension_protocol_options: httpOptions({
+    explicit_http_config: { http_protocol_options: { enable_trailers: true } },
+  }),
+}
+
+/** A suite of some of the scenarios, or all; over HTTP/2 on both sides instead of HTTP/1.1. */
+export function filtersSuiteOf(scenarios: readonly FilterScenario[], http2 = false): Suite {
   return {
-    name: 'filters',
+    name: http2 ? 'filters over HTTP/2' : 'filters',
     config: bootstrap({
       listeners: scenarios.map((scenario, i) => httpListener({ ...scenario, name: listenerName(i) })),
       clusters: [
-        cluster('app', '{{upstream:app}}'),
-        cluster('trailing', '{{upstream:app}}', {
-          typed_extension_protocol_options: {
-            'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': typed(
-              'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-              { explicit_http_config: { http_protocol_options: { enable_trailers: true } } },
-            ),
-          },
-        }),
+        cluster('app', '{{upstream:app}}', http2 ? HTTP2_CLUSTER : {}),
+        cluster('trailing', '{{upstream:app}}', http2 ? HTTP2_CLUSTER : TRAILERS_CLUSTER),
         { name: 'empty', type: 'STATIC', load_assignment: { cluster_name: 'empty' } },
       ],
       more: `layered_runtime:
@@ -63,6 +63,7 @@ export function filtersSuiteOf(scenarios: readonly FilterScenario[]): Suite {
       const { stats, expectStats } = scenario
       return {
         ...scenario,
+        ...(http2 && { http2 }),
         listen: listenerName(i),
         ...(stats && { stats: stats.map(named) }),
         ...(expectStats && {
@@ -74,4 +75,15 @@ export function filtersSuiteOf(scenarios: readonly FilterScenario[]): Suite {
 }
 
 export const filtersSuite = filtersSuiteOf(all.filter(scenario => scenario.envoyOnly === undefined))
+/** What is expected was measured over HTTP/1.1: over HTTP/2 both sides are compared and nothing more. */
+export const filtersHttp2Suite = filtersSuiteOf(
+  [...grpcScenarios, ...grpcJsonScenarios]
+    .filter(scenario => scenario.envoyOnly === undefined)
+    .map(({ expectUpstream: _, expectStats, ...scenario }) => ({
+      ...scenario,
+      stats: [...(scenario.stats ?? []), ...Object.keys(expectStats ?? {})],
+      steps: scenario.steps.map(({ expect: _, ...step }) => step),
+    })),
+  true,
+)
 export const envoyOnlySuite = filtersSuiteOf(all.filter(scenario => scenario.envoyOnly !== undefined))

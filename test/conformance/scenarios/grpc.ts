@@ -1,7 +1,10 @@
-/** gRPC calls through the router: retries, deadlines, outlier detection, logs (HTTP/1.1 with trailers carries them all). */
+/**
+ * gRPC calls through the router: retries, deadlines, outlier detection, logs. Over HTTP/1.1 with trailers, which carries
+ * them all, and over HTTP/2 on both sides.
+ */
 import type { Answer } from '../../kit/fake-upstream.ts'
 import { type Json, typed } from './bootstrap.ts'
-import { type ExchangeScenario, exchangeSuite, GRPC, httpOptions } from './exchange.ts'
+import { type ExchangeScenario, exchangeSuite, GRPC, HTTP2_CLUSTER, httpOptions } from './exchange.ts'
 import { answer, message } from './filters-grpc.ts'
 
 const FAST: Json = { base_interval: '0.001s', max_interval: '0.002s' }
@@ -241,3 +244,7 @@ export const grpcScenarios: readonly ExchangeScenario[] = [
 ]
 
 export const grpcSuite = exchangeSuite('grpc', grpcScenarios)
+export const grpcHttp2Suite = exchangeSuite(
+  'grpc-over-http2',
+  grpcScenarios.map(scenario => ({ ...scenario, http2: true, cluster: { ...scenario.cluster, ...HTTP2_CLUSTER } })),
+)
