@@ -41,6 +41,10 @@ const GONE: StreamFailure = Object.freeze({
   details: 'downstream_remote_disconnect',
 })
 const CLOSED_HERE: StreamFailure = Object.freeze({ ...GONE, details: 'downstream_local_disconnect' })
+const PING_UNANSWERED: StreamFailure = Object.freeze({
+  ...GONE,
+  details: 'downstream_local_disconnect(http2_ping_timeout)',
+})
 
 export class Http2Connection extends HttpConnection implements Http2ServerEvents, Http2Sink, Flushable, KeepAliveOwner {
   readonly #codec: Http2ServerConnection
@@ -216,6 +220,8 @@ export class Http2Connection extends HttpConnection implements Http2ServerEvents
 
   onKeepAliveTimeout(): void {
     this.manager.stats.http2.keepalive_timeout++
+    this.#activeAtEnd = this.#active > 0
+    this.#codec.destroy(PING_UNANSWERED)
     this.connection.close()
   }
 

@@ -10,12 +10,13 @@ import { existsSync, readFileSync } from 'node:fs'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { startEnvoy } from '../kit/envoy.ts'
 import { FramePeer } from '../kit/frame-peer.ts'
 import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { TestClient } from '../kit/http-client.ts'
-import { FrameType, SETTINGS } from '../kit/http2-frames.ts'
+import { FrameType, ok, SETTINGS } from '../kit/http2-frames.ts'
 import { type ProxyProcess, temporaryFolder } from '../kit/proxy-process.ts'
 import { waitFor } from '../kit/wait-for.ts'
 import { framesOf } from '../unit/codec/http2/frames.ts'
@@ -71,6 +72,8 @@ function upstreamListener(name: string): Json {
 
 function upstreamCluster(name: string, port: number, { options = {}, protocol }: UpstreamSetting): Json {
   return cluster(name, String(port), {
+    // To upstreams that may be sidecars we send a SETTINGS parameter of our own.
+    metadata: { filter_metadata: { hopwise: { external: true } } },
     typed_extension_protocol_options: httpOptions({
       ...protocol,
       explicit_http_config: { http2_protocol_options: options },
@@ -79,16 +82,15 @@ function upstreamCluster(name: string, port: number, { options = {}, protocol }:
 }
 
 /** Cases by their configuration, each with a name. */
-function grouped<C extends { readonly frames: unknown; readonly name: string }>(
-  cases: readonly C[],
-  prefix: string,
-): Map<string, C[]> {
-  const groups = Map.groupBy(cases, ({ name: _name, frames: _frames, ...setting }) => JSON.stringify(setting))
+function grouped<C>(cases: readonly C[], prefix: string, setting: (one: C) => unknown): Map<string, C[]> {
+  const groups = Map.groupBy(cases, one => JSON.stringify(setting(one)))
   return new Map([...groups.values()].map((group, i) => [`${prefix}${i}`, group]))
 }
 
-const downstreamGroups = grouped(downstreamCases, 'd')
-const upstreamGroups = grouped(upstreamCases, 'u')
+const downstreamGroups = grouped(downstreamCases, 'd', ({ options, manager, body, maxRequestBytes }) => {
+  return { options, manager, body, maxRequestBytes }
+})
+const upstreamGroups = grouped(upstreamCases, 'u', ({ options, protocol }) => ({ options, protocol }))
 
 const GAUGES = /_active$|pending_send_bytes|deferred_stream_close|(ng|og)http2_\w+_connections/
 
@@ -145,13 +147,16 @@ class Side {
   #logged = 0
 }
 
-async function runDownstream(port: number, { frames }: DownstreamCase): Promise<string[]> {
+async function runDownstream(port: number, { name, frames, until }: DownstreamCase): Promise<string[]> {
   using peer = FramePeer.connect(port)
   for (const part of [frames].flat()) {
     peer.send(framesOf(part))
-    await peer.settled()
+    if (until === undefined) await peer.settled()
   }
-  return peer.story()
+  if (until === 'PING') await waitFor(() => peer.pingsBehind.length > 0, { what: 'a PING' })
+  if (until === 'over') await waitFor(() => peer.over, { what: 'the end of the connection' })
+  const greeting = name.startsWith('option ') ? [peer.greeting] : []
+  return [...greeting, ...peer.pingsBehind.slice(0, 1), ...peer.story()]
 }
 
 /** A server that answers the first request of a connection with frames. */
@@ -170,7 +175,8 @@ class FrameUpstream {
     server.on('connection', socket => {
       const peer = new FramePeer(socket, ({ type, streamId, flags }) => {
         if (type === FrameType.Settings && flags === 0) peer.acknowledgeSettings()
-        if (type === FrameType.Headers && streamId === 1) peer.send(upstream.frames)
+        if (type !== FrameType.Headers) return
+        peer.send(streamId === 1 ? upstream.frames : ok(streamId))
       })
       peer.send(SETTINGS)
       upstream.peer = peer
@@ -189,7 +195,8 @@ class FrameUpstream {
   }
 }
 
-async function runUpstream(port: number, upstream: FrameUpstream, { frames }: UpstreamCase): Promise<string[]> {
+async function runUpstream(port: number, upstream: FrameUpstream, one: UpstreamCase): Promise<string[]> {
+  const { name, frames, secondAfterMs } = one
   upstream.frames = framesOf(frames)
   const client = await TestClient.connect(port)
   let answer: string
@@ -200,9 +207,14 @@ async function runUpstream(port: number, upstream: FrameUpstream, { frames }: Up
     answer = `client: ${(error as Error).message}`
   }
   using peer = upstream.peer!
+  if (secondAfterMs !== undefined) {
+    await delay(secondAfterMs)
+    answer += `, then ${(await client.request({ path: '/' })).status}`
+  }
   await peer.settled()
   client.close()
-  return [answer, ...peer.story()]
+  const greeting = name.startsWith('upstream, option ') ? [peer.greeting] : []
+  return [answer, ...greeting, ...peer.pingsBehind, ...peer.story()]
 }
 
 type Start = (yaml: string, options: { adminPort: number; args: readonly string[] }) => Promise<ProxyProcess>

@@ -75,6 +75,29 @@ export class FramePeer {
     }
   }
 
+  /** What it was told of before anything else: SETTINGS in the order of their identifiers, and the window of the connection. */
+  get greeting(): string {
+    const [first] = this.of(FrameType.Settings)
+    const parameters: [number, number][] = []
+    for (let at = 0; at < (first?.payload.length ?? 0); at += 6) {
+      parameters.push([first!.payload.readUInt16BE(at), first!.payload.readUInt32BE(at + 2)])
+    }
+    const window = this.of(FrameType.WindowUpdate).find(({ streamId }) => streamId === 0)
+    const list = parameters.sort(([a], [b]) => a - b).map(([id, value]) => `${id}=${value}`)
+    return `SETTINGS ${list.join(' ')}, window +${window?.payload.readUInt32BE(0) ?? 0}`
+  }
+
+  /** PINGs of the other side, and which frames came before each. */
+  get pingsBehind(): string[] {
+    const pings: string[] = []
+    for (const [i, { type, flags }] of this.frames.entries()) {
+      if (type !== FrameType.Ping || flags === ACK) continue
+      const heads = this.frames.slice(0, i).filter(({ type }) => type === FrameType.Headers)
+      pings.push(`PING behind ${heads.length} heads`)
+    }
+    return pings
+  }
+
   /** What came, by stream: status, bytes of body, trailers, end or code of the reset; then codes of GOAWAY, and whether it is over. */
   story(): string[] {
     const streams = new Map<number, string[]>()

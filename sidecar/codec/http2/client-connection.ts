@@ -41,6 +41,8 @@ export class ClientConnection extends Http2Machine<ClientStream> implements Http
     this.start([
       [Setting.HeaderTableSize, options.headerTableSize],
       [Setting.EnablePush, 0],
+      // Means nothing from a client (RFC 8441 §3); Envoy sends it all the same.
+      [Setting.EnableConnectProtocol, options.allowConnect ? 1 : 0],
       [Setting.MaxConcurrentStreams, options.maxConcurrentStreams],
       [Setting.InitialWindowSize, options.initialStreamWindowSize],
       ...(options.cutTrailers ? [[Setting.CutTrailers, 1] as const] : []),

@@ -48,7 +48,7 @@ export interface Http2Options {
   readonly streamErrorOnInvalidHttpMessage: boolean
   /** `disallow_obs_text`: a value with bytes above 127, in a head or in trailers, makes its message malformed. */
   readonly disallowObsText: boolean
-  /** `custom_settings_parameters`: sent as they are, after the others. */
+  /** `custom_settings_parameters`: sent as they are, before the others, as in Envoy. */
   readonly customSettings: readonly (readonly [identifier: number, value: number])[]
   /**
    * Client role: the peer may end a response that it cannot complete with trailers that say why, in place of RST_STREAM

@@ -107,7 +107,7 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
 
   /** Our SETTINGS, and the window that §6.9.2 lets no SETTINGS change. Called by the constructors of the roles. */
   protected start(settings: readonly (readonly [identifier: number, value: number])[]): void {
-    this.writer.settings([...settings, ...this.options.customSettings])
+    this.writer.settings([...this.options.customSettings, ...settings])
     if (this.#receiveWindow > DEFAULT_WINDOW) this.writer.windowUpdate(0, this.#receiveWindow - DEFAULT_WINDOW)
     this.wantFlush()
   }

@@ -16,6 +16,8 @@ export interface DownstreamCase extends DownstreamSetting {
   readonly name: string
   /** What follows the preface and an empty SETTINGS; each part is sent when the one before has been dealt with. */
   readonly frames: string | readonly string[]
+  /** Waits, behind all of them, for a PING of the proxy, or for the end of the connection. */
+  readonly until?: 'PING' | 'over'
 }
 
 export interface UpstreamSetting {
@@ -29,6 +31,8 @@ export interface UpstreamCase extends UpstreamSetting {
   readonly name: string
   /** What answers the request, on stream 1. */
   readonly frames: string
+  /** A second request follows after so many milliseconds, which gets 200. */
+  readonly secondAfterMs?: number
 }
 
 const head = (streamId: number, fields: string, method = 'GET', flags = 'end_headers end_stream') =>
@@ -45,6 +49,31 @@ const trailing = (streamId: number, fields: string) =>
 
 const times = (count: number, frames: (streamId: number) => string) =>
   Array.from({ length: count }, (_, i) => frames(2 * i + 1)).join('')
+
+const keepAlive = (fields: { readonly [key: string]: Json }): Json => ({
+  connection_keepalive: { timeout: '5s', interval_jitter: { value: 0 }, ...fields },
+})
+
+/** What a SETTINGS frame or the first WINDOW_UPDATE says of an option; what limits floods is in {@link floods}. */
+const options: Readonly<Record<string, Json>> = {
+  defaults: {},
+  hpack_table_size: { hpack_table_size: 100 },
+  'hpack_table_size of 0': { hpack_table_size: 0 },
+  max_concurrent_streams: { max_concurrent_streams: 7 },
+  initial_stream_window_size: { initial_stream_window_size: 70_000 },
+  'initial_stream_window_size, the least': { initial_stream_window_size: 65_535 },
+  initial_connection_window_size: { initial_connection_window_size: 100_000 },
+  'initial_connection_window_size, the least': { initial_connection_window_size: 65_535 },
+  allow_connect: { allow_connect: true },
+  custom_settings_parameters: {
+    custom_settings_parameters: [
+      { identifier: 3, value: 50 },
+      { identifier: 6, value: 5000 },
+      { identifier: 0x77, value: 9 },
+      { identifier: 0x77, value: 9 },
+    ],
+  },
+}
 
 /** `:method` to `:authority` by the static table, an entry of 100 characters added, and many references to it. */
 const bomb = (references: number) =>
@@ -238,6 +267,14 @@ const obsTextFrames: readonly DownstreamCase[] = [
 export const downstreamCases: readonly DownstreamCase[] = [
   { name: 'a request', frames: get(1) },
   { name: 'a request with trailers', frames: trailing(1, '  t: u\n') },
+  ...Object.entries(options).map(([name, value]) => ({ name: `option ${name}`, options: value, frames: get(1) })),
+  { name: 'keep-alive', options: keepAlive({ interval: '0.05s' }), frames: post(1), until: 'PING' },
+  {
+    name: 'keep-alive that nobody answers',
+    options: keepAlive({ interval: '0.05s', timeout: '0.05s' }),
+    frames: post(1),
+    until: 'over',
+  },
   ...floods,
   ...limits,
   ...malformed,
@@ -266,6 +303,28 @@ const malformedResponses: Readonly<Record<string, string>> = {
 }
 
 export const upstreamCases: readonly UpstreamCase[] = [
+  ...Object.entries(options).map(([name, value]) => ({
+    name: `upstream, option ${name}`,
+    options: value,
+    frames: ok(),
+  })),
+  {
+    name: 'upstream, keep-alive that nobody answers',
+    options: keepAlive({ interval: '0.05s', timeout: '0.05s' }),
+    frames: '',
+  },
+  {
+    name: 'upstream, connection_idle_interval',
+    options: keepAlive({ connection_idle_interval: '0.02s' }),
+    frames: ok(),
+    secondAfterMs: 60,
+  },
+  {
+    name: 'upstream, not idle for connection_idle_interval',
+    options: keepAlive({ connection_idle_interval: '60s' }),
+    frames: ok(),
+    secondAfterMs: 60,
+  },
   { name: 'upstream, a response', frames: ok() },
   { name: 'upstream, trailers', frames: okTrailing('  t: u\n') },
   ...Object.entries(malformedResponses).flatMap(([name, frames]): UpstreamCase[] => [
