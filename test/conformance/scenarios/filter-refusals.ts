@@ -1,4 +1,7 @@
-/** Filter configurations and what Envoy 1.40 says of them: `refused` is a part of its message, undefined where it loads. */
+/**
+ * Configurations of filters and of HTTP/2, and what Envoy 1.40 says of them: `refused` is a part of its message, undefined
+ * where it loads.
+ */
 import { type HttpListener, type Json, typed } from './bootstrap.ts'
 import { bucket, descriptor, limit, limitMessage, name as limitName } from './local-rate-limit-config.ts'
 
@@ -32,7 +35,30 @@ const notModified = ':-prefixed or host headers may not be modified'
 const fill = (interval: string, tokens = 1): Json => ({ max_tokens: tokens, fill_interval: interval })
 const byAddress = (more: Fields): Json => ({ actions: [{ remote_address: {} }], ...more })
 
+const http2 = (name: string, options: Fields, refused?: string): ConfigCase => ({
+  name: `HTTP/2: ${name}`,
+  manager: { http2_protocol_options: options },
+  refused,
+})
+const settings = (...list: readonly (readonly [identifier: number, value: number])[]): Fields => ({
+  custom_settings_parameters: list.map(([identifier, value]) => ({ identifier, value })),
+})
+
+const http2ConfigCases: readonly ConfigCase[] = [
+  http2('settings by number', settings([0x77, 1], [0x77, 1], [2, 0], [3, 1])),
+  http2('a setting of two values', settings([0x77, 1], [0x77, 2]), 'inconsistent HTTP/2 custom SETTINGS'),
+  http2('push', settings([2, 1]), 'server push is not supported'),
+  http2('ENABLE_CONNECT_PROTOCOL by number', settings([8, 1]), '"allow_connect"'),
+  http2(
+    'by number and by name',
+    { ...settings([3, 1]), max_concurrent_streams: 1 },
+    'can not be configured through both named and custom parameters',
+  ),
+  http2('keep-alive without a timeout', { connection_keepalive: { interval: '1s' } }, 'Timeout'),
+]
+
 export const filterConfigCases: readonly ConfigCase[] = [
+  ...http2ConfigCases,
   { name: 'mutating :path', filters: mutation({ request_mutations: [append(':path')] }), refused: notModified },
   { name: 'mutating host', filters: mutation({ request_mutations: [append('host')] }), refused: notModified },
   { name: 'mutating :status', filters: mutation({ response_mutations: [append(':status')] }), refused: notModified },
