@@ -52,7 +52,8 @@ function writeDetails(tls: TlsInfo, policy: ClientCertPolicy): string {
   if (policy.cert && tls.peerCertificate !== undefined) details.push(`Cert="${tls.peerCertificate()}"`)
   if (policy.chain && tls.peerCertificateChain !== undefined) details.push(`Chain="${tls.peerCertificateChain()}"`)
   if (policy.subject) details.push(`Subject="${tls.peerSubject}"`)
-  if (policy.uri) for (const uri of tls.peerUriSans) details.push(`URI=${uri}`)
+  // Envoy writes the key for a certificate without one, too.
+  if (policy.uri) details.push(...(tls.peerUriSans.length > 0 ? tls.peerUriSans : ['']).map(uri => `URI=${uri}`))
   if (policy.dns) for (const name of tls.peerDnsSans) details.push(`DNS=${name}`)
   return details.join(';')
 }

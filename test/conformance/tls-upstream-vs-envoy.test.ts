@@ -4,6 +4,7 @@
  * context; answers (which tell what the server saw), the access log and the stats are compared. See also
  * tls-vs-envoy.test.ts.
  */
+import { createHash, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import http from 'node:http'
 import https from 'node:https'
@@ -38,7 +39,8 @@ const SERVERS = {
   second: files.issue('second', { subject: { CN: 'second' }, dns, uris: ['spiffe://second/x'] }, second),
   pretender: files.issue('pretender', { subject: { CN: 'pretender' }, dns, uris: ['spiffe://td/x'] }, second),
 }
-type ServerName = keyof typeof SERVERS | 'mutual' | 'plaintext' | 'silent'
+const rsa = files.issue('rsa', { subject: { CN: 'rsa' }, dns, keyType: 'rsa' })
+type ServerName = keyof typeof SERVERS | 'mutual' | 'plaintext' | 'silent' | 'p384' | 'follower'
 files.issue('client', { subject: { CN: 'client' }, uris: ['spiffe://td/client'] })
 files.write('crl.pem', files.authority.revocationList([SERVERS.revoked.serial]))
 
@@ -49,6 +51,13 @@ const socket = (common: string, extra = 'sni: server.test, ') =>
   `{name: tls, typed_config: {"@type": ${TLS_TYPE}.UpstreamTlsContext, ${extra}common_tls_context: {${common}}}}`
 const options = (upstream: string, more = '') =>
   `, typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: {}}${upstream === '' ? '' : `, upstream_http_protocol_options: {${upstream}}`}${more}}}`
+const spkiOf = (name: keyof typeof SERVERS) =>
+  createHash('sha256')
+    .update(new X509Certificate(SERVERS[name].der).publicKey.export({ type: 'spki', format: 'der' }))
+    .digest('base64')
+const combined = (secret: string, more = '') =>
+  `combined_validation_context: {default_validation_context: {trusted_ca: {filename: ${files.caPath}}${more}}, validation_context_sds_secret_config: {name: ${secret}}}`
+const params = (fields: string) => `${trust()}, tls_params: {${fields}}`
 /** Each request gets a connection of its own. */
 const ONCE = ', common_http_protocol_options: {max_requests_per_connection: 1}'
 
@@ -65,6 +74,15 @@ interface Context {
 const one = (server: ServerName, endpoint = ''): Context['endpoints'] => [[server, endpoint]]
 const metadata = (mode: string) => `metadata: {filter_metadata: {envoy.transport_socket_match: {mode: ${mode}}}}`
 const max13 = 'tls_params: {tls_maximum_protocol_version: TLSv1_3}'
+
+/** Secrets of the bootstrap, by name. */
+const SECRETS: Readonly<Record<string, string>> = {
+  client: `tls_certificate: ${files.certificate('client')}`,
+  authority: trust(),
+  secondAuthority: `validation_context: {trusted_ca: ${file('second.pem')}}`,
+  crl: `validation_context: {crl: ${file('crl.pem')}}`,
+  pin: `validation_context: {verify_certificate_spki: ["${spkiOf('good')}"]}`,
+}
 
 /** Clusters by name. */
 const CONTEXTS: Readonly<Record<string, Context>> = {
@@ -144,6 +162,51 @@ const CONTEXTS: Readonly<Record<string, Context>> = {
     more: options('', ONCE),
     hosts: ['a', 'b', 'c'],
   },
+  spki: { endpoints: one('good'), socket: socket(trust(`, verify_certificate_spki: ["${spkiOf('good')}"]`)) },
+  'spki-wrong': { endpoints: one('good'), socket: socket(trust(`, verify_certificate_spki: ["${spkiOf('second')}"]`)) },
+  'spki-alone': {
+    endpoints: one('second'),
+    socket: socket(`validation_context: {verify_certificate_spki: ["${spkiOf('second')}"]}`),
+  },
+  'by-name': {
+    endpoints: one('mutual'),
+    socket: socket(
+      'tls_certificate_sds_secret_configs: [{name: client}], validation_context_sds_secret_config: {name: authority}',
+    ),
+  },
+  'by-name-wrong': {
+    endpoints: one('good'),
+    socket: socket('validation_context_sds_secret_config: {name: secondAuthority}'),
+  },
+  'combined-authority': { endpoints: one('second'), socket: socket(combined('secondAuthority')) },
+  'combined-authority-wrong': { endpoints: one('good'), socket: socket(combined('secondAuthority')) },
+  'combined-crl': { endpoints: one('revoked'), socket: socket(combined('crl')) },
+  'combined-pin': {
+    endpoints: one('good'),
+    socket: socket(combined('pin', `, verify_certificate_spki: ["${spkiOf('second')}"]`)),
+  },
+  'combined-pin-wrong': { endpoints: one('depth1'), socket: socket(combined('pin')) },
+  system: { endpoints: one('good'), socket: socket('validation_context: {system_root_certs: {}}') },
+  'system-too': { endpoints: one('good'), socket: socket(trust(', system_root_certs: {}')) },
+  'ciphers-default': { endpoints: one('follower'), socket: socket(trust()) },
+  ciphers: {
+    endpoints: one('follower'),
+    socket: socket(params('cipher_suites: [ECDHE-ECDSA-CHACHA20-POLY1305, ECDHE-ECDSA-AES128-GCM-SHA256]')),
+  },
+  'ciphers-one-rank': {
+    endpoints: one('follower'),
+    socket: socket(params('cipher_suites: ["[ECDHE-ECDSA-AES256-GCM-SHA384|ECDHE-ECDSA-AES128-GCM-SHA256]"]')),
+  },
+  'ciphers-none': { endpoints: one('good'), socket: socket(params('cipher_suites: [ECDHE-RSA-AES128-GCM-SHA256]')) },
+  curves: { endpoints: one('p384'), socket: socket(params('ecdh_curves: [P-256, P-384]')) },
+  'curves-13': {
+    endpoints: one('p384'),
+    socket: socket(params('ecdh_curves: [P-256, P-384], tls_maximum_protocol_version: TLSv1_3')),
+  },
+  'curves-none': { endpoints: one('p384'), socket: socket(trust()) },
+  'curves-none-13': { endpoints: one('p384'), socket: socket(params('tls_maximum_protocol_version: TLSv1_3')) },
+  signatures: { endpoints: one('good'), socket: socket(params('signature_algorithms: [ecdsa_secp256r1_sha256]')) },
+  'signatures-none': { endpoints: one('good'), socket: socket(params('signature_algorithms: [rsa_pss_rsae_sha256]')) },
   silent: { endpoints: one('silent'), socket: socket(trust()), more: ', connect_timeout: 0.3s' },
 }
 
@@ -164,7 +227,9 @@ function answer(request: http.IncomingMessage, response: http.ServerResponse): v
   }
   const client = socket.getPeerCertificate().subject?.CN ?? 'nobody'
   const { servername } = socket as unknown as { servername: string | false }
-  response.end(`sni=${servername} client=${client} reused=${socket.isSessionReused()} ${socket.getProtocol()}`)
+  response.end(
+    `sni=${servername} client=${client} reused=${socket.isSessionReused()} ${socket.getCipher().standardName} ${socket.getProtocol()}`,
+  )
 }
 
 before(async () => {
@@ -175,6 +240,8 @@ before(async () => {
   const { chain: cert, key } = SERVERS.good
   const asks = { requestCert: true, rejectUnauthorized: true, ca: files.authority.certificate }
   servers.set('mutual', https.createServer({ cert, key, ...asks }, answer))
+  servers.set('p384', https.createServer({ cert: rsa.chain, key: rsa.key, ecdhCurve: 'P-384' }, answer))
+  servers.set('follower', https.createServer({ cert, key, honorCipherOrder: false }, answer))
   servers.set('plaintext', http.createServer(answer))
   servers.set(
     'silent',
@@ -203,7 +270,9 @@ function configuration(port: number, log: string): string {
   - {name: ${name}, type: STATIC, load_assignment: {cluster_name: ${name}, endpoints: [{lb_endpoints: [${list.join(', ')}]}]}${socket === undefined ? '' : `, transport_socket: ${socket}`}${more}}`
   })
   const routes = Object.keys(CONTEXTS).map(name => `{match: {prefix: /${name}/}, route: {cluster: ${name}}}`)
+  const secrets = Object.entries(SECRETS).map(([name, fields]) => `{name: ${name}, ${fields}}`)
   return `static_resources:
+  secrets: [${secrets.join(', ')}]
   listeners:
   - name: plain
     address: {socket_address: {address: 127.0.0.1, port_value: ${port}}}

@@ -7,6 +7,8 @@
  */
 
 export interface ClientHello {
+  /** Cipher suites by number, in the client's order. */
+  readonly ciphers: readonly number[]
   /** SNI in lower case (RFC 6066 §3), '' when there is none. */
   readonly serverName: string
   /** ALPN names (RFC 7301) in the client's order. */
@@ -91,7 +93,9 @@ function readHello(reader: Reader): ClientHello {
   const version = reader.uint16()
   reader.skip(32) // random
   reader.skip(reader.uint8()) // session id
-  reader.skip(reader.uint16()) // cipher suites
+  const ciphers: number[] = []
+  const suites = reader.vector(reader.uint16())
+  while (suites.left > 0) ciphers.push(suites.uint16())
   reader.skip(reader.uint8()) // compression methods
   let serverName = ''
   let alpn: string[] = []
@@ -135,7 +139,7 @@ function readHello(reader: Reader): ClientHello {
       }
     }
   }
-  return { serverName, alpn, offersTls13, takesTickets, takesEcdsa, ticketKeyName }
+  return { ciphers, serverName, alpn, offersTls13, takesTickets, takesEcdsa, ticketKeyName }
 }
 
 function readServerName(body: Reader): string {

@@ -6,9 +6,10 @@
  * order of ciphers and one ALPN list; the few that a context needs are made when first asked for:
  *
  *   certificate for the SNI × the client's ALPN overlaps with ours or not × the client knows TLS 1.3 or not × ticket key
+ *   × the client's favourite among ciphers of one rank
  *
- * TLS 1.3, because Envoy (BoringSSL) lets the client's order of ciphers decide there and ours in TLS 1.2, and because only
- * TLS 1.2 has sessions that a server must remember. The ticket key, because a server of Node has one: a ticket names its
+ * TLS 1.3, because its sessions live longer in Envoy (BoringSSL), and because only TLS 1.2 has some that a server must
+ * remember. The favourite, because OpenSSL knows no ciphers of one rank. The ticket key, because a server of Node has one: a ticket names its
  * key, so a client that comes with a ticket of an older key gets the server of that key. (Envoy encrypts the new tickets
  * of such a session with the first key; here they stay with the older one, until it is taken out of the configuration.)
  */
@@ -35,7 +36,7 @@ import {
   within,
 } from './tls-context.ts'
 import { CLOSED_IN_HANDSHAKE, chainFailure, type TlsCloseReason, tlsFailure, verifyFailure } from './tls-error.ts'
-import { tlsOptions } from './tls-params.ts'
+import { type TlsOptions, tlsOptions } from './tls-params.ts'
 import { TlsSession } from './tls-session.ts'
 import { TlsStats } from './tls-stats.ts'
 
@@ -104,7 +105,10 @@ export class DownstreamTls {
     this.#keys = this.#readTicketKeys()
     // Everything that OpenSSL may not like is found now.
     if (material !== undefined) {
-      within('common_tls_context', () => this.#createServer(material.certificates[0]!, true, true, this.#keys[0]!))
+      within('common_tls_context', () => {
+        const options = tlsOptions(common.tlsParams, 'downstream')
+        this.#createServer(material.certificates[0]!, true, true, this.#keys[0]!, options)
+      })
     }
     this.#stats = new TlsStats(scope, 'downstream')
     this.context.useStats(this.#stats)
@@ -228,20 +232,26 @@ export class DownstreamTls {
     const certificate = certificateFor(certificates, hello, this.#message.fullScanCertsOnSniMismatch === true)
     const named = hello === undefined ? -1 : this.#keys.findIndex(({ name }) => name === hello.ticketKeyName)
     const ticketKey = this.#keys[Math.max(named, 0)]!
-    const key = `${certificates.indexOf(certificate)} ${tls13} ${overlap} ${ticketKey.name}`
+    const wishes = { ciphers: hello?.ciphers ?? [], decides: this.#message.preferClientCiphers }
+    const options = tlsOptions(this.context.message.tlsParams, 'downstream', wishes)
+    const key = `${certificates.indexOf(certificate)} ${tls13} ${overlap} ${ticketKey.name} ${options.ciphers}`
     let server = this.#servers.get(key)
     if (server === undefined) {
-      server = this.#createServer(certificate, tls13, overlap, ticketKey)
+      server = this.#createServer(certificate, tls13, overlap, ticketKey, options)
       this.#servers.set(key, server)
     }
     return server
   }
 
-  #createServer(certificate: OwnCertificate, tls13: boolean, alpn: boolean, ticketKey: TicketKey): ChosenServer {
+  #createServer(
+    certificate: OwnCertificate,
+    tls13: boolean,
+    alpn: boolean,
+    ticketKey: TicketKey,
+    options: TlsOptions,
+  ): ChosenServer {
     const message = this.#message
-    const { tlsParams } = this.context.message
     const { validation } = this.context.material!
-    const versions = tlsOptions(tlsParams, 'downstream')
     const required = this.#requiresCertificate
     const asks = required || validation?.asksForCertificate === true
     // Where OpenSSL itself insists, the client is told that a certificate is required; later it sees but an end.
@@ -251,18 +261,18 @@ export class DownstreamTls {
     let server: tls.Server
     try {
       server = tls.createServer({
-        ...versions,
+        ...options,
         ...identityOptions([certificate]),
         ca: [],
         ...trustOptions(validation),
-        honorCipherOrder: !tls13 && message.preferClientCiphers !== true,
+        honorCipherOrder: message.preferClientCiphers !== true,
         ...(alpn && this.#alpn.length > 0 && { ALPNProtocols: [...this.#alpn] }),
         requestCert: asks,
         rejectUnauthorized: strict,
         // The time for the handshake is ours to watch; Node's own limit is only there for what we would forget.
         handshakeTimeout: 0x7fffffff,
         sessionIdContext: this.#sessionContext(),
-        sessionTimeout: Math.ceil((message.sessionTimeout ?? 7_200_000) / 1000),
+        sessionTimeout: tls13 && options.maxVersion === 'TLSv1.3' ? TLS13_SESSION_S : sessionTimeoutS(message),
         ticketKeys: ticketKey.bytes,
         ...((message.disableStatelessSessionResumption === true || !resumes) && { secureOptions: NO_TICKET }),
       })
@@ -341,8 +351,15 @@ export function checkNode(below = socketBelow): void {
 
 const NO_SECRET: CloseReason = Object.freeze({ kind: 'tls', details: 'TLS_error:_Secret_is_not_supplied_by_SDS' })
 const NO_SNI: CloseReason = Object.freeze({ kind: 'tls', details: 'TLS_error:_the_client_names_no_server' })
+/** BoringSSL's for TLS 1.3, which Envoy has no setting for. */
+const TLS13_SESSION_S = 172_800
 /** SSL_OP_NO_TICKET. */
 const NO_TICKET = 0x4000
+
+/** `session_timeout` is for TLS 1.2 alone, as in Envoy; none and 0 are BoringSSL's default. */
+function sessionTimeoutS({ sessionTimeout = 0 }: DownstreamTlsContext): number {
+  return Math.floor(sessionTimeout / 1000) || 7200
+}
 
 /** One secret for all threads of the process, so that a session made by one worker is resumed by another. */
 const TICKET_SEED: Uint8Array = isMainThread
@@ -430,7 +447,8 @@ export function openSslMistake(error: NodeJS.ErrnoException): Error {
   }
   if (/ECDH|curve|group/i.test(code + message))
     return new ConfigError('tls_params.ecdh_curves', `Failed to initialize ECDH curves: ${message}`)
-  if (/sigalg|signature/i.test(code + message)) {
+  // OpenSSL says nothing at all about signature algorithms that it does not know.
+  if (/sigalg|signature/i.test(code + message) || message.startsWith('error:00000000')) {
     return new ConfigError(
       'tls_params.signature_algorithms',
       `Failed to initialize TLS signature algorithms: ${message}`,

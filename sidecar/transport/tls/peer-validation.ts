@@ -219,9 +219,9 @@ function typedMatcher(message: SubjectAltNameMatcher, index: number, compile: Co
 }
 
 function trustedOf(message: CertificateValidationContext, systemRoots: () => readonly string[]): TrustedCertificate[] {
-  const own = message.trustedCa === undefined ? [] : certificatesIn(message.trustedCa, 'trusted_ca')
-  if (message.systemRootCerts === undefined) return own
-  return [...own, ...systemRoots().map(pem => ({ pem, certificate: new X509Certificate(pem), path: '<system>' }))]
+  if (message.trustedCa !== undefined) return certificatesIn(message.trustedCa, 'trusted_ca')
+  if (message.systemRootCerts === undefined) return []
+  return systemRoots().map(pem => ({ pem, certificate: new X509Certificate(pem), path: '<system>' }))
 }
 
 /** Every certificate of a data source in PEM. */

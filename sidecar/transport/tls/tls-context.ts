@@ -209,7 +209,10 @@ function addFolders(
   }
 }
 
-/** Protobuf's merge: what the second sets wins, lists are joined. */
+/**
+ * Protobuf's merge: what the second sets wins, lists are joined. A number of 0 does not count as set there, unless the
+ * first says nothing, even where it stands in a message of its own (`max_verify_depth`).
+ */
 function merged(
   first: CertificateValidationContext,
   second: CertificateValidationContext,
@@ -218,6 +221,7 @@ function merged(
   for (const [name, value] of Object.entries(second)) {
     const before = result[name]
     if (Array.isArray(value) && Array.isArray(before)) result[name] = [...before, ...value]
+    else if (value === 0) result[name] ??= value
     else if (value !== undefined && value !== false && value !== 'VERIFY_TRUST_CHAIN') result[name] = value
   }
   return result as unknown as CertificateValidationContext

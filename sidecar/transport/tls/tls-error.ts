@@ -15,6 +15,8 @@ export interface TlsCloseReason extends CloseReason {
 const SSL_LIBRARY = 16 * 2 ** 24
 /** Alerts that the peer sent have this added to their number (RFC 8446 §6), in both libraries. */
 const ALERTS = 1000
+/** The alert of that name. */
+const HANDSHAKE_FAILURE = 40
 
 interface Reason {
   readonly name: string
@@ -26,7 +28,7 @@ const ALERT_REASONS: Readonly<Record<number, Reason>> = {
   10: { name: 'SSLV3_ALERT_UNEXPECTED_MESSAGE', cause: 'handshake' },
   20: { name: 'SSLV3_ALERT_BAD_RECORD_MAC', cause: 'handshake' },
   22: { name: 'TLSV1_ALERT_RECORD_OVERFLOW', cause: 'handshake' },
-  40: { name: 'SSLV3_ALERT_HANDSHAKE_FAILURE', cause: 'handshake' },
+  [HANDSHAKE_FAILURE]: { name: 'SSLV3_ALERT_HANDSHAKE_FAILURE', cause: 'handshake' },
   42: { name: 'SSLV3_ALERT_BAD_CERTIFICATE', cause: 'client_cert_required' },
   43: { name: 'SSLV3_ALERT_UNSUPPORTED_CERTIFICATE', cause: 'client_cert_required' },
   44: { name: 'SSLV3_ALERT_CERTIFICATE_REVOKED', cause: 'revoked' },
@@ -118,13 +120,17 @@ export function chainFailure(code: string): TlsCloseReason {
   return verifyFailure(`X509_verify_cert: certificate verification error at depth 0: ${text}`, cause)
 }
 
-/** What OpenSSL, or the socket beneath it, reported. Undefined for errors that are none of TLS. */
-export function tlsFailure(error: NodeJS.ErrnoException): TlsCloseReason | undefined {
+/**
+ * What OpenSSL, or the socket beneath it, reported. Undefined for errors that are none of TLS. `helloUnanswered`: our
+ * ClientHello is all that was said so far; BoringSSL has a second sentence for a peer that wants none of it.
+ */
+export function tlsFailure(error: NodeJS.ErrnoException, helloUnanswered = false): TlsCloseReason | undefined {
   // `write EPROTO 40D3…:error:0A000418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca:…` comes without a code.
   const found = /error:([0-9A-F]{8}):[^:]*:[^:]*:([^:\n]*)/.exec(error.message)
   const ssl = error.code?.startsWith('ERR_SSL_') === true
   if (found === null && !ssl) return undefined
   const alert = found === null ? 0 : (Number.parseInt(found[1]!, 16) & 0x7fffff) - ALERTS
+  if (alert === HANDSHAKE_FAILURE && helloUnanswered) return HELLO_REFUSED
   const known = ALERT_REASONS[alert]
   if (known !== undefined) {
     return { kind: 'tls', details: envoyText(SSL_LIBRARY + ALERTS + alert, known.name), tlsCause: known.cause }
@@ -137,6 +143,16 @@ export function tlsFailure(error: NodeJS.ErrnoException): TlsCloseReason | undef
   const code = found === null ? 0 : Number.parseInt(found[1]!, 16) & 0x7fffff
   return { kind: 'tls', details: envoyText(SSL_LIBRARY + code, name), tlsCause: 'handshake' }
 }
+
+const HELLO_REFUSED: TlsCloseReason = Object.freeze({
+  kind: 'tls',
+  details: envoyText(
+    SSL_LIBRARY + ALERTS + HANDSHAKE_FAILURE,
+    ALERT_REASONS[HANDSHAKE_FAILURE]!.name,
+    `|${SSL_LIBRARY + 154}:SSL_routines:OPENSSL_internal:HANDSHAKE_FAILURE_ON_CLIENT_HELLO`,
+  ),
+  tlsCause: 'cipher',
+})
 
 /** The peer closed before the handshake was done. Envoy says nothing more in this case. */
 export const CLOSED_IN_HANDSHAKE: TlsCloseReason = Object.freeze({

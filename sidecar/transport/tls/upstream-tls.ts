@@ -224,7 +224,8 @@ class UpstreamHandshake {
   }
 
   readonly errorReason = (error: NodeJS.ErrnoException): CloseReason => {
-    const reason = tlsFailure(error)
+    // Node knows no cipher until a ServerHello has named one, whatever its types say.
+    const reason = tlsFailure(error, this.#stage === 'tls' && (this.#socket.getCipher() as unknown) === undefined)
     if (reason !== undefined) {
       this.#tls.stats?.connectionError.inc()
       return reason

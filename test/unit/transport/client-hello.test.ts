@@ -21,8 +21,10 @@ async function helloOf(options: tls.ConnectionOptions): Promise<Buffer> {
 
 describe('a ClientHello', () => {
   test('tells the name in lower case, the protocols in order, and what the client can do', async () => {
-    const bytes = await helloOf({ servername: 'Orders.Example', ALPNProtocols: ['h2', 'http/1.1'] })
+    const ciphers = 'TLS_AES_256_GCM_SHA384:ECDHE-RSA-AES128-GCM-SHA256'
+    const bytes = await helloOf({ servername: 'Orders.Example', ALPNProtocols: ['h2', 'http/1.1'], ciphers })
     assert.deepEqual(parseClientHello(bytes), {
+      ciphers: [0x1302, 0xc02f],
       serverName: 'orders.example',
       alpn: ['h2', 'http/1.1'],
       offersTls13: true,
