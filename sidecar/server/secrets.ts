@@ -84,6 +84,7 @@ export class Secrets implements SecretProvider {
       get current() {
         return file.secrets.get(config.name)?.[kind] as SecretKinds[K] | undefined
       },
+      refused: () => file.refused(config.name),
     }
   }
 
@@ -137,14 +138,21 @@ class Users {
   }
 }
 
+/** How a change of a file ended. */
+type Outcome = 'success' | 'rejected' | 'failure'
+
 /** One file with a `DiscoveryResponse` of secrets in it. */
 class SecretFile implements SecretUser {
   secrets: ReadonlyMap<string, Secret> = new Map()
   readonly #path: string
   readonly #users = new Users()
   readonly #stats: StatsScope
-  readonly #counters = new Map<string, Record<'attempt' | 'success' | 'rejected' | 'failure', Counter>>()
+  readonly #counters = new Map<string, Record<Outcome | 'attempt' | 'rotationFailed', Counter>>()
   #text = ''
+  #outcome: Outcome = 'success'
+  /** Secrets that a user could not take, until all users have been told of a change. */
+  readonly #refused = new Set<string>()
+  #delivering = false
 
   constructor(path: string, stats: StatsScope) {
     this.#path = path
@@ -168,8 +176,17 @@ class SecretFile implements SecretUser {
       log.warning({ file: this.#path }, `secrets not read: ${(error as Error).message}`)
       return
     }
-    if (text === this.#text) return
+    // It is read when anything in its folder changes; Envoy counts that, too.
+    if (text === this.#text) {
+      this.#count(this.#outcome)
+      return
+    }
     this.#text = text
+    this.#outcome = this.#take(text)
+    this.#count(this.#outcome)
+  }
+
+  #take(text: string): Outcome {
     const response = decodeResource('envoy.service.discovery.v3.DiscoveryResponse', text, { source: this.#path })
     const found = new Map<string, Secret>()
     const mistakes = response.errors.map(formatProblem)
@@ -178,33 +195,57 @@ class SecretFile implements SecretUser {
       else found.set((resource.value as Secret).name, resource.value as Secret)
     }
     if (mistakes.length > 0) {
-      this.#count('rejected')
       for (const mistake of mistakes) log.warning({ file: this.#path }, `secrets not taken: ${mistake}`)
-      return
+      return 'rejected'
     }
-    this.secrets = found
-    this.#count('success')
-    this.#users.tell()
+    const before = this.secrets
+    this.#deliver(found)
+    if (this.#refused.size === 0) return 'success'
+    this.#deliver(before)
+    this.#refused.clear()
+    return 'rejected'
   }
 
-  /** Envoy: `sds.<secret>.update_success` and its kin. */
-  #count(what: 'success' | 'rejected' | 'failure'): void {
+  #deliver(secrets: ReadonlyMap<string, Secret>): void {
+    this.secrets = secrets
+    this.#delivering = true
+    this.#users.tell()
+    this.#delivering = false
+  }
+
+  /** Either what this file says is refused, or what is in a file that a secret names: that is counted once for all users. */
+  refused(name: string): void {
+    if (this.#refused.has(name)) return
+    this.#refused.add(name)
+    if (this.#delivering) return
+    this.#countersOf(name).rotationFailed.inc()
+    queueMicrotask(() => this.#refused.delete(name))
+  }
+
+  #count(what: Outcome): void {
     const names = this.secrets.size > 0 ? [...this.secrets.keys()] : [this.#path.replaceAll(/[^A-Za-z0-9_-]+/g, '_')]
     for (const name of names) {
-      let counters = this.#counters.get(name)
-      if (counters === undefined) {
-        const scope = this.#stats.scope(name)
-        counters = {
-          attempt: scope.counter('update_attempt'),
-          success: scope.counter('update_success'),
-          rejected: scope.counter('update_rejected'),
-          failure: scope.counter('update_failure'),
-        }
-        this.#counters.set(name, counters)
-      }
+      const counters = this.#countersOf(name)
       counters.attempt.inc()
       counters[what].inc()
     }
+  }
+
+  /** Envoy: `sds.<secret>.update_success` and its kin. */
+  #countersOf(name: string): Record<Outcome | 'attempt' | 'rotationFailed', Counter> {
+    let counters = this.#counters.get(name)
+    if (counters === undefined) {
+      const scope = this.#stats.scope(name)
+      counters = {
+        attempt: scope.counter('update_attempt'),
+        success: scope.counter('update_success'),
+        rejected: scope.counter('update_rejected'),
+        failure: scope.counter('update_failure'),
+        rotationFailed: scope.counter('key_rotation_failed'),
+      }
+      this.#counters.set(name, counters)
+    }
+    return counters
   }
 }
 

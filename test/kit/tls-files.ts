@@ -33,9 +33,13 @@ export class TlsFiles {
 
   /** Puts a version of a secret into `folder` as the kubelet does: a folder of its own, then one rename of the link. */
   publish(folder: string, version: string, { chain, key }: Pick<IssuedCertificate, 'chain' | 'key'>): void {
+    this.publishFiles(folder, version, { 'tls.crt': chain, 'tls.key': key })
+  }
+
+  /** The same with any files, by name. */
+  publishFiles(folder: string, version: string, contents: Readonly<Record<string, string>>): void {
     mkdirSync(join(folder, version), { recursive: true })
-    writeFileSync(join(folder, version, 'tls.crt'), chain)
-    writeFileSync(join(folder, version, 'tls.key'), key)
+    for (const [name, content] of Object.entries(contents)) writeFileSync(join(folder, version, name), content)
     symlinkSync(version, join(folder, 'next'))
     renameSync(join(folder, 'next'), join(folder, '..data'))
   }

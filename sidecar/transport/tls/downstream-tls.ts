@@ -19,7 +19,11 @@ import tls, { TLSSocket } from 'node:tls'
 import { getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worker_threads'
 import type { Clock } from '../../base/clock.ts'
 import { ConfigError } from '../../config/config-error.ts'
-import type { DownstreamTlsContext, TlsSessionTicketKeys } from '../../config/schema/generated/types.ts'
+import type {
+  CommonTlsContext,
+  DownstreamTlsContext,
+  TlsSessionTicketKeys,
+} from '../../config/schema/generated/types.ts'
 import { logger } from '../../observability/logging.ts'
 import type { Counter, StatsScope } from '../../observability/stats.ts'
 import type { CloseReason } from '../connection.ts'
@@ -32,6 +36,7 @@ import {
   type OwnCertificate,
   TlsContext,
   type TlsEnvironment,
+  type TlsMaterial,
   trustOptions,
   within,
 } from './tls-context.ts'
@@ -69,8 +74,9 @@ export class DownstreamTls {
   readonly #alpn: readonly string[]
   /** The servers for what is loaded now, by what chooses among them. */
   #servers = new Map<string, ChosenServer>()
+  #configuredKeys: readonly TicketKey[] = []
   /** Never empty: the first encrypts, all decrypt. */
-  #keys: readonly TicketKey[]
+  #keys: readonly TicketKey[] = []
   readonly #chains = new KnownChains()
   readonly #sessions = new Map<string, Buffer>()
 
@@ -87,7 +93,10 @@ export class DownstreamTls {
     this.#message = message
     this.#clock = settings.clock
     this.handshakeTimeoutMs = settings.handshakeTimeoutMs
-    this.context = within('common_tls_context', () => new TlsContext(common, environment, () => this.#forgetServers()))
+    this.context = within(
+      'common_tls_context',
+      () => new TlsContext(common, environment, next => this.#prepare(common, next)),
+    )
     const { material } = this.context
     if (common.tlsCertificates.length + common.tlsCertificateSdsSecretConfigs.length === 0) {
       throw new ConfigError('common_tls_context', 'No TLS certificates found for server context')
@@ -102,16 +111,12 @@ export class DownstreamTls {
       // Held weakly by the provider; this keeps it.
       Object.assign(this.#ticketKeys, { user })
     } else if (message.sessionTicketKeys !== undefined) this.#ticketKeys = { current: message.sessionTicketKeys }
-    this.#keys = this.#readTicketKeys()
-    // Everything that OpenSSL may not like is found now.
-    if (material !== undefined) {
-      within('common_tls_context', () => {
-        const options = tlsOptions(common.tlsParams, 'downstream')
-        this.#createServer(material.certificates[0]!, true, true, this.#keys[0]!, options)
-      })
-    }
+    this.#configuredKeys = this.#readTicketKeys()
+    this.#forgetServers()
+    if (material !== undefined) within('common_tls_context', () => this.#prepare(common, material))
     this.#stats = new TlsStats(scope, 'downstream')
     this.context.useStats(this.#stats)
+    if (sds?.sdsConfig !== undefined && this.#ticketKeys?.current !== undefined) this.#stats.contextUpdate.inc()
     this.#notReady = scope.scope('server_ssl_socket_factory').counter('downstream_context_secrets_not_ready')
   }
 
@@ -132,7 +137,7 @@ export class DownstreamTls {
       connection.failUpgrade(NO_SNI)
       return
     }
-    const chosen = this.#serverFor(material.certificates, hello)
+    const chosen = this.#serverFor(material, hello)
     const socket = connection.beginUpgrade(peeked)
     this.#handshakes.set(socket, { connection, chosen, hello, onSecure })
     chosen.server.emit('connection', socket)
@@ -142,14 +147,15 @@ export class DownstreamTls {
     const handshake = this.#handshakeOf(socket)
     if (handshake === undefined) return
     const { connection, hello, chosen } = handshake
-    const validation = this.context.material?.validation
+    const material = this.context.material!
+    const { validation } = material
     const reused = socket.isSessionReused()
     const shown = socket.getPeerX509Certificate()
     // A session that is resumed keeps the certificate, but not the ones above it.
     const peer = shown && reused ? this.#chains.of(shown) : shown
     const stats = this.#stats
     if (peer === undefined) {
-      if (this.#requiresCertificate) {
+      if (this.#requiresCertificate(material)) {
         stats.failVerifyNoCert.inc()
         this.#fail(handshake, socket, verifyFailure('peer did not return a certificate', 'client_cert_required'))
         return
@@ -187,9 +193,8 @@ export class DownstreamTls {
     this.#fail(handshake, socket, reason ?? CLOSED_IN_HANDSHAKE)
   }
 
-  get #requiresCertificate(): boolean {
-    const insists = this.context.material?.validation?.insistsOnCertificate === true
-    return insists || this.#message.requireClientCertificate === true
+  #requiresCertificate({ validation }: TlsMaterial): boolean {
+    return validation?.insistsOnCertificate === true || this.#message.requireClientCertificate === true
   }
 
   readonly #errorReason = (error: NodeJS.ErrnoException): CloseReason => {
@@ -209,24 +214,41 @@ export class DownstreamTls {
     return raw && this.#handshakes.get(raw)
   }
 
+  /** Everything that OpenSSL may not like is found here. */
+  #prepare({ tlsParams }: CommonTlsContext, material: TlsMaterial): () => void {
+    const options = tlsOptions(tlsParams, 'downstream')
+    for (const certificate of material.certificates) {
+      this.#createServer(material, certificate, true, true, this.#keys[0]!, options)
+    }
+    return () => this.#forgetServers()
+  }
+
   #forgetServers(): void {
     this.#servers = new Map()
     this.#sessions.clear()
-    this.#keys = this.#readTicketKeys()
+    const own = () => [ticketKeyOf(ownTicketKey(this.context.material?.digest ?? ''))]
+    this.#keys = this.#configuredKeys.length > 0 ? this.#configuredKeys : own()
   }
 
   #ticketKeysChanged(): void {
+    let keys: readonly TicketKey[]
     try {
-      this.#readTicketKeys()
+      keys = this.#readTicketKeys()
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
       log.warning({ field: error.field }, `ticket keys not taken, the last good ones stay: ${error.message}`)
+      this.#ticketKeys?.refused?.()
       return
     }
+    const names = (list: readonly TicketKey[]) => list.map(({ name }) => name).join()
+    if (names(keys) === names(this.#configuredKeys)) return
+    this.#configuredKeys = keys
+    this.#stats.contextUpdate.inc()
     this.#forgetServers()
   }
 
-  #serverFor(certificates: readonly OwnCertificate[], hello: ClientHello | undefined): ChosenServer {
+  #serverFor(material: TlsMaterial, hello: ClientHello | undefined): ChosenServer {
+    const { certificates } = material
     const tls13 = hello?.offersTls13 ?? true
     const overlap = hello === undefined || hello.alpn.length === 0 || hello.alpn.some(name => this.#alpn.includes(name))
     const certificate = certificateFor(certificates, hello, this.#message.fullScanCertsOnSniMismatch === true)
@@ -237,13 +259,14 @@ export class DownstreamTls {
     const key = `${certificates.indexOf(certificate)} ${tls13} ${overlap} ${ticketKey.name} ${options.ciphers}`
     let server = this.#servers.get(key)
     if (server === undefined) {
-      server = this.#createServer(certificate, tls13, overlap, ticketKey, options)
+      server = this.#createServer(material, certificate, tls13, overlap, ticketKey, options)
       this.#servers.set(key, server)
     }
     return server
   }
 
   #createServer(
+    material: TlsMaterial,
     certificate: OwnCertificate,
     tls13: boolean,
     alpn: boolean,
@@ -251,8 +274,8 @@ export class DownstreamTls {
     options: TlsOptions,
   ): ChosenServer {
     const message = this.#message
-    const { validation } = this.context.material!
-    const required = this.#requiresCertificate
+    const { validation } = material
+    const required = this.#requiresCertificate(material)
     const asks = required || validation?.asksForCertificate === true
     // Where OpenSSL itself insists, the client is told that a certificate is required; later it sees but an end.
     const strict = required && (validation?.trusted.length ?? 0) > 0 && validation?.acceptsUntrusted !== true
@@ -271,7 +294,7 @@ export class DownstreamTls {
         rejectUnauthorized: strict,
         // The time for the handshake is ours to watch; Node's own limit is only there for what we would forget.
         handshakeTimeout: 0x7fffffff,
-        sessionIdContext: this.#sessionContext(),
+        sessionIdContext: sessionContext(material),
         sessionTimeout: tls13 && options.maxVersion === 'TLSv1.3' ? TLS13_SESSION_S : sessionTimeoutS(message),
         ticketKeys: ticketKey.bytes,
         ...((message.disableStatelessSessionResumption === true || !resumes) && { secureOptions: NO_TICKET }),
@@ -297,18 +320,8 @@ export class DownstreamTls {
     })
   }
 
-  /** Sessions made under another configuration are not resumed: names, pins and revocations may have changed since. */
-  #sessionContext(): string {
-    const { material } = this.context
-    return createHash('sha256')
-      .update(material?.digest ?? '')
-      .digest('hex')
-      .slice(0, 32)
-  }
-
   #readTicketKeys(): readonly TicketKey[] {
     const sources = this.#ticketKeys?.current?.keys ?? []
-    if (sources.length === 0) return [ticketKeyOf(ownTicketKey(this.context.material?.digest ?? ''))]
     return sources.map((source, i) => {
       const field = `session_ticket_keys.keys[${i}]`
       const bytes = readDataSource(source, field)
@@ -366,6 +379,11 @@ const TICKET_SEED: Uint8Array = isMainThread
   ? randomBytes(TICKET_KEY_BYTES)
   : (getEnvironmentData(SEED_KEY) as Uint8Array)
 if (isMainThread) setEnvironmentData(SEED_KEY, TICKET_SEED)
+
+/** Sessions made under another configuration are not resumed: names, pins and revocations may have changed since. */
+function sessionContext({ digest }: TlsMaterial): string {
+  return createHash('sha256').update(digest).digest('hex').slice(0, 32)
+}
 
 function ownTicketKey(digest: string): Buffer {
   return createHmac('sha384', TICKET_SEED).update(digest).digest()

@@ -16,6 +16,11 @@ import type {
 export interface WatchedSecret<T> {
   /** Its message now; undefined until it has arrived. */
   readonly current: T | undefined
+  /**
+   * Its user cannot take it, or the files it names, as they are now. The provider counts that, and goes back to the last
+   * message that could be taken, if it is the message that has changed.
+   */
+  refused?(): void
 }
 
 export interface SecretKinds {

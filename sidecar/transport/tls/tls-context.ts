@@ -55,6 +55,9 @@ export interface TlsEnvironment {
   readonly compileMatcher: CompileMatcher
 }
 
+/** Makes what new material needs; throws {@link ConfigError} where it cannot be used. What it returns puts it in use. */
+export type PrepareMaterial = (next: TlsMaterial) => () => void
+
 export class TlsContext {
   readonly message: CommonTlsContext
   /** Undefined until every secret has arrived. */
@@ -64,14 +67,14 @@ export class TlsContext {
   readonly #validation: NamedSecret<CertificateValidationContext> | undefined
   /** What an SDS validation context is merged into (`combined_validation_context`). */
   readonly #defaults: CertificateValidationContext | undefined
-  readonly #onChange: () => void
+  readonly #prepare: PrepareMaterial
   #stats: TlsStats | undefined
 
-  /** Throws {@link ConfigError} for what cannot be read or run. `onChange`: there is another {@link material}. */
-  constructor(message: CommonTlsContext, environment: TlsEnvironment, onChange: () => void) {
+  /** Throws {@link ConfigError} for what cannot be read or run. `prepare` is for material that comes later. */
+  constructor(message: CommonTlsContext, environment: TlsEnvironment, prepare: PrepareMaterial) {
     this.message = message
     this.#environment = environment
-    this.#onChange = onChange
+    this.#prepare = prepare
     const { secrets } = environment
     this.#certificates = [
       ...message.tlsCertificates.map(
@@ -105,25 +108,40 @@ export class TlsContext {
   /** Where expiry and rotations are counted. */
   useStats(stats: TlsStats): void {
     this.#stats = stats
+    for (const { fromProvider, secret } of this.#secrets()) {
+      if (fromProvider && secret.current !== undefined) stats.contextUpdate.inc()
+    }
     this.#showExpiry()
   }
 
   secretsChanged(): void {
-    let next: TlsMaterial | undefined
     try {
-      next = this.#load()
+      const next = this.#load()
+      if (next === undefined || next.digest === this.material?.digest) return
+      const use = this.#prepare(next)
+      this.material = next
+      use()
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
       log.warning({ field: error.field }, `secret not taken, the last good one stays: ${error.message}`)
+      this.#refuse(error.field)
       return
     }
-    if (next === undefined || next.digest === this.material?.digest) return
-    this.material = next
     this.#stats?.contextUpdate.inc()
     this.#showExpiry()
     this.#watchFiles()
-    this.#onChange()
-    log.info({ certificates: next.certificates.map(describe).join(' ') }, 'TLS secrets taken')
+    log.info({ certificates: this.material.certificates.map(describe).join(' ') }, 'TLS secrets taken')
+  }
+
+  /** Says so of the secret that the field is of; of all where it is of none, because they do not go together. */
+  #refuse(field: string): void {
+    const all = this.#secrets()
+    const named = all.filter(one => field.startsWith(one.field))
+    for (const { secret } of named.length > 0 ? named : all) secret.refused?.()
+  }
+
+  #secrets(): readonly NamedSecret<unknown>[] {
+    return this.#validation === undefined ? this.#certificates : [...this.#certificates, this.#validation]
   }
 
   #showExpiry(): void {
@@ -163,10 +181,13 @@ export class TlsContext {
     const { field, secret } = this.#validation
     if (secret.current === undefined) return 'missing'
     const message = this.#defaults === undefined ? secret.current : merged(this.#defaults, secret.current)
-    return within(
-      field,
-      () => new PeerValidation(message, this.#environment.compileMatcher, () => tls.getCACertificates('system')),
-    )
+    return within(field, () => {
+      const systemRoots = () => tls.getCACertificates('system')
+      const validation = new PeerValidation(message, this.#environment.compileMatcher, systemRoots)
+      const { crl } = validation
+      if (crl !== undefined) attempt('crl', () => tls.createSecureContext({ crl }))
+      return validation
+    })
   }
 
   /** Files of secrets that came by SDS are watched, as in Envoy; others where `watched_directory` asks for it. */

@@ -10,7 +10,7 @@ export class TlsStats {
   readonly failVerifyError: Counter
   readonly failVerifySan: Counter
   readonly failVerifyCertHash: Counter
-  /** Rotations that took effect. */
+  /** Secrets that have come by SDS, the first of each too, and rotations that took effect. */
   readonly contextUpdate: Counter
   readonly #scope: StatsScope
   readonly #ciphers = new Map<string, Counter>()

@@ -14,13 +14,20 @@ import type { Address } from '../../base/address.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Timers } from '../../base/timer-wheel.ts'
 import { ConfigError } from '../../config/config-error.ts'
-import type { UpstreamTlsContext } from '../../config/schema/generated/types.ts'
+import type { CommonTlsContext, UpstreamTlsContext } from '../../config/schema/generated/types.ts'
 import type { Counter, StatsScope } from '../../observability/stats.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../connection.ts'
 import { type ConnectOptions, connectSettings, plainReason, SocketConnection } from '../socket-connection.ts'
 import { openSslMistake } from './downstream-tls.ts'
 import type { WantedName } from './peer-validation.ts'
-import { identityOptions, TlsContext, type TlsEnvironment, trustOptions, within } from './tls-context.ts'
+import {
+  identityOptions,
+  TlsContext,
+  type TlsEnvironment,
+  type TlsMaterial,
+  trustOptions,
+  within,
+} from './tls-context.ts'
 import { CLOSED_IN_HANDSHAKE, chainFailure, tlsFailure } from './tls-error.ts'
 import { tlsOptions } from './tls-params.ts'
 import { NOBODY, type OwnIdentity, TlsSession } from './tls-session.ts'
@@ -70,8 +77,12 @@ export class UpstreamTls {
       throw new ConfigError('common_tls_context', 'Multiple TLS certificates are not supported for client contexts')
     }
     this.#maxSessions = message.maxSessionKeys ?? 1
-    this.context = within('common_tls_context', () => new TlsContext(common, environment, () => this.#prepare()))
-    within('common_tls_context', () => this.#prepare())
+    this.context = within(
+      'common_tls_context',
+      () => new TlsContext(common, environment, next => this.#prepare(common, next)),
+    )
+    const { material } = this.context
+    if (material !== undefined) within('common_tls_context', () => this.#prepare(common, material)())
   }
 
   /** Counts in the scope of the cluster from now on. */
@@ -168,16 +179,11 @@ export class UpstreamTls {
     return last
   }
 
-  #prepare(): void {
-    const { material, message } = this.context
-    if (material === undefined) {
-      this.#ready = undefined
-      return
-    }
+  #prepare({ tlsParams }: CommonTlsContext, material: TlsMaterial): () => void {
     let secureContext: tls.SecureContext
     try {
       secureContext = tls.createSecureContext({
-        ...tlsOptions(message.tlsParams, 'upstream'),
+        ...tlsOptions(tlsParams, 'upstream'),
         ca: [],
         ...trustOptions(material.validation),
         ...identityOptions(material.certificates),
@@ -187,7 +193,9 @@ export class UpstreamTls {
       throw openSslMistake(error as NodeJS.ErrnoException)
     }
     const [certificate] = material.certificates
-    this.#ready = { secureContext, own: certificate ?? NOBODY, sessions: [] }
+    return () => {
+      this.#ready = { secureContext, own: certificate ?? NOBODY, sessions: [] }
+    }
   }
 }
 
