@@ -148,10 +148,10 @@ function configuration(ports: ReadonlyMap<string, number>, log: string, sds: (na
       ${transport === '' ? '' : `transport_socket: ${transport}`}`
   const tlsListeners = (Object.keys(LISTENERS) as SecretName[]).map(name => {
     const validation = `validation_context_sds_secret_config: ${sds(name)}`
-    return listener(
-      name,
-      socket('Downstream', `common_tls_context: {${own}, ${validation}}, require_client_certificate: true`),
-    )
+    // With keys of their own, tickets of before can still be read, and it is up to the proxy not to take them.
+    const tickets = name === 'pins' ? '' : `${ticketKeys(keys[0])}, `
+    const fields = `${tickets}common_tls_context: {${own}, ${validation}}, require_client_certificate: true`
+    return listener(name, socket('Downstream', fields))
   })
   const keysSocket = socket(
     'Downstream',
