@@ -25,6 +25,8 @@ export interface HopwiseSettings {
   readonly external: boolean | undefined
   /** Plaintext peers whose failure records are believed, as CIDRs; `[]` believes none. Undefined: loopback and private. */
   readonly trustedPeers: readonly string[] | undefined
+  /** SPIFFE trust domains whose peers' failure records are believed over mutual TLS, beside that of our own certificate. */
+  readonly trustDomains: readonly string[] | undefined
   /** `false` leaves timeouts as Envoy has them: calls do not inherit what is left of the inbound request's time. */
   readonly deadlines: boolean | undefined
   /** What a local reply's body says: Envoy's words, or a sentence for people. */
@@ -48,6 +50,7 @@ const none: HopwiseSettings = Object.freeze({
   edge: undefined,
   external: undefined,
   trustedPeers: undefined,
+  trustDomains: undefined,
   deadlines: undefined,
   bodies: undefined,
   budgetMarginMs: undefined,
@@ -74,6 +77,7 @@ export const hopwiseSettings: Readonly<Record<string, Setting>> = {
   edge: { property: 'edge', scopes: ['listener'], read: onOrOff },
   external: { property: 'external', scopes: ['cluster'], read: onOrOff },
   trusted_peers: { property: 'trustedPeers', scopes: ['node'], read: cidrList },
+  trust_domains: { property: 'trustDomains', scopes: ['node'], read: trustDomainList },
   deadlines: { property: 'deadlines', scopes: ['node'], read: onOrOff },
   bodies: { property: 'bodies', scopes: ['node', 'listener'], read: oneOf('envoy', 'human') },
   budget_margin_ms: { property: 'budgetMarginMs', scopes: ['node'], read: numberUpTo(60_000) },
@@ -175,4 +179,12 @@ function cidrList(value: JsonValue): ReturnType<Setting['read']> {
     return { value: list }
   }
   return { mustBe: 'a list of CIDRs such as 10.0.0.0/8' }
+}
+
+function trustDomainList(value: JsonValue): ReturnType<Setting['read']> {
+  const list = typeof value === 'string' ? [value] : value
+  // SPIFFE-ID, §2.1: lower case, no scheme, no port.
+  const isDomain = (item: JsonValue) => typeof item === 'string' && /^[a-z0-9._-]{1,255}$/.test(item)
+  if (Array.isArray(list) && list.every(isDomain)) return { value: list as string[] }
+  return { mustBe: 'a list of SPIFFE trust domains such as cluster.local' }
 }

@@ -7,7 +7,7 @@ export interface FailureOriginSettings {
   readonly service: string
   /** CIDRs of plaintext mesh peers; `[]` believes none. */
   readonly trustedPeers: readonly string[]
-  /** SPIFFE trust domains of mesh peers over mutual TLS; empty: the domain of our own certificate. */
+  /** SPIFFE trust domains of mesh peers over mutual TLS, beside the domain of our own certificate. */
   readonly trustDomains: readonly string[]
   /** False for `deadlines: off`, which restores Envoy's timing. */
   readonly deadlines: boolean

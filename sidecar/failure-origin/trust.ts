@@ -53,7 +53,6 @@ export class Trust {
     if (tls.peerValidated === false) return false
     const domain = trustDomainOf(uri)
     if (domain === '') return false
-    if (this.#domains.size > 0) return this.#domains.has(domain)
-    return tls.localUriSans.some(own => trustDomainOf(own) === domain)
+    return this.#domains.has(domain) || tls.localUriSans.some(own => trustDomainOf(own) === domain)
   }
 }

@@ -117,6 +117,7 @@ export class DataPlane {
       failureOriginSettings({
         service: serviceName,
         ...(settings.trustedPeers !== undefined && { trustedPeers: settings.trustedPeers }),
+        ...(settings.trustDomains !== undefined && { trustDomains: settings.trustDomains }),
         ...(settings.deadlines !== undefined && { deadlines: settings.deadlines }),
         ...(settings.budgetMarginMs !== undefined && { marginMinMs: settings.budgetMarginMs }),
         ...(settings.budgetMarginPercent !== undefined && { marginFraction: settings.budgetMarginPercent / 100 }),

@@ -191,6 +191,67 @@ static_resources:
   }
 })
 
+test('a record is believed of a peer of our own trust domain, and of another one only where that is named', async () => {
+  const files = new TlsFiles()
+  const other = new CertificateAuthority('another')
+  files.issue('a', { uris: ['spiffe://mesh/shop/a'] })
+  files.issue('own', { uris: ['spiffe://mesh/shop/b'] })
+  files.issue('foreign', { uris: ['spiffe://other/shop/b'] }, other)
+  const validation = `validation_context: {trusted_ca: {filename: ${files.write('both.pem', files.authority.certificate + other.certificate)}}}`
+  const application = await FakeUpstream.start()
+  application.script = [{ status: 500, body: 'no' }]
+  const [own, foreign, plain, naming] = await freePorts(4)
+  const inbound = (name: string, port: number) =>
+    listener(
+      port,
+      manager('application'),
+      downstream(`tls_certificates: [${files.certificate(name)}], ${validation}`, 'require_client_certificate: true, '),
+    )
+  const b = await startHopwise(`node: {cluster: b, id: b}
+static_resources:
+  listeners:${inbound('own', own!)}${inbound('foreign', foreign!)}
+  clusters:${cluster('application', application.port)}
+`)
+  const caller = (port: number, settings: string) => {
+    const socket = upstream(`tls_certificates: [${files.certificate('a')}], ${validation}`)
+    const routes = ['own', 'foreign'].map(name => `{match: {prefix: /${name}}, route: {cluster: ${name}}}`).join(', ')
+    return startHopwise(`node: {cluster: a, id: a, metadata: {hopwise: {${settings}}}}
+static_resources:
+  listeners:
+  - address: {socket_address: {address: 127.0.0.1, port_value: ${port}}}
+    traffic_direction: OUTBOUND
+    filter_chains:
+    - filters: ${manager('own').replace(/routes: \[.*?\]\}\]/, `routes: [${routes}]}]`)}
+  clusters:${cluster('own', own!, socket)}${cluster('foreign', foreign!, socket)}
+`)
+  }
+  const [a, namingA] = await Promise.all([caller(plain!, ''), caller(naming!, 'trust_domains: [other]')])
+  try {
+    const record = async (port: number, path: string) => {
+      const answer = await fetch(`http://127.0.0.1:${port}/${path}`)
+      assert.equal(answer.status, 500)
+      const { headers } = answer
+      const member = (headers.get('proxy-status') ?? '').split(', ').at(-1) ?? ''
+      return ['path', 'confidence'].map(name => new RegExp(`failure-${name}="?([^;"]*)`).exec(member)?.[1]).join(' ')
+    }
+    // The sidecar of b knows that it was its application; without its word, its caller knows of the link alone.
+    const told: Record<string, string> = {}
+    for (const path of ['own', 'foreign']) {
+      told[path] = await record(plain!, path)
+      told[`${path}, where other is named`] = await record(naming!, path)
+    }
+    assert.deepEqual(told, {
+      own: 'b,a exact',
+      'own, where other is named': 'b,a exact',
+      foreign: 'foreign,a link',
+      'foreign, where other is named': 'b,a exact',
+    })
+  } finally {
+    await Promise.all([a.stop(), namingA.stop(), b.stop()])
+    await application.close()
+  }
+})
+
 test('seed 002 reaches its HTTPS site: the right SNI, Host and scheme', async () => {
   const files = new TlsFiles()
   const site = files.authority.issue({ dns: ['www.envoyproxy.io'] })

@@ -24,10 +24,10 @@ test('settings are read from listener, cluster, endpoint and node', () => {
   )
   const endpoint = clusterOf(loadOk({ endpoints: withEndpoint })).loadAssignment!.endpoints[0]!.lbEndpoints[0]!
   assert.equal(hopwiseMetadata(endpoint.metadata).service, 'd')
-  const settings = '{deadlines: off, trusted_peers: [10.0.0.0/8], budget_margin_percent: 2.5}'
+  const settings = '{deadlines: off, trusted_peers: [10.0.0.0/8], trust_domains: [other], budget_margin_percent: 2.5}'
   const { node } = loadOk(onNode(settings))
-  const { deadlines: ofNode, trustedPeers, budgetMarginPercent } = nodeHopwiseSettings(node!.metadata)
-  assert.deepEqual([ofNode, trustedPeers, budgetMarginPercent], [false, ['10.0.0.0/8'], 2.5])
+  const { deadlines: ofNode, trustedPeers, trustDomains, budgetMarginPercent } = nodeHopwiseSettings(node!.metadata)
+  assert.deepEqual([ofNode, trustedPeers, trustDomains, budgetMarginPercent], [false, ['10.0.0.0/8'], ['other'], 2.5])
 })
 
 test('without metadata every setting is undefined', () => {
@@ -50,6 +50,7 @@ test('a setting out of place says where it belongs', () => {
 
 test('a wrong value says what it must be', () => {
   assert.match(errorsOf(onNode('{trusted_peers: [10.0.0.0/33]}'))[0]!, /must be a list of CIDRs such as 10\.0\.0\.0\/8/)
+  assert.match(errorsOf(onNode('{trust_domains: ["spiffe://other"]}'))[0]!, /must be a list of SPIFFE trust domains/)
   assert.match(errorsOf(onListener('{direction: sideways}'))[0]!, /must be INBOUND or OUTBOUND, not "sideways"/)
   assert.match(errorsOf(onCluster('{service: "No Spaces"}'))[0]!, /must be a name of up to 128/)
   assert.match(errorsOf(onNode('{deadlines: maybe}'))[0]!, /must be on or off, not "maybe"/)
