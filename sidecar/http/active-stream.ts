@@ -224,7 +224,8 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
   }
 
   /** Answers a request whose head could not be accepted; no filter sees it, because there is nothing to look at. */
-  refuse(reply: LocalReply): void {
+  refuse(reply: LocalReply, headers?: RequestHeaders): void {
+    if (headers !== undefined) this.#headers = headers
     this.sendLocalReply({ ...reply, close: true })
   }
 

@@ -181,7 +181,16 @@ export class Http1Connection
     // What `te` may say to the next hop is decided with the other headers.
     for (const name of framing.nominated) if (name !== 'te' && !name.startsWith('x-forwarded-')) headers.delete(name)
     if (framing.upgrade === '') headers.delete('upgrade')
-    if (headers.authority === '' && framing.version === 10) headers.authority = config.defaultHostForHttp10
+    if (headers.authority === '' && framing.version === 10) {
+      headers.authority = config.defaultHostForHttp10
+      // HTTP/1.0 may leave it out, but then there is no virtual host to look in: Envoy refuses it, too.
+      if (headers.authority === '') {
+        this.closing = true
+        const details = 'missing_host_header'
+        stream.refuse({ status: 400, details, flag: ResponseFlag.None, body: '' }, headers)
+        return
+      }
+    }
     if (config.underscoresInHeaders !== 'ALLOW' && !this.#checkUnderscores(headers, stream)) return
     if (framing.upgrade !== '' && endStream) {
       // What follows belongs to the other protocol, if the upstream agrees to it.

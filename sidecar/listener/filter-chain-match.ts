@@ -138,6 +138,7 @@ function nameFit(names: readonly string[], serverName: string): number {
   return best
 }
 
+/** The loopback address itself, and not its whole range, as in Envoy. */
 function isLoopback(ip: string): boolean {
-  return ip.startsWith('127.') || ip === '::1'
+  return ip === '127.0.0.1' || ip === '::1'
 }

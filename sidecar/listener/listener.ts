@@ -199,11 +199,8 @@ export class Listener {
   }
 
   onNoChain(pending: PendingConnection): void {
-    const { stats } = this
-    stats.cxTotal.inc()
-    stats.workerCxTotal.inc()
-    stats.noFilterChainMatch.inc()
-    stats.cxDestroy.inc()
+    // No connection yet, to Envoy: `downstream_cx_total` goes without it.
+    this.stats.noFilterChainMatch.inc()
     this.#pending.delete(pending)
     this.#reportDrained()
   }

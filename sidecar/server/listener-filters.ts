@@ -12,7 +12,6 @@ import type { Environment } from './environment.ts'
 
 const log = logger('listener')
 
-const TLS_INSPECTOR = 'envoy.filters.listener.tls_inspector'
 const INSPECT_ALL: TlsInspector = {
   enableJa3Fingerprinting: undefined,
   enableJa4Fingerprinting: undefined,
@@ -21,7 +20,7 @@ const INSPECT_ALL: TlsInspector = {
   maxClientHelloSize: undefined,
 }
 
-/** The filters of a listener; `tls_inspector` is added where chains ask for what only it can find, as in Envoy. */
+/** The filters of a listener, and no others: Envoy adds no `tls_inspector` of its own either (since 1.16). */
 export function buildListenerFilters(
   message: ListenerMessage,
   path: string,
@@ -42,29 +41,34 @@ export function buildListenerFilters(
       filters.push(filter.filterDisabled === undefined ? created : new Conditional(created, filter.filterDisabled))
     })
   })
-  const inspected = message.listenerFilters.some(
-    ({ name, typedConfig }) => name === TLS_INSPECTOR || typedConfig?.typeUrl.endsWith('.TlsInspector') === true,
+  const known = (kind: string) =>
+    message.listenerFilters.some(
+      ({ name, typedConfig }) => name.endsWith(kind) || typedConfig?.typeUrl.endsWith(INSPECTORS[kind]!) === true,
+    )
+  const asks = message.filterChains.some(({ filterChainMatch }) =>
+    asksForTls(filterChainMatch, known('http_inspector')),
   )
-  if (!inspected && message.filterChains.some(({ filterChainMatch }) => asksForTls(filterChainMatch))) {
+  if (asks && !known('tls_inspector')) {
     log.warning(
       { listener: message.name },
-      'filter chain match rules require TLS Inspector listener filter, but it is not configured: added',
+      'filter_chain_match asks for what only the listener filter envoy.filters.listener.tls_inspector can see; without ' +
+        'it no connection fits (neither does one in Envoy)',
     )
-    const factory = env.listenerFilters.get(TLS_INSPECTOR)
-    if (factory !== undefined) {
-      filters.unshift(factory.create(factory.decodeConfig(INSPECT_ALL as never) as never, { stats: env.stats }))
-    }
   }
   return filters
 }
 
-function asksForTls(match: FilterChainMatch | undefined): boolean {
+const INSPECTORS: Readonly<Record<string, string>> = {
+  tls_inspector: '.TlsInspector',
+  http_inspector: '.HttpInspector',
+}
+
+/** `httpInspected`: the version of plaintext HTTP is known, which is a protocol of its own. */
+function asksForTls(match: FilterChainMatch | undefined, httpInspected: boolean): boolean {
   if (match === undefined) return false
   const { serverNames, transportProtocol, applicationProtocols } = match
-  return (
-    transportProtocol === 'tls' ||
-    (transportProtocol === '' && (serverNames.length > 0 || applicationProtocols.length > 0))
-  )
+  if (transportProtocol === 'tls' || serverNames.length > 0) return true
+  return transportProtocol === '' && applicationProtocols.length > 0 && !httpInspected
 }
 
 /** A filter that some connections pass by (`filter_disabled`). */

@@ -241,6 +241,16 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
     withoutStats: 'who closes first is a matter of the moment',
   },
   {
+    name: 'HTTP/1.0, accepted, with no host to default to',
+    manager: { http_protocol_options: { accept_http_10: true } },
+    upstreams: { app: [{ body: 'a' }] },
+    steps: [
+      { raw: 'GET / HTTP/1.0\r\nhost: a\r\n\r\n', connectionAfterMs: LONG_MS, expect: { status: 200 } },
+      { raw: 'GET / HTTP/1.0\r\n\r\n', connectionAfterMs: LONG_MS, expect: { status: 400 } },
+    ],
+    withoutStats: 'who closes first is a matter of the moment',
+  },
+  {
     name: 'a response while the body is still being uploaded',
     upstreams: { app: [{ status: 400, body: 'enough', early: true }] },
     steps: [
