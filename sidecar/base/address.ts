@@ -9,3 +9,8 @@ export function addressText(address: Address): string {
   if (address.ip.startsWith('/') || address.ip.startsWith('@')) return address.ip
   return address.ip.includes(':') ? `[${address.ip}]:${address.port}` : `${address.ip}:${address.port}`
 }
+
+/** The loopback address itself, and not its whole range: Envoy's `isLoopbackAddress`, for `source_type` and XFF. */
+export function isLoopbackAddress(ip: string): boolean {
+  return ip === '127.0.0.1' || ip === '::1'
+}

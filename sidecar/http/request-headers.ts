@@ -3,7 +3,7 @@
  * headers an outsider may not send, and the request id (Envoy: `ConnectionManagerUtility::mutateRequestHeaders`;
  * features.md §2.9 has what real Envoy does).
  */
-import type { Address } from '../base/address.ts'
+import { type Address, isLoopbackAddress } from '../base/address.ts'
 import type { CidrSet } from '../base/cidr.ts'
 import { type Random, uuid4 } from '../base/random.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'
@@ -22,7 +22,7 @@ export interface RequestHeaderPolicy {
   readonly via: string
   readonly generateRequestId: boolean
   readonly preserveExternalRequestId: boolean
-  /** `scheme_to_overwrite`, '' to keep. */
+  /** `scheme_to_overwrite`, of `x-forwarded-proto` too as in Envoy; '' to keep. */
   readonly schemeToOverwrite: string
   /** `add_user_agent`: the node's cluster, '' when off. */
   readonly userAgent: string
@@ -186,8 +186,10 @@ export function mutateRequestHeaders(
     headers.add('x-forwarded-proto', ownProto)
     forwardedProto = ownProto
   }
-  if (policy.schemeToOverwrite !== '') headers.scheme = policy.schemeToOverwrite
-  else if (headers.scheme === '')
+  if (policy.schemeToOverwrite !== '') {
+    headers.scheme = policy.schemeToOverwrite
+    headers.set('x-forwarded-proto', policy.schemeToOverwrite)
+  } else if (headers.scheme === '')
     headers.scheme = forwardedProto === 'https' || forwardedProto === 'http' ? forwardedProto : ownProto
   forwardClientCert(headers, policy.clientCert, tls, clientCert)
 
@@ -222,17 +224,13 @@ function isTrailers(token: string): boolean {
 }
 
 function appendXff(headers: RequestHeaders, policy: RequestHeaderPolicy, peer: Address): void {
-  headers.appendJoined('x-forwarded-for', isLoopback(peer.ip) ? policy.ownIp : peer.ip)
+  headers.appendJoined('x-forwarded-for', isLoopbackAddress(peer.ip) ? policy.ownIp : peer.ip)
 }
 
 function schemeOf(policy: RequestHeaderPolicy, tls: boolean, port: number): 'http' | 'https' {
   if (policy.httpsPorts.has(port)) return 'https'
   if (policy.httpPorts.has(port)) return 'http'
   return tls ? 'https' : 'http'
-}
-
-function isLoopback(ip: string): boolean {
-  return ip.startsWith('127.') || ip === '::1'
 }
 
 function isInternal(address: Address, policy: RequestHeaderPolicy): boolean {

@@ -6,7 +6,7 @@
  * address → source type → source address → source port. There is no way back: a chain that fits better at an early step
  * hides others even if it fails at a later one. That is Envoy's rule, and what makes its configurations portable.
  */
-import type { Address } from '../base/address.ts'
+import { type Address, isLoopbackAddress } from '../base/address.ts'
 import { addressBits } from '../base/cidr.ts'
 import type { CidrRange, FilterChainMatch } from '../config/schema/generated/types.ts'
 
@@ -83,7 +83,7 @@ const STEPS: readonly Step[] = [
   (match, traits) => rangeFit(match.directSourcePrefixRanges, traits.directRemote.ip),
   (match, traits) => {
     if (match.sourceType === 'ANY') return 0
-    const local = traits.remote.ip === traits.local.ip || isLoopback(traits.remote.ip)
+    const local = traits.remote.ip === traits.local.ip || isLoopbackAddress(traits.remote.ip)
     return (match.sourceType === 'SAME_IP_OR_LOOPBACK') === local ? 1 : -1
   },
   (match, traits) => rangeFit(match.sourcePrefixRanges, traits.remote.ip),
@@ -136,9 +136,4 @@ function nameFit(names: readonly string[], serverName: string): number {
     if (name.startsWith('*.') && serverName.endsWith(name.slice(1))) best = Math.max(best, name.length)
   }
   return best
-}
-
-/** The loopback address itself, and not its whole range, as in Envoy. */
-function isLoopback(ip: string): boolean {
-  return ip === '127.0.0.1' || ip === '::1'
 }

@@ -3,7 +3,8 @@
  * `tls_inspector` and `http_inspector` have seen. Every chain answers its name, and under TLS shows a certificate of its
  * name; what clients see and the stats of listeners and inspectors are compared.
  *
- * All addresses are of 127.0.0.0/8; for Envoy only 127.0.0.1 among them is loopback, so that all source types are there.
+ * All addresses are of 127.0.0.0/8; for Envoy only 127.0.0.1 among them is loopback, so that all source types are there,
+ * and `x-forwarded-for` says who called.
  */
 import http2 from 'node:http2'
 import net from 'node:net'
@@ -121,7 +122,7 @@ for (const { chains } of Object.values(LISTENERS)) {
 
 function configuration(ports: ReadonlyMap<string, number>): string {
   const chain = (name: string) =>
-    `name: ${JSON.stringify(name)}, filters: [{name: http, typed_config: {"@type": ${TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: in, http_protocol_options: {accept_http_10: true}, route_config: {virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: ${JSON.stringify(name)}}}}]}]}, http_filters: [{name: router, typed_config: {"@type": ${TYPE}.filters.http.router.v3.Router}}]}}]`
+    `name: ${JSON.stringify(name)}, filters: [{name: http, typed_config: {"@type": ${TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: in, use_remote_address: true, http_protocol_options: {accept_http_10: true}, route_config: {response_headers_to_add: [{header: {key: x-seen, value: "%REQ(x-forwarded-for)%"}}], virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: ${JSON.stringify(name)}}}}]}]}, http_filters: [{name: router, typed_config: {"@type": ${TYPE}.filters.http.router.v3.Router}}]}}]`
   const secure = (name: string) =>
     `, transport_socket: {name: tls, typed_config: {"@type": ${TYPE}.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: {alpn_protocols: [h2, http/1.1], tls_certificates: [${files.certificate(name)}]}}}`
   const listeners = Object.entries(LISTENERS).map(([name, { chains, more = '', rest }]) => {
@@ -176,7 +177,8 @@ function ask(port: number, { to = '127.0.0.1', from, fromPort, says = REQUEST, s
     })
     socket.on('close', () => {
       const [, status, body] = /^HTTP\/1.[01] (\d+)[\s\S]*?\r\n\r\n([\s\S]*)$/.exec(text) ?? []
-      resolve(`${certificate}${status === undefined ? 'ended' : `${status} ${body}`}`)
+      const forwardedFor = /\r\nx-seen: (.*)\r\n/.exec(text)?.[1] ?? ''
+      resolve(`${certificate}${status === undefined ? 'ended' : `${status} ${body} ${forwardedFor}`}`)
     })
   })
 }

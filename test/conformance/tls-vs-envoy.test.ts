@@ -4,9 +4,11 @@
  *
  * What differs on purpose stands in allowed-differences.ts, suite `tls`.
  */
+import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import http from 'node:http'
+import http2 from 'node:http2'
 import https from 'node:https'
 import net, { type AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -262,4 +264,60 @@ test('TLS is as in Envoy: versions, SNI, client certificates, XFCC, mistakes, lo
   const envoy = await observe(startEnvoy as Start, 'envoy')
   const ours = await observe(startHopwise as Start, 'hopwise')
   assertSameFields('tls', envoy, ours)
+})
+
+/** What a site that knows HTTP/2 as well was told of a request: by which protocol, and under which names and scheme. */
+function told(request: http2.Http2ServerRequest): string {
+  const { headers, httpVersion } = request
+  const { servername } = (httpVersion === '2.0' ? request.stream.session!.socket : request.socket) as unknown as {
+    servername: string
+  }
+  const host = headers[':authority'] ?? headers.host
+  return `HTTP/${httpVersion} sni=${servername} host=${host} scheme=${headers[':scheme']} proto=${headers['x-forwarded-proto']}`
+}
+
+test('seed 002: its site is told the same as by Envoy, the scheme too where the cluster speaks HTTP/2', async () => {
+  const issued = files.authority.issue({ dns: ['www.envoyproxy.io'] })
+  const seen: string[] = []
+  const site = http2.createSecureServer(
+    { cert: issued.chain, key: issued.key, allowHTTP1: true },
+    (request, response) => {
+      seen.push(told(request))
+      response.end('the site')
+    },
+  )
+  await listening('site', site)
+  const options = (fields: string) =>
+    `  - name: service_envoyproxy_io\n    typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, ${fields}}}`
+  const variants: Record<string, string | undefined> = {
+    'as it stands': undefined,
+    'by ALPN': options('auto_config: {}'),
+    'over HTTP/2': options('explicit_http_config: {http2_protocol_options: {}}'),
+  }
+  const expected = {
+    'as it stands': 'HTTP/1.1 sni=www.envoyproxy.io host=www.envoyproxy.io scheme=undefined proto=https',
+    'by ALPN': 'HTTP/2.0 sni=www.envoyproxy.io host=www.envoyproxy.io scheme=https proto=https',
+    'over HTTP/2': 'HTTP/2.0 sni=www.envoyproxy.io host=www.envoyproxy.io scheme=https proto=https',
+  }
+  const seed = readFileSync(join(import.meta.dirname, '../seed-configs/002-docker-sample.yaml'), 'utf8')
+  for (const start of [startEnvoy, startHopwise]) {
+    const answers: Record<string, string> = {}
+    for (const [name, more] of Object.entries(variants)) {
+      const [listen, adminPort] = await freePorts(2)
+      // The file as it stands, but for what this machine cannot give: its ports, and the name of the site.
+      const yaml = seed
+        .replaceAll('0.0.0.0', '127.0.0.1')
+        .replace('port_value: 10000', `port_value: ${listen}`)
+        .replace('port_value: 9901', `port_value: ${adminPort}`)
+        .replace('address: www.envoyproxy.io', 'address: localhost')
+        .replace('port_value: 443', `port_value: ${servers.get('site')}`)
+      await using _ = await start(more === undefined ? yaml : yaml.replace('  - name: service_envoyproxy_io', more), {
+        adminPort: adminPort!,
+      })
+      seen.length = 0
+      assert.equal((await send(http, listen!, { path: '/' })).slice(0, 3), '200')
+      answers[name] = seen.join()
+    }
+    assert.deepEqual(answers, expected, start.name)
+  }
 })

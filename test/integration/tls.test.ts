@@ -276,7 +276,7 @@ test('seed 002 reaches its HTTPS site: the right SNI, Host and scheme', async ()
   try {
     const answer = await fetch(`http://127.0.0.1:${listen}/`)
     assert.equal(await answer.text(), 'the site')
-    assert.deepEqual(seen, [{ sni: 'www.envoyproxy.io', host: 'www.envoyproxy.io', proto: 'http' }])
+    assert.deepEqual(seen, [{ sni: 'www.envoyproxy.io', host: 'www.envoyproxy.io', proto: 'https' }])
   } finally {
     await proxy.stop()
     server.closeAllConnections()

@@ -223,6 +223,13 @@ export const headerScenarios: readonly ExchangeScenario[] = [
     routes: [{ match: { prefix: '/' }, redirect: { path_redirect: '/new' } }],
     steps: [{}],
   },
+  ...[false, true].map(
+    (remote): ExchangeScenario => ({
+      name: `the scheme is overwritten, and what was forwarded, ${remote ? 'at the edge' : 'inside'}`,
+      manager: { scheme_header_transformation: { scheme_to_overwrite: 'https' }, use_remote_address: remote },
+      steps: [{}, { headers: { 'x-forwarded-proto': 'http' } }],
+    }),
+  ),
   {
     name: 'strip_any_host_port',
     manager: { strip_any_host_port: true },
