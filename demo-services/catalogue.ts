@@ -2,8 +2,8 @@
  * What the demo can break, where, and what the truth then is. Plain data: the driver applies the injections, the judge
  * compares what the sidecars said with the truth, and neither knows the other's part.
  *
- * Left out of the classes of failure location, because nothing here can suffer them yet: `tls` (the mesh is plaintext),
- * `denied` (no filter that refuses), `overloaded`, `breaker_open`.
+ * Left out of the classes of failure location, because nothing here can suffer them yet: `tls` (with `--mtls` every
+ * certificate is good; the truth test has bad ones), `denied` (no filter that refuses), `overloaded`, `breaker_open`.
  */
 import type { Cause } from '../sidecar/failure-origin/record.ts'
 import type { Behaviour } from './behaviour.ts'

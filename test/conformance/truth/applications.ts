@@ -8,6 +8,7 @@ import { createServer, type IncomingHttpHeaders, request } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
+import { createServer as createTlsServer } from 'node:tls'
 import { CHAIN, calleeOf, type Hop } from './faults.ts'
 import type { MeshPorts } from './sidecar-config.ts'
 import {
@@ -27,6 +28,8 @@ export type Copies = 'headers' | 'request-id' | 'nothing'
 export interface ApplicationsOptions {
   readonly ports: MeshPorts
   readonly copies: Copies
+  /** With what the impostor among them shows itself. */
+  readonly impostor: { readonly chain: string; readonly key: string }
   /** They ask each other over gRPC. */
   readonly grpc?: boolean
 }
@@ -230,8 +233,12 @@ function isFailed({ status }: Answer): boolean {
   return status === 0 || status >= 400
 }
 
-function startSurroundings(ports: MeshPorts): void {
+function startSurroundings({ ports, impostor }: ApplicationsOptions): void {
   createTcpServer(socket => socket.on('error', () => {}).resume()).listen(ports.silent, '127.0.0.1')
+  const { chain: cert, key } = impostor
+  createTlsServer({ cert, key }, socket => socket.on('error', () => {}).resume())
+    .on('tlsClientError', () => {})
+    .listen(ports.impostor, '127.0.0.1')
   createServer((incoming, response) => {
     incoming.resume().on('end', () => response.writeHead(202).end())
   }).listen(ports.collector, '127.0.0.1')
@@ -261,7 +268,7 @@ function startNameServer(port: number): void {
 if (process.argv[1] === import.meta.filename) {
   const options = JSON.parse(process.argv[2]!) as ApplicationsOptions
   const applications = CHAIN.map(name => new Application(name, options))
-  startSurroundings(options.ports)
+  startSurroundings(options)
   createServer(async (incoming, response) => {
     if (incoming.method === 'GET') {
       response.end(JSON.stringify(applications.flatMap(application => application.takeReached())))

@@ -53,6 +53,9 @@ const KINDS: readonly Kind[] = [
   { kind: 'unreachable', causes: ['unreachable'], where: 'callee' },
   { kind: 'no_healthy', causes: ['no_healthy'], where: 'callee' },
   { kind: 'dns', causes: ['dns'], where: 'callee' },
+  // Who answers the call shows a certificate for another name, or one of an authority that nobody here knows.
+  { kind: 'tls_name', causes: ['tls'], where: 'callee' },
+  { kind: 'tls_authority', causes: ['tls'], where: 'callee' },
   { kind: 'timeout', causes: ['timeout'], where: 'callee', waits: true },
   { kind: 'per_try_timeout', causes: ['per_try_timeout'], where: 'callee', waits: true },
   { kind: 'stream_idle', causes: ['stream_idle'], where: 'callee', waits: true },

@@ -2,6 +2,7 @@
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { CertificateAuthority } from '../../../demo-services/certificate-authority.ts'
 import type { FailureEntry } from '../../../sidecar/failure-origin/failure-log.ts'
 import { BlackHole } from '../../kit/black-hole.ts'
 import { freePorts } from '../../kit/free-port.ts'
@@ -11,7 +12,7 @@ import type { ProxyProcess } from '../../kit/proxy-process.ts'
 import { waitFor } from '../../kit/wait-for.ts'
 import type { ApplicationsOptions, Control, Copies, Reached } from './applications.ts'
 import { CHAIN, type Hop } from './faults.ts'
-import { type MeshPorts, type ServicePorts, sidecarConfig } from './sidecar-config.ts'
+import { IMPOSTOR, type MeshPorts, type ServicePorts, sidecarConfig } from './sidecar-config.ts'
 
 /** A sidecar remembers so many; a batch has to stay well below. */
 const MAX_ENTRIES = 10_000
@@ -68,7 +69,10 @@ export class Mesh {
 
   static async start({ copies, sidecars = {}, workers = 1, grpc = false, http2 = grpc }: MeshOptions): Promise<Mesh> {
     const ports = await choosePorts()
-    const options: ApplicationsOptions = { ports, copies, grpc }
+    const authority = new CertificateAuthority('impostors')
+    const authorities = { impostors: authority.certificate, other: new CertificateAuthority('other').certificate }
+    const { chain, key } = authority.issue({ dns: [IMPOSTOR] })
+    const options: ApplicationsOptions = { ports, copies, grpc, impostor: { chain, key } }
     const path = join(import.meta.dirname, 'applications.ts')
     const applications = TestProcess.start(process.execPath, [path, JSON.stringify(options)], { name: 'applications' })
     const hopwise = CHAIN.filter(name => sidecars[name] === undefined)
@@ -76,7 +80,7 @@ export class Mesh {
       applications.waitForLine('ready', START_DEADLINE_MS),
       BlackHole.start(ports.blackHole),
       ...CHAIN.map(name => {
-        const yaml = sidecarConfig(name, ports, { http2, grpc, door: sidecars[name] === undefined })
+        const yaml = sidecarConfig(name, ports, authorities, { http2, grpc, door: sidecars[name] === undefined })
         const adminPort = ports.of[name].admin
         return sidecars[name]?.(yaml, adminPort) ?? startSidecar(yaml, adminPort, workers)
       }),
@@ -186,7 +190,7 @@ async function roleCounts(sidecar: ProxyProcess): Promise<Map<string, number>> {
 }
 
 async function choosePorts(): Promise<MeshPorts> {
-  const numbers = await freePorts(23)
+  const numbers = await freePorts(24)
   const port = () => numbers.pop()!
   const service = (): ServicePorts => ({ app: port(), ingress: port(), egress: port(), admin: port() })
   return {
@@ -194,6 +198,7 @@ async function choosePorts(): Promise<MeshPorts> {
     closed: port(),
     blackHole: port(),
     silent: port(),
+    impostor: port(),
     dns: port(),
     collector: port(),
     outside: port(),

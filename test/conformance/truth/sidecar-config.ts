@@ -18,6 +18,8 @@ export interface MeshPorts {
   /** Accepts and says nothing. */
   readonly silent: number
   readonly dns: number
+  /** Speaks TLS, as somebody that nobody has called. */
+  readonly impostor: number
   /** Takes spans. */
   readonly collector: number
   /** A service outside of the mesh that forges what it can. */
@@ -31,6 +33,8 @@ const DEFAULT_MS = 10_000
 /** How long the timers of faults take. */
 const SHORT = '0.15s'
 const MAX_BODY = 65_536
+/** What the impostor's certificate says. */
+export const IMPOSTOR = 'impostor.test'
 
 const type = (name: string) => `type.googleapis.com/envoy.${name}`
 const seconds = (ms: number) => `${ms / 1000}s`
@@ -44,9 +48,16 @@ export interface Spoken {
   readonly door?: boolean | undefined
 }
 
+/** Certificates of authorities, in PEM: the one that the impostor's certificate is of, and one that it is not of. */
+export interface Authorities {
+  readonly impostors: string
+  readonly other: string
+}
+
 export function sidecarConfig(
   name: Hop,
   ports: MeshPorts,
+  authorities: Authorities,
   { http2 = false, grpc = false, door = false }: Spoken = {},
 ): string {
   const own = ports.of[name]
@@ -63,7 +74,9 @@ export function sidecarConfig(
         cluster('dead', ports.closed),
         cluster('poll', ports.silent, { external: true }),
         cluster('outside', ports.outside, { external: true }),
-        ...(next === undefined ? [] : clustersOf(next, ports).map(one => (http2 ? { ...one, ...HTTP2 } : one))),
+        ...(next === undefined
+          ? []
+          : clustersOf(next, ports, authorities).map(one => (http2 ? { ...one, ...HTTP2 } : one))),
       ],
     },
   })
@@ -147,6 +160,8 @@ function egress(name: Hop, port: number, next: Hop | undefined): object {
       to('unreachable', { cluster: `${next}_beyond`, ...patient }),
       to('no_healthy', { cluster: `${next}_sick`, ...patient }),
       to('dns', { cluster: `${next}_nameless`, ...patient }),
+      to('tls_name', { cluster: `${next}_misnamed`, ...patient }),
+      to('tls_authority', { cluster: `${next}_stranger`, ...patient }),
       to('timeout', { cluster: `${next}_silent`, timeout: SHORT }),
       to('per_try_timeout', {
         cluster: `${next}_silent`,
@@ -239,7 +254,7 @@ function connectionManager(prefix: string, hosts: readonly object[], filters: re
   }
 }
 
-function clustersOf(service: Hop, ports: MeshPorts): object[] {
+function clustersOf(service: Hop, ports: MeshPorts, authorities: Authorities): object[] {
   return [
     cluster(service, ports.of[service].ingress),
     cluster(`${service}_refused`, ports.closed, { service }),
@@ -247,6 +262,8 @@ function clustersOf(service: Hop, ports: MeshPorts): object[] {
     // No kernel opens a connection to everybody.
     cluster(`${service}_beyond`, 9, { service }, {}, '255.255.255.255'),
     cluster(`${service}_silent`, ports.silent, { service }),
+    cluster(`${service}_misnamed`, ports.impostor, { service }, secured(authorities.impostors, `${service}.test`)),
+    cluster(`${service}_stranger`, ports.impostor, { service }, secured(authorities.other, IMPOSTOR)),
     cluster(
       `${service}_full`,
       ports.of[service].ingress,
@@ -273,6 +290,24 @@ function clustersOf(service: Hop, ports: MeshPorts): object[] {
       },
     },
   ]
+}
+
+/** Accepts one name alone, of one authority. */
+function secured(authority: string, name: string): object {
+  return {
+    transport_socket: {
+      name: 'envoy.transport_sockets.tls',
+      typed_config: {
+        '@type': type('extensions.transport_sockets.tls.v3.UpstreamTlsContext'),
+        common_tls_context: {
+          validation_context: {
+            trusted_ca: { inline_string: authority },
+            match_typed_subject_alt_names: [{ san_type: 'DNS', matcher: { exact: name } }],
+          },
+        },
+      },
+    },
+  }
 }
 
 function cluster(name: string, port: number, hopwise: object = {}, more: object = {}, host = '127.0.0.1'): object {
