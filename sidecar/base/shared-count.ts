@@ -22,11 +22,16 @@ export class SharedCount {
   readonly #total: number
   readonly #share: number
 
-  /** Count number `index`; `worker` is undefined for a thread that only looks on. */
-  constructor(memory: SharedArrayBuffer, index: number, worker: number | undefined) {
+  /** `total` and `share` are cells of the memory; -1 for the share of a thread that only looks on. */
+  constructor(memory: SharedArrayBuffer, total: number, share: number) {
     this.#cells = new Int32Array(memory)
-    this.#total = index
-    this.#share = worker === undefined ? -1 : SHARED_LINE * (1 + worker) + index
+    this.#total = total
+    this.#share = share
+  }
+
+  /** Count number `index` of {@link sharedCounts}; `worker` is undefined for a thread that only looks on. */
+  static of(memory: SharedArrayBuffer, index: number, worker: number | undefined): SharedCount {
+    return new SharedCount(memory, index, worker === undefined ? -1 : SHARED_LINE * (1 + worker) + index)
   }
 
   get value(): number {
@@ -72,10 +77,13 @@ export class SharedCount {
 export function giveBackShare(memory: SharedArrayBuffer, worker: number): void {
   const cells = new Int32Array(memory)
   const first = SHARED_LINE * (1 + worker)
-  for (let index = 0; index < SHARED_LINE; index++) {
-    const share = cells[first + index]!
-    if (share === 0) continue
-    Atomics.sub(cells, index, share)
-    cells[first + index] = 0
-  }
+  for (let index = 0; index < SHARED_LINE; index++) giveBack(cells, index, first + index)
+}
+
+/** The same for one count, given by its cells. */
+export function giveBack(cells: Int32Array, total: number, share: number): void {
+  const held = cells[share]!
+  if (held === 0) return
+  Atomics.sub(cells, total, held)
+  cells[share] = 0
 }

@@ -124,10 +124,6 @@ class CountedResource implements NumberedResource {
     if (this.inUse > 0 || remaining !== undefined) this.#note()
   }
 
-  canCreate(): boolean {
-    return this.inUse < this.max
-  }
-
   take(): void {
     this.inUse++
     this.#note()
@@ -177,10 +173,6 @@ class SharedResource implements NumberedResource {
     this.max = max
     this.#remaining = remaining
     this.refresh()
-  }
-
-  canCreate(): boolean {
-    return this.#count.value < this.max
   }
 
   take(): void {
@@ -238,10 +230,6 @@ class RetryResource implements GaugedResource {
     return Math.max(Math.floor((retryBudget.percent / 100) * inFlight), retryBudget.minConcurrency)
   }
 
-  canCreate(): boolean {
-    return this.inUse < this.max
-  }
-
   take(): void {
     if (this.#shared !== undefined) this.#shared.take()
     else {
@@ -288,7 +276,7 @@ export class CircuitBreaker implements ResourceManager {
   constructor(limits: Limits, scope: StatsScope, shared?: BreakerMemory, priority: 0 | 1 = 0) {
     this.#scope = scope
     const count = (name: keyof typeof COUNTS) =>
-      shared && new SharedCount(shared.memory, priority * Object.keys(COUNTS).length + COUNTS[name], shared.worker)
+      shared && SharedCount.of(shared.memory, priority * Object.keys(COUNTS).length + COUNTS[name], shared.worker)
     const counted = (name: 'connections' | 'pendingRequests' | 'requests', max: number, gauge: string) => {
       const common = count(name)
       const open = scope.gauge(gauge)

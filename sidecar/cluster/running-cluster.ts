@@ -10,6 +10,7 @@ import { addressText } from '../base/address.ts'
 import type { Clock } from '../base/clock.ts'
 import { invariant } from '../base/invariant.ts'
 import type { Random } from '../base/random.ts'
+import { SharedCount, sharedCounts } from '../base/shared-count.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
 import type { Metadata } from '../config/schema/generated/types.ts'
@@ -265,11 +266,13 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
           control === this.stats ? scope : this.#endpointScope(endpoint, control),
         )
         host.identity = identity
+        this.#shareConnections(host, endpoint)
         this.#matched(this.settings.transport.matchName(endpoint.metadata)).inc()
         this.outlier.watch(host)
         after.set(identity, host)
       } else {
         const address = known.addressText
+        this.#shareConnections(known, endpoint)
         changed = known.update(endpoint) || changed
         // A worker learns where the counts of a host are only now, where outlier detection is new to the cluster.
         if (known.monitor === undefined) this.outlier.watch(known)
@@ -301,6 +304,10 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
 
   /** The cluster as it is now, for workers. Only where there are any. */
   publish(): PublishedCluster {
+    const { sharing } = this.#environment
+    if (sharing?.side === 'control' && this.settings.limits.some(limitsHosts)) {
+      for (const host of this.hosts) host.connectionMemory ??= sharedCounts(sharing.workers)
+    }
     const hosts = this.hosts.map(host => ({
       identity: host.identity,
       address: host.address,
@@ -314,6 +321,7 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
       health: host.health,
       canary: host.canary,
       outlierMemory: host.outlierMemory,
+      connectionMemory: host.connectionMemory,
     }))
     return { breakers: this.#memory!.memory, hosts, discoveryFailure: this.discoveryFailure }
   }
@@ -327,6 +335,12 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
       host.health = hosts[i]!.health
       this.#onHealthChange(host)
     }
+  }
+
+  /** A worker learns where connections to a host are counted, be it with a limit that is new to the cluster. */
+  #shareConnections(host: RunningHost, { connectionMemory }: Endpoint): void {
+    if (this.#memory === undefined || connectionMemory === undefined || host.sharedConnections !== undefined) return
+    host.shareConnections(SharedCount.of(connectionMemory, 0, this.#memory.worker))
   }
 
   // Pools.
@@ -454,6 +468,10 @@ function memoryOf(clusterName: string, sharing: ClusterSharing | undefined): Bre
   const published = sharing.published(clusterName)
   invariant(published !== undefined, 'the control side publishes a cluster before a worker is told of it')
   return { memory: published.breakers, worker: sharing.worker }
+}
+
+function limitsHosts({ maxConnectionsPerHost }: Limits): boolean {
+  return Number.isFinite(maxConnectionsPerHost)
 }
 
 /** One name may stand twice in a file, and then counts twice; the second is recognised as the second. */

@@ -11,6 +11,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
+import type { SharedCount } from '../base/shared-count.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk, StreamFailure } from '../codec/stream.ts'
@@ -101,6 +102,8 @@ export interface SharedState {
    * when there is no room: the bucket is then this thread's own.
    */
   bucket(text: string): BigInt64Array | undefined
+  /** The count of that text, the same in all threads and listeners. Undefined when there is no room, as for buckets. */
+  count(text: string): SharedCount | undefined
   /** Where a message stands in the listener's configuration: the same in all threads. */
   place(message: object): string
 }

@@ -16,6 +16,7 @@ export function sharedStateOf(message: ListenerMessage, { buckets }: WorkerPlace
   )
   return {
     bucket: text => buckets.cell(`${text} ${listener}`),
+    count: text => buckets.count(text),
     place: part => places.get(part) ?? JSON.stringify(part),
   }
 }

@@ -65,7 +65,7 @@ class WorkerDied extends Error {
 export class WorkerPool {
   readonly #parts: WorkerPoolParts
   readonly #slots: Slot[]
-  readonly #buckets = sharedBucketMemory()
+  readonly #buckets: SharedArrayBuffer
   readonly #rings: readonly SharedArrayBuffer[]
   readonly #sum: WorkerStatsSum
   readonly #deaths
@@ -85,6 +85,7 @@ export class WorkerPool {
       worker: undefined,
       earlyDeaths: 0,
     }))
+    this.#buckets = sharedBucketMemory(parts.options.concurrency)
     this.#rings = this.#slots.map(() => ledgerRing(parts.options.concurrency))
     this.#sum = new WorkerStatsSum(parts.options.concurrency)
     this.#deaths = parts.stats.labelled(
@@ -322,7 +323,12 @@ export class WorkerPool {
   #onEnd(slot: Slot, worker: LiveWorker, { error, code }: WorkerEnd): void {
     slot.worker = undefined
     this.#sum.forget(slot.index)
-    for (const { breakers } of this.#parts.clusters.publish().values()) giveBackShare(breakers, slot.index)
+    for (const { breakers, hosts } of this.#parts.clusters.publish().values()) {
+      giveBackShare(breakers, slot.index)
+      for (const { connectionMemory } of hosts) {
+        if (connectionMemory !== undefined) giveBackShare(connectionMemory, slot.index)
+      }
+    }
     SharedBuckets.giveBack(this.#buckets, slot.index)
     if (this.#closing || worker.asked) return
     this.#broadcast({ type: 'worker-gone', worker: slot.index, atMs: sharedClock.now() })

@@ -4,6 +4,7 @@
  * long as its address stays in the cluster.
  */
 import type { Address } from '../base/address.ts'
+import type { SharedCount } from '../base/shared-count.ts'
 import type { Metadata } from '../config/schema/generated/types.ts'
 import type { Counter, Gauge } from '../observability/stats.ts'
 
@@ -47,6 +48,8 @@ export interface Host {
   readonly locality: Locality
   readonly priority: number
   readonly stats: HostStats
+  /** Connections of all worker threads, where `per_host_thresholds` limit them; undefined where this thread is alone. */
+  readonly sharedConnections: SharedCount | undefined
   weight: number
   canary: boolean
   /** Set of {@link HostHealth} bits. */

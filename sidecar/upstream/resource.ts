@@ -7,8 +7,6 @@
 export interface Resource {
   readonly max: number
   readonly inUse: number
-  /** True when one more fits. Another thread may take it before this one does: see {@link tryTake}. */
-  canCreate(): boolean
   /** Takes one whether it fits or not: a pool may always open its first connection. */
   take(): void
   /** Takes one if it fits; false when not. Exact, however many threads ask at once. */

@@ -1,5 +1,6 @@
 /** The host as the cluster keeps it: what configuration or discovery said of it, its counters, and its pools. */
 import { type Address, addressText } from '../base/address.ts'
+import type { SharedCount } from '../base/shared-count.ts'
 import type { Metadata } from '../config/schema/generated/types.ts'
 import { Counter, Gauge, type StatsScope } from '../observability/stats.ts'
 import { type Host, HostHealth, type HostStats, type Locality } from './host.ts'
@@ -22,6 +23,8 @@ export interface Endpoint {
   readonly canary: boolean
   /** Where all worker threads count how the host answers; undefined where this thread does it alone. */
   readonly outlierMemory?: SharedArrayBuffer | undefined
+  /** Where all worker threads count connections to the host; undefined where no limit is for the host alone. */
+  readonly connectionMemory?: SharedArrayBuffer | undefined
 }
 
 /** Watches how a host answers (outlier detection); kept at the host because it is asked with every response. */
@@ -40,6 +43,9 @@ export class RunningHost implements Host {
   /** What the cluster recognises it by; the same in all threads. */
   identity: string
   outlierMemory: SharedArrayBuffer | undefined
+  /** Made by the control side. */
+  connectionMemory: SharedArrayBuffer | undefined = undefined
+  sharedConnections: SharedCount | undefined = undefined
   address: Address
   addressText: string
   readonly stats: HostStats
@@ -114,6 +120,12 @@ export class RunningHost implements Host {
     this.outlierMemory ??= endpoint.outlierMemory
     this.noteHealth()
     return changed
+  }
+
+  /** Counts connections with the other workers from now on, those that stand included. */
+  shareConnections(count: SharedCount): void {
+    this.sharedConnections = count
+    for (let i = 0; i < this.stats.cxActive.value; i++) count.take()
   }
 
   get unhealthy(): boolean {

@@ -178,6 +178,7 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
     const { stats } = this.environment
     stats.cxActive.dec()
     this.#host.stats.cxActive.dec()
+    this.#host.sharedConnections?.release()
     this.#resources.connections.release()
     if (!connected) {
       this.#endConnecting(connection)
@@ -251,17 +252,32 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
 
   #connectAsNeeded(): void {
     while (this.#waiting.size > this.#expected) {
-      const { connections, maxConnectionsPerHost } = this.#resources
-      const allowed = this.#host.stats.cxActive.value < maxConnectionsPerHost && connections.canCreate()
-      if (!allowed) {
+      if (!this.#tryTakeConnection()) {
         this.environment.stats.cxOverflow.inc()
         // A pool may always open its first connection: other pools may hold all the others for good.
         if (this.#connections.size > 0) return
+        this.#resources.connections.take()
+        this.#host.sharedConnections?.take()
       }
       this.#connect()
     }
   }
 
+  /** Takes one more connection from the limits of the host and of the cluster; false when one of them is reached. */
+  #tryTakeConnection(): boolean {
+    const { connections, maxConnectionsPerHost } = this.#resources
+    const { sharedConnections, stats } = this.#host
+    const room =
+      sharedConnections === undefined
+        ? stats.cxActive.value < maxConnectionsPerHost
+        : sharedConnections.tryTake(maxConnectionsPerHost)
+    if (!room) return false
+    if (connections.tryTake()) return true
+    sharedConnections?.release()
+    return false
+  }
+
+  /** The caller has taken a connection from the limits. */
   #connect(): void {
     const { stats, settings, timers } = this.environment
     const host = this.#host
@@ -269,7 +285,6 @@ export class StreamPool implements ConnectionPool, ConnectionOwner {
     stats.cxActive.inc()
     host.stats.cxTotal.inc()
     host.stats.cxActive.inc()
-    this.#resources.connections.take()
     const { address, hostname, metadata } = host
     const { serverName, wantedName } = this.#names
     const target: ConnectTarget = { address, hostname, metadata, serverName, wantedName }

@@ -42,14 +42,19 @@ interface Parts {
   readonly cluster?: string
   readonly upstream: number
   readonly listeners?: string
+  /** The retry policy of the route. */
+  readonly retries?: string
 }
 
-function configuration(port: number, { filters = '', cluster = '', upstream, listeners = '' }: Parts): string {
+function configuration(
+  port: number,
+  { filters = '', cluster = '', upstream, listeners = '', retries = '' }: Parts,
+): string {
   return `
 layered_runtime: { layers: [{ name: admin, admin_layer: {} }] }
 static_resources:
   listeners:
-${listener('in', port, filters)}${listeners}
+${listener('in', port, filters, retries)}${listeners}
   clusters:
   - name: app
     type: STATIC
@@ -62,7 +67,7 @@ ${cluster}
 `
 }
 
-function listener(name: string, port: number, filters: string): string {
+function listener(name: string, port: number, filters: string, retries = ''): string {
   return `  - name: ${name}
     traffic_direction: INBOUND
     address: { socket_address: { address: 127.0.0.1, port_value: ${port} } }
@@ -78,7 +83,7 @@ function listener(name: string, port: number, filters: string): string {
               domains: ["*"]
               routes:
               - { match: { path: /here }, direct_response: { status: 200, body: { inline_string: here } } }
-              - { match: { prefix: / }, route: { cluster: app, timeout: 60s } }
+              - { match: { prefix: / }, route: { cluster: app, timeout: 60s, retry_policy: { ${retries} } } }
           http_filters:
 ${filters}          - name: envoy.filters.http.router
             typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }
@@ -276,6 +281,164 @@ for (const workers of [2, 4]) {
     assert.equal(await stat(proxy, 'limit.http_local_rate_limit.ok'), 54)
   })
 }
+
+/** Connections of which it is known which worker has them; each carries one request at a time. */
+class Connections {
+  readonly #port: number
+  readonly #idle = new Map<string, http.Agent[]>()
+  /** Answers with 200, but for those of {@link send}. */
+  served = 0
+
+  constructor(port: number) {
+    this.#port = port
+  }
+
+  /** Opens connections until `workers` of them have `each` or more; gives the threads. */
+  async open(workers: number, each: number): Promise<string[]> {
+    const enough = () => [...this.#idle].filter(([, agents]) => agents.length >= each).map(([thread]) => thread)
+    while (enough().length < workers) {
+      const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+      const { status, thread } = await get(this.#port, '/here', agent)
+      assert.equal(status, 200)
+      this.served++
+      this.#idle.set(thread, [...(this.#idle.get(thread) ?? []), agent])
+    }
+    return enough()
+  }
+
+  /** Sends a request through the worker; the result takes it back. */
+  send(thread: string, path: string, headers: Record<string, string> = {}): () => void {
+    const agent = this.#idle.get(thread)!.pop()!
+    get(this.#port, path, agent, headers).catch(() => {})
+    return () => agent.destroy()
+  }
+
+  async ask(thread: string, path: string): Promise<Answer> {
+    const agents = this.#idle.get(thread)!
+    const answer = await get(this.#port, path, agents[0]!)
+    assert.equal(answer.thread, thread)
+    if (answer.status === 200) this.served++
+    return answer
+  }
+
+  /** Ends the worker by a bug. */
+  async end(thread: string, proxy: ProxyProcess): Promise<void> {
+    this.send(thread, '/here', { 'x-end': 'throw' })
+    await proxy.process.waitForLine(/"the worker has been replaced/, 30_000)
+  }
+
+  [Symbol.dispose](): void {
+    for (const agent of [...this.#idle.values()].flat()) agent.destroy()
+  }
+}
+
+/** Of three in each case: how it is configured, how many are in use, and how often it was refused. */
+const LIMITS = [
+  {
+    limit: 'max_pending_requests',
+    cluster: 'circuit_breakers: { thresholds: [{ max_connections: 1, max_pending_requests: 3 }] }',
+    inUse: 'cluster.app.upstream_rq_pending_active',
+    refused: 'cluster.app.upstream_rq_pending_overflow',
+  },
+  {
+    limit: 'max_retries',
+    cluster: 'circuit_breakers: { thresholds: [{ max_retries: 3, track_remaining: true }] }',
+    remaining: 'cluster.app.circuit_breakers.default.remaining_retries',
+    refused: 'cluster.app.upstream_rq_retry_overflow',
+  },
+  {
+    limit: 'per_host_thresholds.max_connections',
+    cluster: 'circuit_breakers: { per_host_thresholds: [{ max_connections: 3 }] }',
+    inUse: 'cluster.app.upstream_cx_active',
+    refused: 'cluster.app.upstream_cx_overflow',
+  },
+  {
+    limit: 'max_active_faults',
+    filters: `          - name: envoy.filters.http.fault
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault
+              delay: { fixed_delay: 3600s, percentage: { numerator: 100 } }
+              headers: [{ name: x-fault, present_match: true }]
+              max_active_faults: 3
+`,
+    inUse: 'http.in.fault.active_faults',
+    refused: 'http.in.fault.faults_overflow',
+  },
+]
+
+for (const { limit, cluster, filters = '', inUse, remaining, refused } of LIMITS) {
+  test(`${limit} is the process's, to the one, and what a dead worker held of it is free again`, async () => {
+    const failed = new Set<string>()
+    await using upstream = await FakeUpstream.start(async ({ target }) => {
+      // Where retries are counted it is the second attempt that stays.
+      if (limit === 'max_retries' && !failed.has(target)) {
+        failed.add(target)
+        return { status: 503, body: 'no' }
+      }
+      return await new Promise(() => {})
+    })
+    const parts = { upstream: upstream.port, filters: WITNESS_FILTER + filters, retries: 'retry_on: 5xx' }
+    const { proxy, port } = await start(
+      2,
+      { ...parts, cluster: cluster && `    ${cluster}` },
+      { args: ['--extension', WITNESS] },
+    )
+    using connections = new Connections(port)
+    const [one, two] = (await connections.open(2, 8)) as [string, string]
+    let sent = 0
+    const send = (thread: string) => connections.send(thread, `/${++sent}`, { 'x-fault': '1' })
+    const used = async () => (inUse === undefined ? 3 - (await stat(proxy, remaining)) : await stat(proxy, inUse))
+    const waitUntilUsed = (count: number) =>
+      waitFor(async () => (await used()) === count, { what: `${count} of the limit in use` })
+    const expectRefusal = async (thread: string) => {
+      const before = await stat(proxy, refused)
+      const takeBack = send(thread)
+      await waitFor(async () => (await stat(proxy, refused)) > before, { what: `a refusal: ${refused}` })
+      assert.equal(await used(), 3)
+      takeBack()
+    }
+    if (limit === 'max_pending_requests') {
+      // Both have the connection that a pool may always open, and no other one.
+      for (const thread of [one, two]) send(thread)
+      await waitFor(() => upstream.requests.length === 2, { what: 'a request in flight in both' })
+    }
+    for (const [count, thread] of [one, two, one].entries()) {
+      send(thread)
+      await waitUntilUsed(count + 1)
+    }
+    await expectRefusal(one)
+    await expectRefusal(two)
+    await connections.end(one, proxy)
+    await waitUntilUsed(1)
+    for (const count of [2, 3]) {
+      send(two)
+      await waitUntilUsed(count)
+    }
+    await expectRefusal(two)
+  })
+}
+
+test('what a dead worker has taken from a token bucket stays taken, and its successor finds the rest', async () => {
+  await using upstream = await FakeUpstream.start()
+  const all = '{ default_value: { numerator: 100 } }'
+  const filters = `${WITNESS_FILTER}          - name: envoy.filters.http.local_ratelimit
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
+              stat_prefix: limit
+              token_bucket: { max_tokens: 200, tokens_per_fill: 1, fill_interval: 36000s }
+              filter_enabled: ${all}
+              filter_enforced: ${all}
+`
+  const { proxy, port } = await start(2, { upstream: upstream.port, filters }, { args: ['--extension', WITNESS] })
+  using connections = new Connections(port)
+  const [one, two] = (await connections.open(2, 8)) as [string, string]
+  await connections.end(one, proxy)
+  const threads = await connections.open(3, 1)
+  const third = threads.find(thread => thread !== one && thread !== two)!
+  for (let n = 0; (await connections.ask(n % 2 === 0 ? third : two, '/here')).status === 200; n++);
+  // The request that ended the worker had its token as well.
+  assert.equal(connections.served + 1, 200)
+})
 
 for (const [end, reason] of [
   ['throw', 'error'],

@@ -7,6 +7,7 @@
  * Runtime keys override percentages, durations and statuses; a request with `x-envoy-downstream-service-cluster` is
  * governed by the keys of that cluster (`fault.http.<cluster>.…`).
  */
+import type { SharedCount } from '../../base/shared-count.ts'
 import { Timer, type Timers } from '../../base/timer-wheel.ts'
 import type { RequestHeaders } from '../../codec/header-map.ts'
 import type { BodyChunk } from '../../codec/stream.ts'
@@ -143,6 +144,8 @@ class FaultState {
   readonly responseRateLimitsInjected: Counter
   readonly faultsOverflow: Counter
   readonly activeFaults: Gauge
+  /** Active faults of all worker threads; undefined where one thread serves everything. */
+  readonly #sharedFaults: SharedCount | undefined
   readonly #stats: StatsScope
   readonly #byDownstreamCluster = new Map<string, StatsScope>()
 
@@ -156,6 +159,20 @@ class FaultState {
     this.responseRateLimitsInjected = this.#stats.counter('response_rl_injected')
     this.faultsOverflow = this.#stats.counter('faults_overflow')
     this.activeFaults = this.#stats.gauge('active_faults')
+    this.#sharedFaults = context.shared?.count(this.activeFaults.name)
+  }
+
+  /** Counts one more fault in progress; false when there are `max` already. */
+  tryBegin(max: number): boolean {
+    const shared = this.#sharedFaults
+    if (shared === undefined ? this.activeFaults.value >= max : !shared.tryTake(max)) return false
+    this.activeFaults.inc()
+    return true
+  }
+
+  end(): void {
+    this.#sharedFaults?.release()
+    this.activeFaults.dec()
   }
 
   /** Stats under the name of the downstream cluster; undefined past the bound. */
@@ -292,20 +309,16 @@ class Fault implements HttpFilter {
   /** Several faults of one request count as one. False when there are too many at once. */
   #begin(): boolean {
     if (this.#active) return true
-    const { context, activeFaults, faultsOverflow } = this.#state
+    const { context, faultsOverflow } = this.#state
     const most = context.runtime.number(this.#config.maxActiveFaultsKey, this.#config.maxActiveFaults)
-    if (activeFaults.value >= most) {
-      faultsOverflow.inc()
-      return false
-    }
-    activeFaults.inc()
-    this.#active = true
-    return true
+    this.#active = this.#state.tryBegin(most)
+    if (!this.#active) faultsOverflow.inc()
+    return this.#active
   }
 
   #end(): void {
     this.#active = false
-    this.#state.activeFaults.dec()
+    this.#state.end()
   }
 
   #count(name: 'delays_injected' | 'aborts_injected', total: Counter): void {

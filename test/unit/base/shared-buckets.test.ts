@@ -7,7 +7,7 @@ import { inThreads } from '../../kit/threads.ts'
 const MODULE = 'sidecar/base/shared-buckets.ts'
 
 test('the same text is the same bucket in every worker, another text another one', () => {
-  const memory = sharedBucketMemory()
+  const memory = sharedBucketMemory(2)
   const [one, two] = [new SharedBuckets(memory, 0), new SharedBuckets(memory, 1)]
   one.cell('a')![0] = 5n
   assert.equal(two.cell('a')![0], 5n)
@@ -15,7 +15,7 @@ test('the same text is the same bucket in every worker, another text another one
 })
 
 test('what only a dead worker used can be had for other texts; what others use goes on', () => {
-  const memory = sharedBucketMemory()
+  const memory = sharedBucketMemory(2)
   const [one, two] = [new SharedBuckets(memory, 0), new SharedBuckets(memory, 1)]
   const kept = one.cell('both')!
   kept[0] = 7n
@@ -33,8 +33,19 @@ test('what only a dead worker used can be had for other texts; what others use g
   assert.equal(kept[0], 7n)
 })
 
+test('a count is one for all workers; what a dead one held is given back, what others hold is not', () => {
+  const memory = sharedBucketMemory(2)
+  const [one, two] = [0, 1].map(worker => new SharedBuckets(memory, worker).count('faults')!)
+  one!.take()
+  two!.take()
+  assert.deepEqual([one!.tryTake(3), two!.tryTake(3)], [true, false])
+  SharedBuckets.giveBack(memory, 0)
+  assert.deepEqual([two!.value, two!.share], [1, 1])
+  assert.equal(new SharedBuckets(memory, 0).count('faults')!.value, 1)
+})
+
 test('a lock that a dead worker held is given back', () => {
-  const memory = sharedBucketMemory()
+  const memory = sharedBucketMemory(2)
   new Int32Array(memory, 8, 1)[0] = 2
   SharedBuckets.giveBack(memory, 0)
   assert.equal(new Int32Array(memory, 8, 1)[0], 2)
@@ -43,7 +54,7 @@ test('a lock that a dead worker held is given back', () => {
 })
 
 test('four threads that ask for the same texts at once get the same buckets', async () => {
-  const memory = sharedBucketMemory()
+  const memory = sharedBucketMemory(5)
   const body = `({ SharedBuckets }, memory, index) => {
     const buckets = new SharedBuckets(memory, index)
     for (let i = 0; i < 2000; i++) Atomics.add(buckets.cell('text ' + (i + index * 500) % 2000), 0, 1n)
@@ -54,7 +65,7 @@ test('four threads that ask for the same texts at once get the same buckets', as
 })
 
 test('a bucket of the table gives its tokens once, whichever view is asked', () => {
-  const memory = sharedBucketMemory()
+  const memory = sharedBucketMemory(3)
   const clock = { now: () => 1e6, wall: () => 0 }
   const settings = { maxTokens: 10, tokensPerFill: 1, fillIntervalMs: 1e6 }
   const views = [0, 1, 2].map(

@@ -9,7 +9,7 @@ const MODULE = 'sidecar/base/shared-count.ts'
 
 test('takes and releases count for all workers, and each knows its share', () => {
   const memory = sharedCounts(2)
-  const [one, two, onlooker] = [0, 1, undefined].map(worker => new SharedCount(memory, 3, worker))
+  const [one, two, onlooker] = [0, 1, undefined].map(worker => SharedCount.of(memory, 3, worker))
   one!.take()
   two!.take()
   assert.ok(two!.tryTake(3))
@@ -18,12 +18,12 @@ test('takes and releases count for all workers, and each knows its share', () =>
   two!.release()
   assert.ok(one!.tryTake(3))
   assert.deepEqual([onlooker!.value, one!.share, two!.share], [3, 2, 1])
-  assert.equal(new SharedCount(memory, 2, 0).value, 0)
+  assert.equal(SharedCount.of(memory, 2, 0).value, 0)
 })
 
 test('what a dead worker held is given back, and nothing else', () => {
   const memory = sharedCounts(3)
-  const counts = [0, 1, 2].map(worker => [0, 1].map(index => new SharedCount(memory, index, worker)))
+  const counts = [0, 1, 2].map(worker => [0, 1].map(index => SharedCount.of(memory, index, worker)))
   for (const [worker, [requests, retries]] of counts.entries()) {
     for (let i = 0; i <= worker; i++) requests!.take()
     retries!.take()
@@ -40,7 +40,7 @@ for (const threads of [2, 4]) {
     const memory = sharedCounts(threads)
     const limit = 7
     const body = `({ SharedCount }, { memory, limit }, index) => {
-      const count = new SharedCount(memory, 0, index)
+      const count = SharedCount.of(memory, 0, index)
       let taken = 0
       let most = 0
       for (let i = 0; i < 30000; i++) {
@@ -58,7 +58,7 @@ for (const threads of [2, 4]) {
       { memory, limit },
       body,
     )
-    assert.equal(new SharedCount(memory, 0, undefined).value, 0)
+    assert.equal(SharedCount.of(memory, 0, undefined).value, 0)
     for (const { taken, most, share } of results) {
       assert.ok(taken > 0 && most <= limit, `${taken} taken, ${most} at once`)
       assert.equal(share, 0)
@@ -72,14 +72,14 @@ test('a thread that is ended from outside leaves a share that is what the total 
   const source = `
     const { workerData } = require('node:worker_threads')
     import(workerData.module).then(({ SharedCount }) => {
-      const count = new SharedCount(workerData.memory, 0, 1)
+      const count = SharedCount.of(workerData.memory, 0, 1)
       for (;;) {
         for (let i = 0; i < 5; i++) count.tryTake(1000)
         for (let i = 0; i < 4; i++) count.release()
         if (count.value > 500) while (count.value > 5) count.release()
       }
     })`
-  const count = new SharedCount(memory, 0, 0)
+  const count = SharedCount.of(memory, 0, 0)
   for (let round = 0; round < 25; round++) {
     const worker = new Worker(source, { eval: true, workerData: { memory, module } })
     await waitFor(() => count.value > 5, { deadlineMs: 10_000, what: 'the thread at work' })

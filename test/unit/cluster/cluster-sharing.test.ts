@@ -92,6 +92,34 @@ test('a limit is one for all workers, and so is the gauge that tells of it', () 
   assert.deepEqual([run.breaker(1).requests.inUse, run.breaker(1).retries.inUse], [1, 0])
 })
 
+test('connections to a host are counted for all workers as soon as there is a limit for the host alone', () => {
+  const unlimited = new Process(1, '{name: c}', [1])
+  assert.equal(unlimited.control.manager.get('c')!.publish().hosts[0]!.connectionMemory, undefined)
+  const yaml = '{name: c, circuit_breakers: {per_host_thresholds: [{max_connections: 3}]}}'
+  const run = new Process(2, yaml, [1, 2])
+  const host = (worker: number, index: number) => run.workers[worker]!.manager.get('c')!.hosts[index]!
+  host(0, 0).sharedConnections!.take()
+  host(1, 0).sharedConnections!.take()
+  assert.deepEqual(
+    [host(0, 0).sharedConnections!.value, host(1, 0).sharedConnections!.value, host(1, 1).sharedConnections!.value],
+    [2, 2, 0],
+  )
+  const { connectionMemory } = run.control.manager.get('c')!.publish().hosts[0]!
+  giveBackShare(connectionMemory!, 0)
+  assert.equal(host(1, 0).sharedConnections!.value, 1)
+})
+
+test('connections that stood before the limit came are counted with it', () => {
+  const run = new Process(1, '{name: c}', [1])
+  const [host] = run.workers[0]!.manager.get('c')!.hosts
+  host!.stats.cxActive.inc()
+  assert.equal(host!.sharedConnections, undefined)
+  const limited = '{name: c, circuit_breakers: {per_host_thresholds: [{max_connections: 3}]}}'
+  run.control.cluster(limited, [1])
+  run.publish()
+  assert.deepEqual([host!.sharedConnections!.value, host!.sharedConnections!.share], [1, 1])
+})
+
 test('a retry budget is a share of what all workers have in flight', () => {
   const yaml =
     '{name: c, circuit_breakers: {thresholds: [{retry_budget: {budget_percent: {value: 50}, min_retry_concurrency: 1}}]}}'
