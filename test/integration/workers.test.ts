@@ -366,7 +366,7 @@ const LIMITS = [
   },
 ]
 
-for (const { limit, cluster, filters = '', inUse, remaining, refused } of LIMITS) {
+for (const { limit, cluster = '', filters = '', inUse, remaining, refused } of LIMITS) {
   test(`${limit} is the process's, to the one, and what a dead worker held of it is free again`, async () => {
     const failed = new Set<string>()
     await using upstream = await FakeUpstream.start(async ({ target }) => {
@@ -378,11 +378,7 @@ for (const { limit, cluster, filters = '', inUse, remaining, refused } of LIMITS
       return await new Promise(() => {})
     })
     const parts = { upstream: upstream.port, filters: WITNESS_FILTER + filters, retries: 'retry_on: 5xx' }
-    const { proxy, port } = await start(
-      2,
-      { ...parts, cluster: cluster && `    ${cluster}` },
-      { args: ['--extension', WITNESS] },
-    )
+    const { proxy, port } = await start(2, { ...parts, cluster: `    ${cluster}` }, { args: ['--extension', WITNESS] })
     using connections = new Connections(port)
     const [one, two] = (await connections.open(2, 8)) as [string, string]
     let sent = 0

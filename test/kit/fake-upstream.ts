@@ -33,7 +33,8 @@ export interface Answer {
   raw?: string | Buffer
   /**
    * What happens to the connection: `hang` answers nothing; `close`/`reset` end it without an answer (FIN or RST);
-   * `…-mid-head` after half of the head; `…-mid-body` after the head and half of the body (or all chunks but the last);
+   * `…-mid-head` after half of the head; `…-after-head` after the head and nothing of the body; `…-mid-body` after the
+   * head and half of the body (or all chunks but the last);
    * `close-after`/`reset-after` after the whole answer.
    */
   end?:
@@ -42,6 +43,8 @@ export interface Answer {
     | 'reset'
     | 'close-mid-head'
     | 'reset-mid-head'
+    | 'hang-after-head'
+    | 'close-after-head'
     | 'close-mid-body'
     | 'reset-mid-body'
     | 'close-after'
@@ -242,6 +245,10 @@ async function sendAnswer(socket: Socket, answer: Answer, request: RecordedReque
     if (answer.end?.endsWith('mid-head')) {
       await flushed(socket, head.subarray(0, head.length >> 1))
       return stop(socket, answer.end)
+    }
+    if (answer.end?.endsWith('after-head')) {
+      await flushed(socket, head)
+      return answer.end === 'hang-after-head' ? false : stop(socket, answer.end)
     }
     const cut = answer.end?.endsWith('mid-body') === true
     const parts = cut ? (body.length === 1 ? [body[0]!.subarray(0, body[0]!.length >> 1)] : body.slice(0, -1)) : body

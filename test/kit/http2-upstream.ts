@@ -140,7 +140,8 @@ async function answerStream(stream: ServerHttp2Stream, answer: Answer, method: s
   }
   const cut = end.endsWith('mid-body')
   if (stream.sentHeaders === undefined && !stream.destroyed) {
-    const empty = chunks === undefined && Buffer.byteLength(body[0] as string) === 0 && trailers.length === 0 && !cut
+    const empty =
+      chunks === undefined && Buffer.byteLength(body[0] as string) === 0 && trailers.length === 0 && end === ''
     stream.respond(out, { endStream: empty || bodiless, waitForTrailers: trailers.length > 0 })
     if (empty || bodiless) return
   }
@@ -149,6 +150,12 @@ async function answerStream(stream: ServerHttp2Stream, answer: Answer, method: s
     for (const [name, value] of trailers) list[name] = value
     stream.sendTrailers(list)
   })
+  if (end.endsWith('after-head')) {
+    // The head is on its way before the connection ends.
+    await delay(20)
+    if (end === 'close-after-head') stream.session?.destroy()
+    return
+  }
   const parts =
     cut && body.length === 1 ? [Buffer.from(body[0] as string).subarray(0, 1)] : cut ? body.slice(0, -1) : body
   for (const [i, part] of parts.entries()) {
