@@ -146,6 +146,24 @@ class Ways {
   }
 }
 
+const ORCA = ['-service_config_json', '{"loadBalancingConfig":[{"test_backend_metrics_load_balancer":{}}]}']
+const SOAK = ['-soak_iterations', '20', '-soak_per_iteration_max_acceptable_latency_ms', '10000']
+/**
+ * Cases that the client of grpc-go alone plays, by the server that can answer them, with what must be said: soaks (calls in
+ * a row, on one connection or on a new one each), and load reports (ORCA) in trailers and as a stream beside the calls.
+ */
+const GO_CASES = {
+  'grpc-go': { rpc_soak: SOAK, channel_soak: SOAK, orca_per_rpc: ORCA },
+  'grpc-js': { rpc_soak: SOAK, channel_soak: SOAK, pick_first_unary: [] },
+}
+/** Waits two seconds for reports on every way, so it is not played under TLS as well. */
+const PLAINTEXT_CASES = { orca_oob: ORCA }
+const GO_ARGUMENTS: Readonly<Record<string, readonly string[]>> = {
+  ...GO_CASES['grpc-go'],
+  ...GO_CASES['grpc-js'],
+  ...PLAINTEXT_CASES,
+}
+
 interface Player {
   /** It shows a certificate where it is asked for one. */
   readonly known: boolean
@@ -153,9 +171,15 @@ interface Player {
 }
 
 /** Every case on every way. */
-async function compare(t: TestContext, serverPort: number, { known, play }: Player, security: Security): Promise<void> {
+async function compare(
+  t: TestContext,
+  serverPort: number,
+  { known, play }: Player,
+  security: Security,
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<void> {
   await using ways = await Ways.to(serverPort, security, known)
-  for (const name of caseNames) {
+  for (const name of [...caseNames, ...Object.keys(more)]) {
     await t.test(name, async () => {
       const failed: string[] = []
       for (const [way, port] of ways.ports) {
@@ -192,7 +216,8 @@ const grpcGo = (program: string): Player => ({
   play(name, port, security) {
     const address = ['-server_host', '127.0.0.1', '-server_port', String(port), '-test_case', name]
     const trust = ['-use_tls', '-use_test_ca', '-ca_file', files.caPath, '-server_host_override', 'localhost']
-    return run(program, security === 'plaintext' ? address : [...address, ...trust], { deadlineMs: 20_000 })
+    const args = [...address, ...(security === 'plaintext' ? [] : trust), ...(GO_ARGUMENTS[name] ?? [])]
+    return run(program, args, { deadlineMs: 20_000 })
   },
 })
 
@@ -235,7 +260,8 @@ for (const security of ['plaintext', 'mTLS'] as const) {
     const server = await goServer(t, security)
     if (client === undefined || server === undefined) return
     try {
-      await compare(t, server.port, grpcGo(client), security)
+      const cases = { ...GO_CASES['grpc-go'], ...(security === 'plaintext' && PLAINTEXT_CASES) }
+      await compare(t, server.port, grpcGo(client), security, cases)
     } finally {
       await server.process.stop('SIGKILL')
     }
@@ -255,7 +281,7 @@ for (const security of ['plaintext', 'mTLS'] as const) {
     const client = await partOrSkip(t, 'grpc-interop-client')
     if (client === undefined) return
     await using server = await jsServer(security)
-    await compare(t, server.port, grpcGo(client), security)
+    await compare(t, server.port, grpcGo(client), security, GO_CASES['grpc-js'])
   })
 }
 

@@ -48,8 +48,9 @@ const registry = createFileRegistry(
             response_size: [2, 'int32'],
             payload: [3, 'Payload'],
             response_status: [7, 'EchoStatus'],
+            fill_server_id: [9, 'bool'],
           }),
-          message('SimpleResponse', { payload: [1, 'Payload'] }),
+          message('SimpleResponse', { payload: [1, 'Payload'], server_id: [4, 'string'] }),
           message('StreamingInputCallRequest', { payload: [1, 'Payload'] }),
           message('StreamingInputCallResponse', { aggregated_payload_size: [1, 'int32'] }),
           message('ResponseParameters', { size: [1, 'int32'], interval_us: [2, 'int32'] }),
@@ -72,6 +73,8 @@ export interface TestMessage {
   response_status?: { code?: number; message?: string }
   response_parameters?: readonly { size?: number; interval_us?: number }[]
   aggregated_payload_size?: number
+  fill_server_id?: boolean
+  server_id?: string
 }
 
 /** The two functions that grpc-js wants of a message type. */

@@ -32,8 +32,9 @@ function statusOf({ response_status: status }: TestMessage, metadata: Metadata) 
 function unary(call: ServerUnaryCall<TestMessage, TestMessage>, reply: sendUnaryData<TestMessage>): void {
   const trailers = echo(call)
   const failure = statusOf(call.request, trailers)
+  const { response_size: size = 0, fill_server_id: named = false } = call.request
   if (failure !== undefined) reply(failure)
-  else reply(null, { payload: zeros(call.request.response_size ?? 0) }, trailers)
+  else reply(null, { payload: zeros(size), ...(named && { server_id: 'the only one' }) }, trailers)
 }
 
 function output(call: ServerWritableStream<TestMessage, TestMessage>): void {
