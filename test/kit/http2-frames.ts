@@ -5,6 +5,7 @@ export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 export const FrameType = {
   Data: 0,
   Headers: 1,
+  Priority: 2,
   RstStream: 3,
   Settings: 4,
   Ping: 6,
@@ -42,6 +43,33 @@ export function resetStream(streamId: number, code: number): Buffer {
   const payload = Buffer.alloc(4)
   payload.writeUInt32BE(code)
   return frame(FrameType.RstStream, 0, streamId, payload)
+}
+
+export function windowUpdate(streamId: number, increment: number): Buffer {
+  const payload = Buffer.alloc(4)
+  payload.writeUInt32BE(increment)
+  return frame(FrameType.WindowUpdate, 0, streamId, payload)
+}
+
+export const PING = frame(FrameType.Ping, 0, 0, Buffer.alloc(8))
+
+/**
+ * Requests that are answered with RST_STREAM because of what comes behind them (CVE-2025-8671: the client does not reset its
+ * streams but has the server do it), by what that is.
+ */
+export const MADE_TO_RESET: Readonly<Record<string, (streamId: number) => Buffer>> = {
+  'WINDOW_UPDATE of 0': id => Buffer.concat([getRequest(id), windowUpdate(id, 0)]),
+  'WINDOW_UPDATE past the largest window': id => Buffer.concat([getRequest(id), windowUpdate(id, 0x7fff_ffff)]),
+  'DATA behind the end': id => Buffer.concat([getRequest(id), frame(FrameType.Data, 0, id, Buffer.from('x'))]),
+  'HEADERS behind the end': id => Buffer.concat([getRequest(id), getRequest(id)]),
+  'PRIORITY of a wrong length': id =>
+    Buffer.concat([getRequest(id), frame(FrameType.Priority, 0, id, Buffer.alloc(4))]),
+  'a body longer than its content-length': id => {
+    // `content-length: 1`, by the place of its name in the static table.
+    const length = Buffer.from([0x0f, 0x0d, 1, 0x31])
+    const head = frame(FrameType.Headers, 0x4, id, Buffer.concat([requestBlock(0x83), length]))
+    return Buffer.concat([head, frame(FrameType.Data, 0, id, Buffer.from('xy'))])
+  },
 }
 
 /** SETTINGS with these parameters, by identifier. */

@@ -3,7 +3,6 @@
  * not grow. Every request is sampled, and far more spans come than the sidecar keeps.
  */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
@@ -12,14 +11,12 @@ import { startHopwise } from '../kit/hopwise.ts'
 import { localCluster, oneListener, zipkinProvider } from '../kit/one-listener.ts'
 import { partOrSkip } from '../kit/parts.ts'
 import { run } from '../kit/process.ts'
-import type { ProxyProcess } from '../kit/proxy-process.ts'
+import { COLLECTS, FLAT_BYTES, residentBytes } from '../kit/resident-memory.ts'
 
 /** Of memory: after these rounds everything is compiled and every buffer as large as it gets. */
 const WARM_ROUNDS = 3
 const ROUNDS = 6
 const ROUND_S = 2
-/** What "flat" means. */
-const FLAT_BYTES = 10e6
 
 type Collector = (answer: (status: number) => void) => void
 
@@ -48,17 +45,6 @@ const configuration = (listen: number, upstream: number, collector: number) =>
     manager: { tracing: TRACING },
   })
 
-/** The least of a few looks: what the collector of garbage has not come to yet is no growth. */
-async function residentBytes(proxy: ProxyProcess): Promise<number> {
-  let least = Number.POSITIVE_INFINITY
-  for (let i = 0; i < 5; i++) {
-    const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${proxy.process.pid}/status`, 'utf8'))
-    least = Math.min(least, Number(match![1]) * 1024)
-    await new Promise(resolve => setTimeout(resolve, 200))
-  }
-  return least
-}
-
 for (const [name, collect] of TROUBLES) {
   test(`a collector that is ${name}`, { timeout: 180_000 }, async t => {
     const wrk = await partOrSkip(t, 'wrk')
@@ -79,7 +65,9 @@ for (const [name, collect] of TROUBLES) {
       })
     }
     const listen = await freePort()
-    await using proxy = await startHopwise(configuration(listen, (app.address() as AddressInfo).port, port))
+    await using proxy = await startHopwise(configuration(listen, (app.address() as AddressInfo).port, port), {
+      env: COLLECTS,
+    })
     t.after(() => app.closeAllConnections())
 
     let requests = 0

@@ -275,11 +275,17 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
       }
       case FrameType.Priority:
         // Its meaning is gone (RFC 9113 §5.3.2), the rules of its form are not.
-        if (end - start !== 5) this.writeResetOf(streamId, ErrorCode.FrameSizeError)
+        if (end - start !== 5) this.#onBadPriority(streamId, ErrorCode.FrameSizeError, Http2Errors.frameSize)
         else if ((readUint32(bytes, start) & 0x7fff_ffff) === streamId)
-          this.writeResetOf(streamId, ErrorCode.ProtocolError)
+          this.#onBadPriority(streamId, ErrorCode.ProtocolError, Http2Errors.selfDependency)
         return
     }
+  }
+
+  #onBadPriority(streamId: number, code: ErrorCode, { details }: Http2ConnectionError): void {
+    const stream = this.streams.get(streamId)
+    if (stream === undefined) this.writeResetOf(streamId, code)
+    else this.onStreamError(stream, code, details)
   }
 
   // DATA.
@@ -445,30 +451,19 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
 
   #onWindowUpdate(streamId: number, increment: number): void {
     if (streamId === 0) {
-      if (increment === 0) {
-        this.fail(Http2Errors.zeroIncrement)
-        return
-      }
       this.#sendWindow += increment
-      if (this.#sendWindow > MAX_WINDOW) {
-        this.fail(Http2Errors.windowOverflow)
-        return
-      }
-      if (this.#queue.blocks) this.wantFlush()
+      if (increment === 0) this.fail(Http2Errors.zeroIncrement)
+      else if (this.#sendWindow > MAX_WINDOW) this.fail(Http2Errors.windowOverflow)
+      else if (this.#queue.blocks) this.wantFlush()
       return
     }
     const stream = this.streams.get(streamId)
     if (stream === undefined) return
-    if (increment === 0) {
-      this.onStreamError(stream, ErrorCode.ProtocolError, Http2Errors.zeroIncrement.details)
-      return
-    }
     stream.sendWindow += increment
-    if (stream.sendWindow > MAX_WINDOW) {
+    if (increment === 0) this.onStreamError(stream, ErrorCode.ProtocolError, Http2Errors.zeroIncrement.details)
+    else if (stream.sendWindow > MAX_WINDOW)
       this.onStreamError(stream, ErrorCode.FlowControlError, Http2Errors.windowOverflow.details)
-      return
-    }
-    if (stream.pendingBytes > 0) this.wait(stream)
+    else if (stream.pendingBytes > 0) this.wait(stream)
   }
 
   // Floods.
