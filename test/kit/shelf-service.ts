@@ -1,12 +1,18 @@
 /**
- * A made-up service with `google.api.http` rules, as a descriptor set: what `protoc --include_imports` would give, made
- * here so that no tool is needed.
+ * Made-up services with `google.api.http` rules, as a descriptor set: what `protoc --include_imports` would give, made
+ * here so that no tool is needed. `Shelves` has rules of all kinds, `TypeService` fields of all types.
  */
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import {
   FileDescriptorProtoSchema,
   FileDescriptorSetSchema,
   file_google_protobuf_any,
+  file_google_protobuf_duration,
+  file_google_protobuf_empty,
+  file_google_protobuf_field_mask,
+  file_google_protobuf_struct,
+  file_google_protobuf_timestamp,
+  file_google_protobuf_wrappers,
   FieldDescriptorProto_Label as Label,
   type MethodDescriptorProto,
   MethodDescriptorProtoSchema,
@@ -79,15 +85,108 @@ function file(init: MessageInitShape<typeof FileDescriptorProtoSchema>) {
   return create(FileDescriptorProtoSchema, init)
 }
 
+const REPEATED = Label.REPEATED
+
+/** A map's field, and the message of its entries. */
+function map(name: string, number: number, key: Type, value: Type, typeName?: string) {
+  const entry = `${name.replace(/^\w/, char => char.toUpperCase())}Entry`
+  return {
+    field: field(name, number, Type.MESSAGE, `.lib.v1.Types.${entry}`, REPEATED),
+    entry: {
+      name: entry,
+      field: [field('key', 1, key), field('value', 2, value, typeName)],
+      options: { mapEntry: true },
+    },
+  }
+}
+
+const maps = [
+  map('names', 20, Type.STRING, Type.INT64),
+  map('numbers', 21, Type.INT32, Type.STRING),
+  map('flags', 22, Type.BOOL, Type.ENUM, '.lib.v1.Kind'),
+  map('parts', 23, Type.STRING, Type.MESSAGE, '.lib.v1.Types'),
+]
+const SCALARS = ['string', 'bytes', 'bool', 'int32', 'int64', 'uint32', 'uint64', 'sint32', 'sint64', 'fixed32']
+const MORE_SCALARS = ['fixed64', 'sfixed32', 'sfixed64', 'float', 'double']
+const WELL_KNOWN = ['Timestamp', 'Duration', 'FieldMask', 'Struct', 'Value', 'ListValue', 'Any', 'Empty']
+const WRAPPERS = ['String', 'Bytes', 'Bool', 'Int32', 'Int64', 'UInt32', 'UInt64', 'Float', 'Double']
+
+/** Fields 1 to 15 are called after their scalar type (`a_string`), the others after what they are. */
+const typesMessage = {
+  name: 'Types',
+  field: [
+    ...[...SCALARS, ...MORE_SCALARS].map((type, i) =>
+      field(`a_${type}`, i + 1, Type[type.toUpperCase() as keyof typeof Type]),
+    ),
+    field('kind', 16, Type.ENUM, '.lib.v1.Kind'),
+    field('kinds', 17, Type.ENUM, '.lib.v1.Kind', REPEATED),
+    field('child', 18, Type.MESSAGE, '.lib.v1.Types'),
+    field('children', 19, Type.MESSAGE, '.lib.v1.Types', REPEATED),
+    ...maps.map(({ field }) => field),
+    { ...field('choice_text', 24, Type.STRING), oneofIndex: 0 },
+    { ...field('choice_number', 25, Type.INT32), oneofIndex: 0 },
+    { ...field('choice_child', 26, Type.MESSAGE, '.lib.v1.Types'), oneofIndex: 0 },
+    ...WELL_KNOWN.map((type, i) => field(`a_${type.toLowerCase()}`, 27 + i, Type.MESSAGE, `.google.protobuf.${type}`)),
+    ...WRAPPERS.map((type, i) =>
+      field(`wrapped_${type.toLowerCase()}`, 35 + i, Type.MESSAGE, `.google.protobuf.${type}Value`),
+    ),
+    { ...field('maybe', 44, Type.INT32), oneofIndex: 1, proto3Optional: true },
+    field('doubles', 45, Type.DOUBLE, undefined, REPEATED),
+    field('a_null', 46, Type.ENUM, '.google.protobuf.NullValue'),
+    field('old', 47, Type.MESSAGE, '.lib.v1.Old'),
+    { ...field('renamed_field', 48, Type.STRING), jsonName: 'otherName' },
+    field('_odd_Name2', 49, Type.STRING),
+  ],
+  nestedType: maps.map(({ entry }) => entry),
+  oneofDecl: [{ name: 'choice' }, { name: '_maybe' }],
+}
+
+const oldFile = file({
+  name: 'old.proto',
+  package: 'lib.v1',
+  syntax: 'proto2',
+  enumType: [
+    {
+      name: 'OldKind',
+      value: [
+        { name: 'OLD_ONE', number: 1 },
+        { name: 'OLD_TWO', number: 2 },
+      ],
+    },
+  ],
+  messageType: [
+    {
+      name: 'Old',
+      field: [
+        field('name', 1, Type.STRING, undefined, Label.REQUIRED),
+        { ...field('count', 2, Type.INT32), defaultValue: '7' },
+        field('kind', 3, Type.ENUM, '.lib.v1.OldKind'),
+        field('numbers', 4, Type.INT32, undefined, REPEATED),
+        field('open', 5, Type.BOOL),
+      ],
+    },
+  ],
+})
+
 const SHELF = '.lib.v1.Shelf'
 const QUERY = '.lib.v1.Query'
+const TYPES = '.lib.v1.Types'
 const BODY = '.google.api.HttpBody'
 
 export const shelfDescriptors: Uint8Array = toBinary(
   FileDescriptorSetSchema,
   create(FileDescriptorSetSchema, {
     file: [
-      file_google_protobuf_any.proto,
+      ...[
+        file_google_protobuf_any,
+        file_google_protobuf_duration,
+        file_google_protobuf_empty,
+        file_google_protobuf_field_mask,
+        file_google_protobuf_struct,
+        file_google_protobuf_timestamp,
+        file_google_protobuf_wrappers,
+      ].map(({ proto }) => proto),
+      oldFile,
       file({
         name: 'google/api/httpbody.proto',
         package: 'google.api',
@@ -108,7 +207,13 @@ export const shelfDescriptors: Uint8Array = toBinary(
         name: 'lib.proto',
         package: 'lib.v1',
         syntax: 'proto3',
-        dependency: ['google/api/httpbody.proto'],
+        dependency: [
+          'google/api/httpbody.proto',
+          'old.proto',
+          ...['any', 'duration', 'empty', 'field_mask', 'struct', 'timestamp', 'wrappers'].map(
+            name => `google/protobuf/${name}.proto`,
+          ),
+        ],
         enumType: [
           {
             name: 'Kind',
@@ -141,6 +246,7 @@ export const shelfDescriptors: Uint8Array = toBinary(
               field('kind', 7, Type.ENUM, '.lib.v1.Kind'),
             ],
           },
+          typesMessage,
         ],
         service: [
           {
@@ -162,6 +268,17 @@ export const shelfDescriptors: Uint8Array = toBinary(
               method('Raw', BODY, BODY, { post: '/v1/raw', body: '*' }),
               method('RawWatch', QUERY, BODY, { get: '/v1/raw' }, 'server'),
               method('Auto', QUERY, SHELF, undefined),
+            ],
+          },
+          {
+            name: 'TypeService',
+            method: [
+              method('Echo', TYPES, TYPES, {
+                post: '/v1/types',
+                body: '*',
+                more: [{ get: '/v1/types' }, { post: '/v1/types/child', body: 'child' }],
+              }),
+              method('Old', '.lib.v1.Old', '.lib.v1.Old', { post: '/v1/old', body: '*', more: [{ get: '/v1/old' }] }),
             ],
           },
         ],

@@ -24,7 +24,7 @@ import {
   type HttpStream,
 } from '../../filter-chain/http-filter.ts'
 import { JsonArraySplitter } from './grpc-json/json-array.ts'
-import { RequestMistake } from './grpc-json/messages.ts'
+import { RequestMistake } from './grpc-json/json-value.ts'
 import { type TranscodedCall, type TranscodedMethod, Transcoder } from './grpc-json/transcoder.ts'
 
 const EMPTY = Buffer.alloc(0)

@@ -9,7 +9,6 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type {
-  DescEnum,
   DescField,
   DescMessage,
   DescMethod,
@@ -21,6 +20,8 @@ import type {
 import { packageRoot } from '../../../base/package-root.ts'
 import { ConfigError } from '../../../filter-chain/http-filter.ts'
 import { HTTP_EXTENSION, type HttpRule, readHttpRules } from './http-rule.ts'
+import { jsonText } from './json-text.ts'
+import { bindingValue, fieldOf, isObject, messageValue, RequestMistake } from './json-value.ts'
 import type { Binding } from './path-template.ts'
 
 type Protobuf = typeof import('@bufbuild/protobuf')
@@ -42,11 +43,6 @@ export interface PrintOptions {
   readonly allPrimitives: boolean
   readonly enumsAsNumbers: boolean
   readonly protoNames: boolean
-}
-
-/** The caller's mistake: its text goes into the answer. */
-export class RequestMistake extends Error {
-  override name = 'RequestMistake'
 }
 
 const HTTP_BODY = 'google.api.HttpBody'
@@ -96,7 +92,7 @@ export class Descriptors {
       if (at === undefined) return `Cannot resolve "${path.join('.')}" in "${message.typeName}"`
       field = fieldOf(at, name)
       if (field === undefined) return `Could not find field "${name}" in the type "${at.typeName}".`
-      at = field.fieldKind === 'message' ? field.message : undefined
+      at = field.fieldKind === 'map' ? undefined : field.message
     }
     return field ?? 'Empty field path'
   }
@@ -116,11 +112,11 @@ export class Descriptors {
       else if (isObject(value)) json = value
       else throw new RequestMistake('Proto field is not an object')
     }
-    json = checked(json, message, this.#anyCaseEnums, '') as JsonObject
     const bound = new Set<string>()
     for (const { path, value } of bindings) this.#bind(json, message, path, value, bound, rejectCollisions)
+    const canonical = messageValue(json, message, this.#anyCaseEnums, '')
     try {
-      const read = this.#protobuf.fromJson(message, json, { registry: this.#registry, ignoreUnknownFields: true })
+      const read = this.#protobuf.fromJson(message, canonical, { registry: this.#registry, ignoreUnknownFields: true })
       return this.#protobuf.toBinary(message, read)
     } catch (error) {
       throw new RequestMistake((error as Error).message)
@@ -137,7 +133,7 @@ export class Descriptors {
         useProtoFieldName: protoNames,
         registry: this.#registry,
       })
-      return whitespace ? `${JSON.stringify(json, null, 1)}\n` : JSON.stringify(json)
+      return jsonText(json, message, { whitespace, typeOf: name => this.#registry.getMessage(name) })
     } catch {
       return undefined
     }
@@ -199,7 +195,8 @@ export class Descriptors {
     if (typeof field === 'string') throw new RequestMistake(field)
     const value = bindingValue(field, text, this.#anyCaseEnums)
     const parent = parentOf(json, message, path)
-    const key = keyOf(parent, field)
+    // As in Envoy, what the body says under the JSON name of a field is not seen here, and so does not count before this.
+    const key = field.fieldKind === 'list' ? keyOf(parent, field) : field.name
     const there = parent[key]
     if (field.fieldKind === 'list') parent[key] = [...(Array.isArray(there) ? there : []), value]
     // The last binding counts, but before all what the body says, as in Envoy.
@@ -257,17 +254,9 @@ function withoutLength(data: Uint8Array): Uint8Array {
   return data.subarray(at + 1)
 }
 
-function fieldOf(message: DescMessage, name: string): DescField | undefined {
-  return message.fields.find(field => field.name === name || field.jsonName === name)
-}
-
 /** Callers may write either name of a field. */
 function keyOf(object: JsonObject, field: DescField): string {
-  return field.name in object ? field.name : field.jsonName
-}
-
-function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  return field.jsonName in object ? field.jsonName : field.name
 }
 
 function parseJson(text: string): JsonValue {
@@ -285,13 +274,15 @@ function parentOf(json: JsonObject, message: DescMessage, path: readonly string[
   let type: DescMessage | undefined = message
   for (const name of path.slice(0, -1)) {
     const field: DescField | undefined = type === undefined ? undefined : fieldOf(type, name)
-    if (field?.fieldKind !== 'message') throw new RequestMistake(`Cannot resolve "${path.join('.')}"`)
+    if (field?.message === undefined) throw new RequestMistake(`Cannot resolve "${path.join('.')}"`)
     const key = keyOf(at, field)
-    const next = at[key]
+    const there = at[key]
+    // Of a repeated message it is the last one.
+    const next = Array.isArray(there) ? there.at(-1) : there
     if (isObject(next)) at = next
     else {
       const made: JsonObject = {}
-      at[key] = made
+      at[key] = field.fieldKind === 'list' ? [made] : made
       at = made
     }
     type = field.message
@@ -302,87 +293,6 @@ function parentOf(json: JsonObject, message: DescMessage, path: readonly string[
 function place(json: JsonObject, message: DescMessage, path: readonly string[], value: JsonValue): void {
   const parent = parentOf(json, message, path)
   parent[path.at(-1)!] = value
-}
-
-const WRAPPED = /^google\.protobuf\.(?:Bool|String|Bytes|Float|Double|U?Int(?:32|64))Value$/
-const AS_TEXT = new Set(['google.protobuf.Timestamp', 'google.protobuf.Duration', 'google.protobuf.FieldMask'])
-/** By `ScalarType` of @bufbuild/protobuf, which has the numbers of `FieldDescriptorProto.Type`. */
-const SCALAR_NAMES: Readonly<Record<number, string>> = {
-  1: 'DOUBLE',
-  2: 'FLOAT',
-  3: 'INT64',
-  4: 'UINT64',
-  5: 'INT32',
-  6: 'FIXED64',
-  7: 'FIXED32',
-  8: 'BOOL',
-  9: 'STRING',
-  12: 'BYTES',
-  13: 'UINT32',
-  15: 'SFIXED32',
-  16: 'SFIXED64',
-  17: 'SINT32',
-  18: 'SINT64',
-}
-
-/** The JSON of a value that came in a path or a query. */
-function bindingValue(field: DescField, text: string, anyCase: boolean): JsonValue {
-  const wrong = (type: string): never => {
-    throw new RequestMistake(`${field.name}: invalid value "${text}" for type ${type}`)
-  }
-  if (field.enum !== undefined) {
-    return enumValue(field.enum, text, anyCase) ?? wrong(`type.googleapis.com/${field.enum.typeName}`)
-  }
-  const { message } = field
-  if (message === undefined || WRAPPED.test(message.typeName)) {
-    const scalar = message === undefined ? field.scalar : message.fields[0]!.scalar
-    return scalarValue(scalar, text) ?? wrong(`TYPE_${SCALAR_NAMES[scalar ?? 0] ?? 'MESSAGE'}`)
-  }
-  return AS_TEXT.has(message.typeName) ? text : wrong(`type.googleapis.com/${message.typeName}`)
-}
-
-/** Undefined where the text is no such value. Numbers may stand in quotes in JSON; truth may not. */
-function scalarValue(scalar: number | undefined, text: string): JsonValue | undefined {
-  const name = SCALAR_NAMES[scalar ?? 0]
-  if (name === 'STRING' || name === 'BYTES') return text
-  if (name === 'BOOL') return text === 'true' || text === 'false' ? text === 'true' : undefined
-  if (name === 'DOUBLE' || name === 'FLOAT') {
-    return /^(?:NaN|-?Infinity)$/.test(text) || (text.trim() !== '' && Number.isFinite(Number(text))) ? text : undefined
-  }
-  return /^-?\d+$/.test(text) ? text : undefined
-}
-
-function enumValue(type: DescEnum, text: string, anyCase: boolean): string | number | undefined {
-  if (/^-?\d+$/.test(text)) return Number(text)
-  const same = anyCase ? text.toUpperCase().replaceAll('-', '_') : text
-  return type.values.find(({ name }) => (anyCase ? name.toUpperCase() : name) === same)?.name
-}
-
-/** The same JSON with the names of enums as they are declared. Texts that are no value of their field are a mistake. */
-function checked(json: JsonValue, message: DescMessage, anyCase: boolean, above: string): JsonValue {
-  if (!isObject(json)) return json
-  const result: JsonObject = {}
-  for (const [key, value] of Object.entries(json)) {
-    const field = fieldOf(message, key)
-    const path = `${above}${key}`
-    const wrong = (text: string, type: string): never => {
-      throw new RequestMistake(`${path}: invalid value "${text}" for type ${type}`)
-    }
-    const map = (item: JsonValue): JsonValue => {
-      if (field?.message !== undefined) return checked(item, field.message, anyCase, `${path}.`)
-      if (field === undefined || typeof item !== 'string' || field.fieldKind === 'map') return item
-      if (field.enum !== undefined) {
-        return enumValue(field.enum, item, anyCase) ?? wrong(item, `type.googleapis.com/${field.enum.typeName}`)
-      }
-      if (scalarValue(field.scalar, item) === undefined) wrong(item, `TYPE_${SCALAR_NAMES[field.scalar ?? 0]}`)
-      return item
-    }
-    if (Array.isArray(value)) result[key] = value.map(map)
-    else if (field?.fieldKind === 'map' && isObject(value)) {
-      result[key] = Object.fromEntries(Object.entries(value).map(([name, item]) => [name, map(item)]))
-    } else result[key] = map(value)
-  }
-  return result
 }
 
 /** `google.rpc.Status`, for descriptor sets that have it not. */
