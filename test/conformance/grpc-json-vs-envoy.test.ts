@@ -33,6 +33,9 @@ const ask = (...texts: readonly string[]) => texts.map(text => `GET /v1/types?${
 const NUMBERS = ['int32', 'int64', 'uint32', 'uint64', 'sint32', 'sint64', 'fixed32', 'fixed64', 'sfixed32', 'sfixed64']
 const WHOLE = ['1', '"1"', '-1', '1.0', '1e2', '1.5', '"1e2"', '" 1"', '4294967296', '"18446744073709551615"', '"x"']
 
+const nested = (open: string, depth: number, close: string, inner = '1') =>
+  `${open.repeat(depth)}${inner}${close.repeat(depth)}`
+
 interface Suite {
   /** Of the transcoder. */
   readonly config?: { readonly [key: string]: Json }
@@ -265,6 +268,13 @@ const SUITES: Readonly<Record<string, Suite>> = {
       'POST /v1/types/child?child.aString=x {"aString":"x"}',
     ],
   },
+  depth: {
+    requests: [
+      ...[98, 99, 100, 101, 20_000].map(depth => nested('{"child":', depth, '}', '{}')),
+      ...[30, 100, 20_000].map(depth => `POST /v1/types {"aStruct":${nested('{"a":', depth, '}')}}`),
+      ...[98, 99, 100, 20_000].map(depth => `POST /v1/types {"doubles":${nested('[', depth, ']')}}`),
+    ].map(text => (text.startsWith('POST') ? text : `POST /v1/types ${text}`)),
+  },
   proto2: {
     requests: [
       ...['{"name":"n"}', '{}', '{"name":"n","count":7}', '{"name":"n","kind":"OLD_TWO"}', '{"name":"n","kind":9}'].map(
@@ -396,7 +406,10 @@ async function observe(start: Start, upstream: number): Promise<Map<string, stri
         ...(method === 'POST' && { body, headers: { 'content-type': 'application/json' } }),
       })
       // The words for what is wrong are those of the parser.
-      fields.set(`${name}: ${request}`, response.status === 200 ? `200 ${response.text}` : String(response.status))
+      fields.set(
+        `${name}: ${request.length > 200 ? `${request.slice(0, 30)}… (${request.length})` : request}`,
+        response.status === 200 ? `200 ${response.text}` : String(response.status),
+      )
     }
     client.close()
   }

@@ -122,8 +122,13 @@ function fieldValue(value: JsonValue, field: DescField, anyCase: boolean, path: 
   }
   if (field.fieldKind !== 'list' || value === null) return singleValue(value, field, anyCase, path)
   const anyForm = field.message !== undefined && ANY_JSON.has(field.message.typeName)
-  const items: readonly JsonValue[] = Array.isArray(value) ? (anyForm ? value : value.flat(20)) : [value]
+  const items = anyForm && Array.isArray(value) ? value : flattened(value)
   return items.filter(item => item !== null || nullable(field)).map(item => singleValue(item, field, anyCase, path))
+}
+
+/** One value is a list of one, and lists in lists are one list. */
+function flattened(value: JsonValue): readonly JsonValue[] {
+  return Array.isArray(value) ? value.flatMap(flattened) : [value]
 }
 
 /** One value of a field, whatever the field's kind. */

@@ -259,8 +259,25 @@ function keyOf(object: JsonObject, field: DescField): string {
   return field.jsonName in object ? field.jsonName : field.name
 }
 
+/** Objects and arrays in one another, as many as protobuf takes. Whatever walks through JSON here has a stack that ends. */
+const MAX_DEPTH = 100
+
+function isTooDeep(text: string): boolean {
+  let depth = 0
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i]
+    if (char === '"') {
+      for (i++; i < text.length && text[i] !== '"'; i++) if (text[i] === '\\') i++
+    } else if (char === '{' || char === '[') {
+      if (++depth > MAX_DEPTH) return true
+    } else if (char === '}' || char === ']') depth--
+  }
+  return false
+}
+
 function parseJson(text: string): JsonValue {
   if (text.trim() === '') return {}
+  if (isTooDeep(text)) throw new RequestMistake('Message too deep. Max recursion depth reached')
   try {
     return JSON.parse(text) as JsonValue
   } catch (error) {

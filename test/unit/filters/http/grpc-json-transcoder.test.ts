@@ -56,6 +56,25 @@ test('the body counts before the path, and both make one message', () => {
   assert.deepEqual(sent(stream.replaced), [{ id: '7', name: 'n' }])
 })
 
+test('a body that is nested deeper than protobuf reads is refused, whatever its size', () => {
+  const body = (depth: number) => `{"shelf":${'['.repeat(depth - 1)}${']'.repeat(depth - 1)}}`
+  for (const depth of [101, 200_000]) {
+    const stream = bench().stream({ method: 'POST', path: '/v1/shelves:make' })
+    stream.requestHeadersIn(false)
+    assert.equal(stream.requestDataIn(body(depth), true), FilterStatus.Stop)
+    assert.equal(stream.reply?.status, 400)
+  }
+})
+
+test('truth may be written in words, numbers with a sign, and one value where several may stand', () => {
+  const stream = bench().stream({ method: 'POST', path: '/v1/shelves:make?id=%2B5&deep=Yes' })
+  stream.requestHeadersIn(false)
+  stream.requestDataIn('{"tags":"a","shelf":{"open":"1","tags":[["a"],null,"b"]}}', true)
+  assert.deepEqual(sent(stream.replaced), [
+    { id: '5', deep: true, tags: ['a'], shelf: { open: true, tags: ['a', 'b'] } },
+  ])
+})
+
 test('of a stream of messages each goes on as soon as it is whole; the path fills the first', () => {
   const stream = bench().stream({ method: 'POST', path: '/v1/upload?name=n' })
   stream.requestHeadersIn(false)
