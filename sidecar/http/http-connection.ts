@@ -3,7 +3,7 @@
  * what they are counted as, and when they have been idle, or have lived, for too long.
  */
 import { Timer } from '../base/timer-wheel.ts'
-import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
+import type { DownstreamConnectionInfo, Protocol } from '../observability/stream-info.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../transport/connection.ts'
 import type { ConnectionManager } from './connection-manager.ts'
 
@@ -19,6 +19,8 @@ export abstract class HttpConnection implements ConnectionHandler {
   protected readonly startMs: number
   /** When the last exchange ended, or the connection began. */
   protected idleSinceMs: number
+  /** Its peer broke the protocol. */
+  protocolError = false
   #manager: ConnectionManager
   readonly #version: HttpVersion
   readonly #onClosed: () => void
@@ -52,6 +54,8 @@ export abstract class HttpConnection implements ConnectionHandler {
     return this.#manager
   }
 
+  /** What is spoken, '' while nothing has been understood. */
+  abstract get protocol(): Protocol | ''
   /** No exchange is under way: `idle_timeout` counts. */
   protected abstract get quiet(): boolean
   /** It has been told that it will end; nothing is timed any longer but that end. */

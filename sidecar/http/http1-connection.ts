@@ -85,6 +85,11 @@ export class Http1Connection
     return this.#stream === undefined && this.#parser.idle
   }
 
+  get protocol(): Protocol | '' {
+    if (this.#requests === 0) return ''
+    return this.#version === 10 ? 'HTTP/1.0' : 'HTTP/1.1'
+  }
+
   protected get quiet(): boolean {
     return this.#stream === undefined
   }
@@ -233,7 +238,10 @@ export class Http1Connection
     this.closing = true
     if (error.kind === 'ended_before_message') return
     // A request without a Host is well-formed to Envoy, which misses it later and says so with an empty answer.
-    if (error.details !== 'missing_host_header') stats.named.downstream_cx_protocol_error.inc()
+    if (error.details !== 'missing_host_header') {
+      this.protocolError = true
+      stats.named.downstream_cx_protocol_error.inc()
+    }
     const stream = this.#stream
     if (stream !== undefined && !this.#requestDone) {
       stream.onReset({
@@ -280,6 +288,7 @@ export class Http1Connection
     if (found === 0 || !reject) return true
     stats.rejectedUnderscores.inc()
     this.closing = true
+    this.protocolError = true
     stats.named.downstream_cx_protocol_error.inc()
     stream.refuse({
       status: 400,

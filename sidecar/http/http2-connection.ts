@@ -23,7 +23,7 @@ import { ErrorCode } from '../codec/http2/frame/error-code.ts'
 import type { StreamFailure } from '../codec/stream.ts'
 import { logger } from '../observability/logging.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
-import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
+import type { DownstreamConnectionInfo, Protocol } from '../observability/stream-info.ts'
 import { type CloseReason, type Connection, heldWrites } from '../transport/connection.ts'
 import { type Flushable, flushLater } from '../transport/write-batch.ts'
 import { Http2KeepAlive, type KeepAliveOwner } from '../upstream/http2-keepalive.ts'
@@ -75,6 +75,10 @@ export class Http2Connection extends HttpConnection implements Http2ServerEvents
     this.#codec = http2ServerConnection({ ...options, scheme }, this, this, stats.http2)
     this.#keepAlive = keepAlive === undefined ? undefined : new Http2KeepAlive(keepAlive, this, clock, timers, random)
     this.startTimer()
+  }
+
+  get protocol(): Protocol | '' {
+    return this.connection.bytesRead > 0 && (this.#requests > 0 || !this.protocolError) ? 'HTTP/2' : ''
   }
 
   protected get quiet(): boolean {
@@ -208,6 +212,7 @@ export class Http2Connection extends HttpConnection implements Http2ServerEvents
 
   onConnectionError({ rfc, message, details, flood }: Http2ConnectionError): void {
     log.debug({ peer: addressText(this.info.directRemote), rfc, details }, message)
+    this.protocolError = true
     if (!flood) this.manager.stats.named.downstream_cx_protocol_error.inc()
     this.#close()
   }

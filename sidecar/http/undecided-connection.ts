@@ -4,7 +4,7 @@
  * else is HTTP/1.1; a part of the preface waits for the rest.
  */
 import { Timer } from '../base/timer-wheel.ts'
-import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
+import type { DownstreamConnectionInfo, Protocol } from '../observability/stream-info.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../transport/connection.ts'
 import type { ConnectionManager } from './connection-manager.ts'
 import type { HttpConnection } from './http-connection.ts'
@@ -42,6 +42,14 @@ export class UndecidedConnection implements ConnectionHandler {
     const alpn = info.tls?.alpn ?? ''
     if (alpn !== '') this.#decide(alpn === 'h2')
     else this.#startTimer()
+  }
+
+  get protocol(): Protocol | '' {
+    return this.#decided?.protocol ?? ''
+  }
+
+  get protocolError(): boolean {
+    return this.#decided?.protocolError === true
   }
 
   adopt(next: ConnectionManager): boolean {

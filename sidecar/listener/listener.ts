@@ -10,9 +10,11 @@ import type { Clock } from '../base/clock.ts'
 import { Linked, LinkedSet } from '../base/linked-set.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { InspectedSocket, ListenerFilter } from '../filter-chain/listener-filter.ts'
+import type { FormatContext } from '../observability/formatter/context.ts'
 import { logger } from '../observability/logging.ts'
+import { ResponseFlag } from '../observability/response-flags.ts'
 import type { Counter, Gauge, Histogram, StatsScope } from '../observability/stats.ts'
-import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
+import { type DownstreamConnectionInfo, type Protocol, StreamInfo } from '../observability/stream-info.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../transport/connection.ts'
 import { listenPlaintext, type PlaintextListener } from '../transport/plaintext.ts'
 import type { SocketConnection } from '../transport/socket-connection.ts'
@@ -22,8 +24,15 @@ import { PendingConnection } from './pending-connection.ts'
 
 const log = logger('listener')
 
+/** Requests always have a protocol, connections need not have got that far; logs print `-` for it. */
+const UNKNOWN_PROTOCOL = '' as Protocol
+
 /** A connection that a chain has taken on. */
 export interface ServedConnection extends ConnectionHandler {
+  /** What is spoken on it, '' while nothing has been understood. */
+  readonly protocol: Protocol | ''
+  /** It ended because its peer broke the protocol. */
+  readonly protocolError: boolean
   /**
    * Serve what comes next by `chain`; what is under way finishes as it began. False where that cannot be done, because
    * the chain differs in what was settled when the connection was made.
@@ -32,6 +41,11 @@ export interface ServedConnection extends ConnectionHandler {
   /** Take nothing new; close when what is under way is done, at once when nothing is and `closeIdle` says so. */
   drain(closeIdle: boolean): void
   destroy(): void
+}
+
+/** Writes the access log entry of a connection that has ended. */
+export interface ConnectionLogger {
+  log(context: FormatContext): void
 }
 
 /** One filter chain, ready to serve. */
@@ -63,6 +77,8 @@ export interface ListenerConfig {
   readonly continueOnListenerFiltersTimeout: boolean
   /** Connections accepted beyond this are closed at once; 0 is no limit. */
   readonly maxConnections: number
+  /** `access_log`: told of each connection when it has ended, those that no filter chain takes included. */
+  readonly loggers: readonly ConnectionLogger[]
   /** Which worker serves it, for its stats; 0 by default. */
   readonly worker?: number | undefined
 }
@@ -116,12 +132,14 @@ class Held extends Linked {
   readonly startMs: number
   /** By which a chain of the next listener is chosen. */
   readonly traits: InspectedSocket
+  readonly chainName: string
   owner: Listener
   served!: ServedConnection
 
-  constructor(owner: Listener, { connection, startMs, traits }: PendingConnection) {
+  constructor(owner: Listener, { connection, startMs, traits }: PendingConnection, chainName: string) {
     super()
     this.owner = owner
+    this.chainName = chainName
     this.connection = connection
     this.startMs = startMs
     this.traits = traits
@@ -202,6 +220,10 @@ export class Listener {
     // No connection yet, to Envoy: `downstream_cx_total` goes without it.
     this.stats.noFilterChainMatch.inc()
     this.#pending.delete(pending)
+    this.#log(pending, '', info => {
+      info.responseFlags = ResponseFlag.NoRouteFound
+      info.responseCodeDetails = 'filter_chain_not_found'
+    })
     this.#reportDrained()
   }
 
@@ -216,21 +238,16 @@ export class Listener {
         'TLS handshake failed',
       )
     }
+    this.#log(pending, chain?.name ?? '', info => {
+      if (reason.kind === 'tls') info.downstreamTransportFailure = reason.details
+    })
     this.#reportDrained()
   }
 
   serve(pending: PendingConnection, chain: ServingChain): ServedConnection {
     const { connection, traits } = pending
-    const info: DownstreamConnectionInfo = {
-      id: connection.id,
-      directRemote: connection.remote,
-      local: connection.local,
-      listenerName: this.config.name,
-      filterChainName: chain.name,
-      tls: connection.tls,
-      requestedServerName: traits.serverName,
-    }
-    const held = new Held(this, pending)
+    const info = this.#connectionInfo(connection, traits, chain.name)
+    const held = new Held(this, pending, chain.name)
     held.served = chain.serve(connection, info, () => held.owner.#onClosed(held))
     this.#pending.delete(pending)
     this.#connections.add(held)
@@ -240,8 +257,38 @@ export class Listener {
 
   #onClosed(held: Held): void {
     this.#countEnd(held.startMs)
+    this.#log(held, held.chainName, info => {
+      info.bytesReceived = held.connection.bytesRead
+      info.bytesSent = held.connection.bytesWritten
+      info.protocol = held.served.protocol as Protocol
+      if (held.served.protocolError) info.responseFlags = ResponseFlag.DownstreamProtocolError
+    })
     this.#connections.delete(held)
     this.#reportDrained()
+  }
+
+  #log(ended: Held | PendingConnection, chainName: string, complete: (info: StreamInfo) => void): void {
+    const { loggers } = this.config
+    if (loggers.length === 0) return
+    const { connection, traits, startMs } = ended
+    const now = this.#clock.now()
+    const downstream = this.#connectionInfo(connection, traits, chainName)
+    const info = new StreamInfo(downstream, UNKNOWN_PROTOCOL, startMs, this.#clock.wall() - (now - startMs))
+    info.endMs = now
+    complete(info)
+    for (const logger of loggers) logger.log({ info, accessLogType: 'NotSet' })
+  }
+
+  #connectionInfo(connection: Connection, traits: InspectedSocket, filterChainName: string): DownstreamConnectionInfo {
+    return {
+      id: connection.id,
+      directRemote: connection.remote,
+      local: connection.local,
+      listenerName: this.config.name,
+      filterChainName,
+      tls: connection.tls,
+      requestedServerName: traits.serverName,
+    }
   }
 
   #countEnd(startMs: number): void {

@@ -6,6 +6,7 @@ import type { HeaderMap } from '../codec/header-map.ts'
 import type {
   AccessLogFilter,
   AccessLog as AccessLogMessage,
+  Admin,
   ComparisonFilter,
   DataSource,
   FileAccessLog,
@@ -16,6 +17,7 @@ import type {
 import type { Runtime } from '../filter-chain/runtime.ts'
 import type { ActiveStream } from '../http/active-stream.ts'
 import type { StreamLogger } from '../http/connection-manager.ts'
+import type { ConnectionLogger } from '../listener/listener.ts'
 import { AccessLog, type AccessLogConfig, type FormatSource } from '../observability/access-log/access-log.ts'
 import { LogFileStats } from '../observability/access-log/log-file.ts'
 import { LogFiles } from '../observability/access-log/log-files.ts'
@@ -25,9 +27,10 @@ import {
   type LogFilter,
   type LogFilterConfig,
 } from '../observability/access-log/log-filter.ts'
-import { formatErrorText } from '../observability/formatter/context.ts'
+import { binaryText, formatErrorText } from '../observability/formatter/context.ts'
 import type { StatsScope } from '../observability/stats.ts'
 import { headerMatcher } from '../router/header-matcher.ts'
+import { valueMatch } from '../router/metadata-matcher.ts'
 import { Mistakes } from '../router/mistakes.ts'
 import { BuildError } from './chains.ts'
 
@@ -71,12 +74,35 @@ export class AccessLogs {
 
   /** Throws {@link BuildError} for the first mistake. */
   loggersOf(messages: readonly AccessLogMessage[]): readonly StreamLogger[] {
-    return messages.map((message, i) => {
-      const config = loggerConfig(message, `[${i}]`)
-      const made = AccessLog.create(config, { files: this.#files, random: this.#random, runtime: this.#runtime })
-      if (made.errors !== undefined) throw new BuildError(`[${i}].typed_config`, formatErrorText(made.errors), message)
-      return made.value as { log(stream: ActiveStream): void }
-    })
+    return this.#logs(messages) as readonly { log(stream: ActiveStream): void }[]
+  }
+
+  /** `access_log` of a listener: one line per connection. */
+  connectionLoggersOf(messages: readonly AccessLogMessage[]): readonly ConnectionLogger[] {
+    return this.#logs(messages)
+  }
+
+  /** Of the admin listener: `access_log`, and the older `access_log_path`, which has no format of its own. */
+  adminLoggersOf({ accessLog, accessLogPath }: Admin): readonly StreamLogger[] {
+    const logs = this.#logs(accessLog)
+    if (accessLogPath !== '') logs.push(this.#log({ path: accessLogPath, format: { type: 'default' } }, '_path'))
+    return logs as readonly { log(stream: ActiveStream): void }[]
+  }
+
+  /** A file for lines that are none of requests; what is given is one line. Throws where it cannot be opened. */
+  lines(path: string): (line: string) => void {
+    const file = this.#files.open(path)
+    return line => file.write(`${binaryText(line)}\n`)
+  }
+
+  #logs(messages: readonly AccessLogMessage[]): AccessLog[] {
+    return messages.map((message, i) => this.#log(loggerConfig(message, `[${i}]`), `[${i}].typed_config`, message))
+  }
+
+  #log(config: AccessLogConfig, path: string, at?: object): AccessLog {
+    const made = AccessLog.create(config, { files: this.#files, random: this.#random, runtime: this.#runtime })
+    if (made.errors !== undefined) throw new BuildError(path, formatErrorText(made.errors), at)
+    return made.value
   }
 
   /** A filter alone, for whatever else chooses among requests (`local_reply_config`). */
@@ -185,6 +211,22 @@ function filterConfig(message: AccessLogFilter, path: string): LogFilterConfig {
   }
   if (message.logTypeFilter !== undefined) {
     return { type: 'log_type', types: message.logTypeFilter.types, exclude: message.logTypeFilter.exclude }
+  }
+  if (message.metadataFilter !== undefined) {
+    const { matcher, matchIfKeyNotFound } = message.metadataFilter
+    const mistakes = new Mistakes(message.metadataFilter)
+    const matches = matcher?.value === undefined ? undefined : valueMatch(matcher.value, 'matcher.value', mistakes)
+    const [mistake] = mistakes.errors
+    if (mistake !== undefined) throw new BuildError(`${path}.metadata_filter.${mistake.field}`, mistake.reason, message)
+    const invert = matcher?.invert === true
+    return {
+      type: 'metadata',
+      namespace: matcher?.filter ?? '',
+      path: matcher?.path.map(segment => segment.key ?? '') ?? [],
+      // Without a value to compare it with, any will do.
+      matches: value => (matches?.(value) ?? true) !== invert,
+      matchIfKeyNotFound: matchIfKeyNotFound ?? true,
+    }
   }
   throw new BuildError(path, 'this access log filter is not supported yet', message)
 }

@@ -89,6 +89,7 @@ class AdminFilter implements HttpFilter {
       response = { status: 500, contentType: 'text/plain', body: `${String(error)}\n`, headers: [] }
     }
     if (this.#ended) return
+    stream.info.responseCodeDetails = 'admin_filter_response'
     const out = new ResponseHeaders(response.status, ['content-type', response.contentType])
     for (const [name, value] of response.headers) out.set(name, value)
     const { body } = response
@@ -173,13 +174,13 @@ export function adminChain(
     condition: { draining: false, overloaded: false },
     loggers,
   })
-  return new HttpServingChain('admin', manager, undefined)
+  return new HttpServingChain('', manager, undefined)
 }
 
 /** A connection manager with nothing but defaults: no request ids, no routes and no filters of Envoy's. */
 function connectionManagerDefaults() {
   const name = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
-  const text = '{stat_prefix: admin, generate_request_id: false, route_config: {name: admin}}'
+  const text = '{stat_prefix: admin, generate_request_id: false, use_remote_address: true, route_config: {name: admin}}'
   const { value, errors } = decodeResource(name, text, { source: 'admin' })
   invariant(value !== undefined, errors.map(formatProblem).join('; '))
   return value

@@ -31,7 +31,7 @@ import type { SpanReporter } from '../observability/tracing/tracer.ts'
 import { AccessLogs } from './access-logs.ts'
 import { AsyncClient } from './async-client.ts'
 import { problemOf } from './build-problem.ts'
-import { BuildErrors } from './chains.ts'
+import { BuildError, BuildErrors } from './chains.ts'
 import { Condition, type Environment, type WorkerPlace } from './environment.ts'
 import { type BoundAddresses, ListenerManager, type Running } from './listeners.ts'
 import { matchResponse } from './match-response.ts'
@@ -82,6 +82,8 @@ export class DataPlane {
   /** What is in service; what was given at first until something is. */
   bootstrap: Bootstrap
   readonly #tracers: Tracers
+  /** `cluster_manager.outlier_detection.event_log_path`; undefined until it is open, and where there is none. */
+  #logOutlierEvent: ((line: string) => void) | undefined = undefined
   #staged: Staged | undefined = undefined
   #serving = false
 
@@ -98,6 +100,8 @@ export class DataPlane {
     secrets.configure(bootstrap.staticResources?.secrets ?? [])
     const transport = (message: ClusterMessage) => upstreamTransport(message, { clock, secrets })
     const { onMembershipChange } = parts
+    const accessLogs = new AccessLogs({ timers, random, stats, flushIntervalMs: options.fileFlushIntervalMs })
+    accessLogs.useRuntime(runtime)
     const clusters = new ClusterManager({
       clock,
       timers,
@@ -109,6 +113,7 @@ export class DataPlane {
       matchResponse,
       sharing,
       controlStats,
+      onOutlierEvent: event => this.#logOutlierEvent?.(JSON.stringify(event)),
       ...(onMembershipChange !== undefined && { onMembershipChange }),
     })
     const node = nodeIdentity(bootstrap.node, options)
@@ -145,7 +150,7 @@ export class DataPlane {
       node,
       serviceName,
       filters,
-      accessLogs: new AccessLogs({ timers, random, stats, flushIntervalMs: options.fileFlushIntervalMs }),
+      accessLogs,
       tracers: this.#tracers,
       secrets,
       listenerFilters: new Map(
@@ -156,13 +161,15 @@ export class DataPlane {
       ),
     }
     this.#tracers.attach(this.env)
-    this.env.accessLogs.useRuntime(runtime)
     this.listeners = new ListenerManager(this.env)
   }
 
   /** Everything that is wrong with the configuration beyond what decoding found; nothing is started. */
   check(): readonly ConfigProblem[] {
     const errors = new BuildErrors()
+    const { admin } = this.bootstrap
+    if (admin !== undefined) errors.attempt('admin.access_log', admin, () => this.env.accessLogs.adminLoggersOf(admin))
+    this.#openOutlierLog(this.bootstrap, errors)
     this.#addClusters(this.bootstrap, errors, () => {})
     this.listeners.build(this.bootstrap.staticResources?.listeners ?? [], errors)
     return errors.errors.map(problemOf)
@@ -179,7 +186,7 @@ export class DataPlane {
     if (this.#serving) {
       this.env.secrets.configure(secrets)
       this.env.secrets.refresh()
-    }
+    } else this.#openOutlierLog(bootstrap, found)
     if (this.#serving) {
       for (const [i, message] of messages.entries()) {
         found.attempt(`static_resources.clusters[${i}]`, message, () => void clusters.check(message))
@@ -252,6 +259,19 @@ export class DataPlane {
     this.env.clusters.close()
     this.env.secrets.close()
     this.env.timers.close()
+  }
+
+  /** Hosts are judged by the control side, so workers have nothing to log. */
+  #openOutlierLog({ clusterManager }: Bootstrap, errors: BuildErrors): void {
+    const detection = clusterManager?.outlierDetection
+    if (detection === undefined || detection.eventLogPath === '' || this.env.worker !== undefined) return
+    errors.attempt('cluster_manager.outlier_detection.event_log_path', detection, () => {
+      try {
+        this.#logOutlierEvent = this.env.accessLogs.lines(detection.eventLogPath)
+      } catch (error) {
+        throw new BuildError('cluster_manager.outlier_detection.event_log_path', (error as Error).message, detection)
+      }
+    })
   }
 
   /** Back to the clusters that are in service. */

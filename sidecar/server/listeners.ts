@@ -117,6 +117,9 @@ export class ListenerManager {
         message.defaultFilterChain === undefined
           ? undefined
           : buildChain(message.defaultFilterChain, `${path}.default_filter_chain`, facts, this.#env, errors)
+      const loggers = errors.attempt(`${path}.access_log`, message, () =>
+        this.#env.accessLogs.connectionLoggersOf(message.accessLog),
+      )
       const config: ListenerConfig = {
         name,
         addresses,
@@ -128,6 +131,7 @@ export class ListenerManager {
         bufferLimitBytes: facts.bufferLimitBytes,
         chains: new FilterChainMatcher(chains, fallback),
         maxConnections: 0,
+        loggers: loggers ?? [],
         worker: this.#env.worker?.index,
         listenerFilters: buildListenerFilters(message, path, this.#env, errors),
         listenerFiltersTimeoutMs: message.listenerFiltersTimeout ?? LISTENER_FILTERS_TIMEOUT_MS,

@@ -249,7 +249,7 @@ export class Server {
 
   /** Fields a reload does not change and whose change would otherwise pass unnoticed. */
   #needRestart(next: Bootstrap): string[] {
-    const fields = ['node', 'admin', 'layeredRuntime', 'statsConfig', 'statsFlushInterval'] as const
+    const fields = ['node', 'admin', 'clusterManager', 'layeredRuntime', 'statsConfig', 'statsFlushInterval'] as const
     return fields.filter(field => JSON.stringify(next[field]) !== JSON.stringify(this.bootstrap[field]))
   }
 
@@ -331,7 +331,7 @@ export class Server {
       processMetrics: processMetrics !== false,
       pages: pageFiles,
     })
-    const chain = adminChain(handler, address, this.env, [])
+    const chain = adminChain(handler, address, this.env, this.env.accessLogs.adminLoggersOf(admin))
     const listener = new Listener(
       {
         name: 'admin',
@@ -343,6 +343,7 @@ export class Server {
         bufferLimitBytes: 1024 * 1024,
         chains: new FilterChainMatcher([{ chain, match: undefined }], undefined),
         maxConnections: 1024,
+        loggers: [],
         listenerFilters: [],
         listenerFiltersTimeoutMs: 0,
         continueOnListenerFiltersTimeout: false,

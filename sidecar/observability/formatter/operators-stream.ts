@@ -181,7 +181,7 @@ export const streamOperators: OperatorTable = {
   ROUTE_RESOLUTION_TIME_US: zero,
   ROUTE_RESOLUTION_COUNT: alone(({ info }) => (info.routeName === '' && info.clusterName === '' ? 0 : 1)),
 
-  PROTOCOL: alone(({ info }) => info.protocol),
+  PROTOCOL: alone(({ info }) => info.protocol || undefined),
   RESPONSE_CODE: number(info => info.responseCode),
   RESPONSE_CODE_DETAILS: { syntax: 'argument_optional', compile: compileDetails },
   RESPONSE_FLAGS: alone(({ info }) => (info.responseFlags === 0 ? '-' : responseFlagsText(info.responseFlags))),
