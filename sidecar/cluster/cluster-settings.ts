@@ -23,6 +23,7 @@ import type { HostPickerFactory, LoadBalancingPolicy } from '../load-balancer/po
 import type { BalancerSettings } from '../load-balancer/priority-balancer.ts'
 import type { StatsScope } from '../observability/stats.ts'
 import { connectPlaintext } from '../transport/plaintext.ts'
+import { tcpKeepalive } from '../transport/tcp-keepalive.ts'
 import type { TlsContext } from '../transport/tls/tls-context.ts'
 import { http2Settings } from '../upstream/http2-settings.ts'
 import type { Connect, ConnectionSettings } from '../upstream/pool.ts'
@@ -272,15 +273,13 @@ function connectionSettings(
     http?.autoConfig?.httpProtocolOptions ??
     http?.useDownstreamProtocolConfig?.httpProtocolOptions ??
     message.httpProtocolOptions
-  const keepalive = message.upstreamConnectionOptions?.tcpKeepalive
   const bufferLimitBytes = message.perConnectionBufferLimitBytes ?? BUFFER_LIMIT_BYTES
   const maxResponseHeadBytes = (common?.maxResponseHeadersKb ?? MAX_RESPONSE_HEADERS_KB) * 1024
   const maxResponseHeaders = common?.maxHeadersCount ?? MAX_HEADERS
   return Object.freeze({
     connectTimeoutMs: message.connectTimeout ?? CONNECT_TIMEOUT_MS,
     bufferLimitBytes,
-    // Linux: two hours before the first probe. The interval between probes and their number cannot be set from Node.
-    ...(keepalive && { keepAlive: { idleMs: (keepalive.keepaliveTime ?? 7200) * 1000 } }),
+    keepAlive: tcpKeepalive(message.upstreamConnectionOptions?.tcpKeepalive),
     idleTimeoutMs: common?.idleTimeout ?? IDLE_TIMEOUT_MS,
     maxConnectionDurationMs: common?.maxConnectionDuration ?? 0,
     maxRequestsPerConnection: common?.maxRequestsPerConnection ?? message.maxRequestsPerConnection ?? 0,

@@ -505,6 +505,6 @@ function sameConnections(before: ClusterSettings, after: ClusterSettings): boole
     a.properCaseHeaders === b.properCaseHeaders &&
     isDeepStrictEqual(a.http2, b.http2) &&
     isDeepStrictEqual(a.alpn, b.alpn) &&
-    a.keepAlive?.idleMs === b.keepAlive?.idleMs
+    isDeepStrictEqual(a.keepAlive, b.keepAlive)
   )
 }

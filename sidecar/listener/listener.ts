@@ -18,6 +18,7 @@ import { type DownstreamConnectionInfo, type Protocol, StreamInfo } from '../obs
 import type { CloseReason, Connection, ConnectionHandler } from '../transport/connection.ts'
 import { listenPlaintext, type PlaintextListener } from '../transport/plaintext.ts'
 import type { SocketConnection } from '../transport/socket-connection.ts'
+import type { TcpKeepalive } from '../transport/tcp-keepalive.ts'
 import type { DownstreamTls } from '../transport/tls/downstream-tls.ts'
 import type { FilterChainMatcher } from './filter-chain-match.ts'
 import { PendingConnection } from './pending-connection.ts'
@@ -67,6 +68,8 @@ export interface ListenerConfig {
   readonly statPrefix: string
   readonly bindToPort: boolean
   readonly reusePort: boolean
+  /** `ipv4_compat`, by the place of the address: an IPv6 socket that takes IPv4 connections too. */
+  readonly dualStack: readonly boolean[]
   readonly backlog: number
   readonly bufferLimitBytes: number
   readonly chains: FilterChainMatcher<ServingChain>
@@ -79,6 +82,8 @@ export interface ListenerConfig {
   readonly maxConnections: number
   /** `access_log`: told of each connection when it has ended, those that no filter chain takes included. */
   readonly loggers: readonly ConnectionLogger[]
+  /** `tcp_keepalive`, by the place of the address; none where it is missing. */
+  readonly keepAlives?: readonly (TcpKeepalive | undefined)[] | undefined
   /** Which worker serves it, for its stats; 0 by default. */
   readonly worker?: number | undefined
 }
@@ -151,6 +156,8 @@ interface BoundSocket {
   readonly address: Address
   readonly listener: PlaintextListener
   owner: Listener | undefined
+  /** Which of the owner's addresses it is. */
+  index: number
 }
 
 export class Listener {
@@ -361,7 +368,7 @@ export class ListenerSockets {
     if (!config.bindToPort) return
     const fresh: BoundSocket[] = []
     try {
-      for (const address of config.bindTo ?? config.addresses) {
+      for (const [index, address] of (config.bindTo ?? config.addresses).entries()) {
         if (address.port !== 0 && this.#bound.has(addressText(address))) continue
         const socket: { value: BoundSocket | undefined } = { value: undefined }
         const bound = await listenPlaintext(
@@ -369,12 +376,14 @@ export class ListenerSockets {
             address,
             backlog: config.backlog,
             reusePort: config.reusePort,
+            ipv6Only: config.dualStack[index] !== true,
             bufferLimitBytes: config.bufferLimitBytes,
             accept: connection => (socket.value?.owner ?? listener).accept(connection),
+            keepAlive: () => (socket.value?.owner ?? listener).config.keepAlives?.[socket.value?.index ?? index],
           },
           this.#timers,
         )
-        socket.value = { address: bound.address, listener: bound, owner: listener }
+        socket.value = { address: bound.address, listener: bound, owner: listener, index }
         fresh.push(socket.value)
       }
     } catch (error) {
@@ -388,10 +397,11 @@ export class ListenerSockets {
   /** Gives `listener` the sockets of its addresses that another listener has had until now, without a gap. */
   takeOver(listener: Listener): void {
     if (!listener.config.bindToPort) return
-    for (const address of listener.config.bindTo ?? listener.config.addresses) {
+    for (const [index, address] of (listener.config.bindTo ?? listener.config.addresses).entries()) {
       const known = this.#bound.get(addressText(address))
       if (known === undefined || listener.sockets.includes(known)) continue
       known.owner = listener
+      known.index = index
       listener.sockets.push(known)
     }
   }

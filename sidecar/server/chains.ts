@@ -235,7 +235,7 @@ function buildConnectionManager(
     random: env.random,
     runtime: env.runtime,
     observer: new StreamObserver(policy, env.failures, tracer, env.tap),
-    condition: env.condition,
+    condition: listener.message.drainType === 'MODIFY_ONLY' ? env.condition.modifyOnly : env.condition,
     loggers: loggers ?? [],
   })
   return new HttpServingChain(chainName, manager, routes, tls)

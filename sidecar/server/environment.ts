@@ -31,6 +31,21 @@ export class Condition implements ServerCondition {
   get draining(): boolean {
     return this.healthCheckFailed || this.leaving
   }
+  /** For listeners with `drain_type: MODIFY_ONLY`: a health check that fails closes none of their connections. */
+  readonly modifyOnly: ServerCondition = new ModifyOnly(this)
+}
+
+class ModifyOnly implements ServerCondition {
+  readonly #condition: Condition
+  constructor(condition: Condition) {
+    this.#condition = condition
+  }
+  get draining(): boolean {
+    return this.#condition.leaving
+  }
+  get overloaded(): boolean {
+    return this.#condition.overloaded
+  }
 }
 
 /** This thread among the workers, and what they have in common. */

@@ -12,6 +12,7 @@ import {
   type ServingChain,
 } from '../listener/listener.ts'
 import { logger } from '../observability/logging.ts'
+import { type TcpKeepalive, tcpKeepalive } from '../transport/tcp-keepalive.ts'
 import { type BuildErrors, buildChain, type ListenerFacts } from './chains.ts'
 import type { Environment } from './environment.ts'
 import { buildListenerFilters } from './listener-filters.ts'
@@ -36,6 +37,11 @@ export function addressOf(message: AddressMessage | undefined): Address {
   const socket = message?.socketAddress
   if (socket !== undefined) return { ip: socket.address, port: socket.portValue ?? 0 }
   return { ip: message?.pipe?.path ?? '0.0.0.0', port: 0 }
+}
+
+/** `ipv4_compat`. */
+export function isDualStack(message: AddressMessage | undefined): boolean {
+  return message?.socketAddress?.ipv4Compat === true
 }
 
 export class ListenerManager {
@@ -127,11 +133,13 @@ export class ListenerManager {
         statPrefix: message.statPrefix,
         bindToPort: bindsHere(message, addresses, this.#env.worker),
         reusePort: this.#env.worker !== undefined && isShared(message, addresses),
+        dualStack: [message.address, ...message.additionalAddresses.map(({ address }) => address)].map(isDualStack),
         backlog: message.tcpBacklogSize ?? 4096,
         bufferLimitBytes: facts.bufferLimitBytes,
         chains: new FilterChainMatcher(chains, fallback),
         maxConnections: 0,
         loggers: loggers ?? [],
+        keepAlives: keepAlives(message),
         worker: this.#env.worker?.index,
         listenerFilters: buildListenerFilters(message, path, this.#env, errors),
         listenerFiltersTimeoutMs: message.listenerFiltersTimeout ?? LISTENER_FILTERS_TIMEOUT_MS,
@@ -248,6 +256,11 @@ export class ListenerManager {
     // request would lose that request.
     void listener.drain(false).then(done)
   }
+}
+
+/** Additional addresses do as the listener does unless they say something themselves. */
+function keepAlives({ tcpKeepalive: own, additionalAddresses }: ListenerMessage): (TcpKeepalive | undefined)[] {
+  return [own, ...additionalAddresses.map(address => address.tcpKeepalive ?? own)].map(tcpKeepalive)
 }
 
 /** The configured addresses, with the ports that the system has chosen. */

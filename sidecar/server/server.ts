@@ -28,7 +28,7 @@ import type { TlsContext } from '../transport/tls/tls-context.ts'
 import { adminChain } from './admin-listener.ts'
 import { bindErrorText, DataPlane, type ListenerChoice, wait } from './data-plane.ts'
 import type { Condition, Environment } from './environment.ts'
-import { addressOf, type ListenerManager } from './listeners.ts'
+import { addressOf, isDualStack, type ListenerManager } from './listeners.ts'
 import type { ServerOptions } from './options.ts'
 import { Control } from './server-control.ts'
 import { ServerStats, watchRuntime } from './server-stats.ts'
@@ -339,6 +339,7 @@ export class Server {
         statPrefix: 'admin',
         bindToPort: true,
         reusePort: false,
+        dualStack: [isDualStack(admin.address)],
         backlog: 128,
         bufferLimitBytes: 1024 * 1024,
         chains: new FilterChainMatcher([{ chain, match: undefined }], undefined),

@@ -10,7 +10,8 @@ import net from 'node:net'
 import type { Address } from '../base/address.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { Connection, ConnectionHandler } from './connection.ts'
-import { type ConnectOptions, connectSettings, SocketConnection } from './socket-connection.ts'
+import { type ConnectOptions, connectSettings, SocketConnection, unmappedIp } from './socket-connection.ts'
+import { keepAlive, type TcpKeepalive } from './tcp-keepalive.ts'
 
 /** Begins to connect; `handler.onConnected` or `handler.onClose` tells how it went. */
 export function connectPlaintext(
@@ -23,7 +24,10 @@ export function connectPlaintext(
   const socket = net.connect({ ...connectSettings(address, options), onread: connection.onread } as net.NetConnectOpts)
   connection.attach(socket)
   connection.armConnectTimeout(options.connectTimeoutMs)
-  socket.once('connect', () => connection.onConnected())
+  socket.once('connect', () => {
+    keepAlive(socket, options.keepAlive)
+    connection.onConnected()
+  })
   return connection
 }
 
@@ -31,9 +35,13 @@ export interface ListenOptions {
   readonly address: Address
   readonly backlog: number
   readonly reusePort: boolean
+  /** An IPv6 socket leaves IPv4 to others; the default of Node, unlike Envoy's, is to take both. */
+  readonly ipv6Only?: boolean
   readonly bufferLimitBytes: number
   /** Called for each accepted connection; gives it a handler, or returns false to refuse it. */
   readonly accept: (connection: SocketConnection) => boolean
+  /** Asked for each accepted connection, since a listener with other settings may take over the socket. */
+  readonly keepAlive?: () => TcpKeepalive | undefined
 }
 
 /** A bound socket. `close` stops accepting; connections that were accepted go on. */
@@ -63,7 +71,8 @@ export function listenPlaintext(
   let local: Address | undefined
   const adopt = (connection: SocketConnection, socket: net.Socket): void => {
     if (local !== undefined) connection.local = local
-    connection.remote = { ip: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 }
+    connection.remote = { ip: unmappedIp(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 }
+    keepAlive(socket, options.keepAlive?.())
     if (!options.accept(connection)) connection.close('reset')
   }
   server.on('connection', socket => {
@@ -80,6 +89,7 @@ export function listenPlaintext(
           : { host: options.address.ip, port: options.address.port }),
         backlog: options.backlog,
         reusePort: options.reusePort,
+        ipv6Only: options.ipv6Only === true && options.address.ip.includes(':'),
       },
       () => {
         server.off('error', reject)

@@ -15,6 +15,7 @@ import type { Address } from '../base/address.ts'
 import { Timer, type Timer as TimerHandle, type Timers } from '../base/timer-wheel.ts'
 import type { TlsInfo } from '../observability/stream-info.ts'
 import { type CloseReason, type Connection, type ConnectionHandler, heldWrites } from './connection.ts'
+import type { TcpKeepalive } from './tcp-keepalive.ts'
 import { beginTurn, endTurn, flushLater } from './write-batch.ts'
 
 /** What an idle connection keeps: enough for nearly every request head. */
@@ -42,7 +43,7 @@ export interface ConnectOptions {
   /** High watermark of the write buffer (`per_connection_buffer_limit_bytes`). */
   readonly bufferLimitBytes: number
   readonly bindAddress?: Address | undefined
-  readonly keepAlive?: { readonly idleMs: number } | undefined
+  readonly keepAlive?: TcpKeepalive | undefined
   /** What a TLS handshake offers where its context names no protocols (RFC 7301). */
   readonly alpn?: readonly string[]
 }
@@ -220,7 +221,7 @@ export class SocketConnection implements Connection {
   }
 
   get local(): Address {
-    this.#local ??= { ip: this.#socket.localAddress ?? '', port: this.#socket.localPort ?? 0 }
+    this.#local ??= { ip: unmappedIp(this.#socket.localAddress ?? ''), port: this.#socket.localPort ?? 0 }
     return this.#local
   }
   set local(address: Address) {
@@ -500,6 +501,11 @@ function errorText(error: NodeJS.ErrnoException): string {
   return (texts[error.code ?? ''] ?? error.code ?? error.message).replaceAll(' ', '_')
 }
 
+/** An IPv4 end of an IPv6 socket, as itself. */
+export function unmappedIp(ip: string): string {
+  return ip.startsWith('::ffff:') ? ip.slice('::ffff:'.length) : ip
+}
+
 /** What every connecting socket is made with, plain or TLS. */
 export function connectSettings(address: Address, options: ConnectOptions) {
   const pipe = address.ip.startsWith('/') || address.ip.startsWith('@')
@@ -507,7 +513,6 @@ export function connectSettings(address: Address, options: ConnectOptions) {
   const settings: net.NetConnectOpts & { highWaterMark: number } = {
     ...(pipe ? { path: address.ip.replace(/^@/, '\0') } : { host: address.ip, port: address.port }),
     ...(options.bindAddress && { localAddress: options.bindAddress.ip, localPort: options.bindAddress.port }),
-    ...(options.keepAlive && { keepAlive: true, keepAliveInitialDelay: options.keepAlive.idleMs }),
     allowHalfOpen: true,
     noDelay: true,
     highWaterMark: options.bufferLimitBytes,

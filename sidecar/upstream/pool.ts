@@ -9,6 +9,7 @@ import type { Timers } from '../base/timer-wheel.ts'
 import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
 import type { Metadata } from '../config/schema/generated/types.ts'
 import type { Connection, ConnectionHandler } from '../transport/connection.ts'
+import type { TcpKeepalive } from '../transport/tcp-keepalive.ts'
 import type { PendingStream, PoolCallbacks, StreamOptions } from './connection-pool.ts'
 import type { ConnectionStats } from './connection-stats.ts'
 import type { Host } from './host.ts'
@@ -37,7 +38,7 @@ export interface ConnectOptions {
   readonly connectTimeoutMs: number
   readonly bufferLimitBytes: number
   readonly bindAddress?: Address | undefined
-  readonly keepAlive?: { readonly idleMs: number } | undefined
+  readonly keepAlive?: TcpKeepalive | undefined
   /** What a TLS handshake offers where its context names no protocols (RFC 7301). */
   readonly alpn: readonly string[]
 }

@@ -18,6 +18,7 @@ import type { CommonTlsContext, UpstreamTlsContext } from '../../config/schema/g
 import type { Counter, StatsScope } from '../../observability/stats.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../connection.ts'
 import { type ConnectOptions, connectSettings, plainReason, SocketConnection } from '../socket-connection.ts'
+import { keepAlive } from '../tcp-keepalive.ts'
 import { openSslMistake } from './downstream-tls.ts'
 import type { WantedName } from './peer-validation.ts'
 import {
@@ -112,6 +113,7 @@ export class UpstreamTls {
     const upstream = new UpstreamHandshake(this, connection, socket, target, serverName, kept?.peer)
     connection.attachEncrypted(socket as net.Socket, upstream.errorReason)
     connection.armConnectTimeout(options.connectTimeoutMs)
+    if (options.keepAlive !== undefined) socket.once('connect', () => keepAlive(socket, options.keepAlive))
     if (ready === undefined) {
       this.#notReady?.inc()
       connection.refuse({ kind: 'tls', details: 'TLS_error:_Secret_is_not_supplied_by_SDS' })

@@ -394,7 +394,7 @@ test('connections are made by the settings of the cluster', () => {
     options.map(({ connectTimeoutMs, bufferLimitBytes, keepAlive }) => [connectTimeoutMs, bufferLimitBytes, keepAlive]),
     [
       [5000, 1024 * 1024, undefined],
-      [250, 1000, { idleMs: 30_000 }],
+      [250, 1000, { idleMs: 30_000, intervalMs: 75_000, probes: 9 }],
     ],
   )
 })
