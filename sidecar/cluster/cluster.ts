@@ -8,6 +8,7 @@ import type { PendingStream, PoolCallbacks, StreamOptions } from '../upstream/co
 import type { Host } from '../upstream/host.ts'
 import type { ResourceManager } from '../upstream/resource.ts'
 import type { AutoNames } from './cluster-settings.ts'
+import type { TrackedStats } from './tracked-stats.ts'
 
 // Declared in the rooms below, which need them too; whoever sees clusters finds them here.
 export type { LoadBalancerContext } from '../load-balancer/policy.ts'
@@ -77,6 +78,8 @@ export interface Cluster {
   readonly metadata: Metadata | undefined
   readonly stats: StatsScope
   readonly requestStats: ClusterRequestStats
+  /** `track_cluster_stats`, undefined for nearly every cluster. */
+  readonly tracked?: TrackedStats | undefined
   readonly outlier: OutlierReporter
   /** `per_connection_buffer_limit_bytes`. */
   /** SNI and names for TLS that requests bring along; undefined where they bring none. */

@@ -41,6 +41,7 @@ import { createDiscovery, type Discovery, type DiscoveryContext, type DiscoveryT
 import { OutlierDetector } from './outlier-detection.ts'
 import type { OutlierEvent } from './outlier-event.ts'
 import { TlsAdvice } from './tls-advice.ts'
+import { TrackedStats } from './tracked-stats.ts'
 
 /** What every cluster of a process shares. */
 export interface ClusterEnvironment extends DiscoveryContext {
@@ -63,6 +64,7 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
   readonly statName: string
   readonly stats: StatsScope
   readonly requestStats: RequestStats
+  tracked: TrackedStats | undefined
   readonly clusterStats: ClusterStats
   readonly outlier: OutlierDetector
   readonly breakers: readonly [normal: CircuitBreaker, high: CircuitBreaker]
@@ -91,6 +93,7 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
       controlStats === rootStats ? this.stats : controlStats.scope(`cluster.${statName(settings.statName)}`)
     const control = this.#controlScope
     this.requestStats = new RequestStats(this.stats)
+    this.tracked = TrackedStats.of(settings.message.trackClusterStats, this.stats)
     this.clusterStats = new ClusterStats(this.stats, control)
     const breakers = control.scope('circuit_breakers')
     this.#memory = memoryOf(settings.name, sharing)
@@ -154,6 +157,7 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     const before = this.settings
     this.settings = settings
     if (settings.transport !== before.transport) this.#useTransport(settings)
+    this.tracked = TrackedStats.of(settings.message.trackClusterStats, this.stats)
     this.applyLimits()
     this.#balancer.configure(settings.policy, settings.balancer)
     this.outlier.configure(settings)

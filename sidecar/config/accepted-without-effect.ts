@@ -12,6 +12,8 @@ const manager = 'envoy.extensions.filters.network.http_connection_manager.v3.Htt
 const eventLoop = 'Node watches its own event loop; see server.event_loop_delay in /stats'
 const noSocketOptions = 'Node gives no access to socket options'
 const dnsOverUdp = 'names are asked over UDP, and over TCP where an answer does not fit'
+/** `health_checks` itself is refused, and these are read with it only. */
+const noHealthChecks = 'it tunes active health checks, of which there are none yet'
 const hotPath = 'it tunes the inside of Envoy'
 
 export const acceptedWithoutEffect: Readonly<Record<string, string>> = {
@@ -56,8 +58,9 @@ export const acceptedWithoutEffect: Readonly<Record<string, string>> = {
   [`${core}.Metadata.typed_filter_metadata`]: 'only filter_metadata is read',
   [`${core}.HttpService.formatters`]: 'the formatters of Envoy are built in',
   [`${core}.Http2ProtocolOptions.use_oghttp2_codec`]: hotPath,
-  [`${core}.Http2ProtocolOptions.allow_metadata`]: 'METADATA frames are dropped, as receivers may',
-  [`${core}.Http2ProtocolOptions.max_metadata_size`]: 'METADATA frames are dropped, as receivers may',
+  [`${core}.Http2ProtocolOptions.max_metadata_size`]: 'it bounds what allow_metadata lets in',
+  [`${core}.JsonFormatOptions.sort_properties`]: 'properties are always sorted, in Envoy too',
+  [`${core}.ConfigSource.initial_fetch_timeout`]: 'a file is there or it is not; nothing is waited for',
 
   [`${listener}.freebind`]: noSocketOptions,
   [`${listener}.socket_options`]: noSocketOptions,
@@ -72,16 +75,19 @@ export const acceptedWithoutEffect: Readonly<Record<string, string>> = {
   'envoy.config.listener.v3.AdditionalAddress.socket_options': noSocketOptions,
 
   [`${core}.Http2ProtocolOptions.enable_huffman_encoding`]: 'texts are written in whichever form is shorter',
-  [`${core}.Http2ProtocolOptions.max_header_field_size_kb`]: 'a field may be as large as all headers together',
 
   [`${manager}.add_proxy_protocol_connection_state`]: 'it is only read by the PROXY protocol upstream',
   [`${manager}.record_route_resolution_stats`]: 'routes are found in about a microsecond',
+  'envoy.config.route.v3.WeightedCluster.total_weight': 'Envoy takes the sum of the weights too, whatever it says',
   'envoy.config.route.v3.HedgePolicy.initial_requests': 'Envoy does not implement it either',
   'envoy.config.route.v3.HedgePolicy.additional_request_chance': 'Envoy does not implement it either',
   'envoy.config.route.v3.RouteAction.early_data_policy': 'early data is never accepted',
   'envoy.config.route.v3.RateLimit.apply_on_stream_done': 'only quota filters read it',
   'envoy.extensions.filters.http.router.v3.Router.reject_connect_request_early_data': 'early data is never forwarded',
 
+  [`${cluster}.ignore_health_on_host_removal`]: noHealthChecks,
+  [`${cluster}.CommonLbConfig.ignore_new_hosts_until_first_hc`]: noHealthChecks,
+  'envoy.config.endpoint.v3.Endpoint.health_check_config': noHealthChecks,
   [`${cluster}.cleanup_interval`]: 'hosts that are no longer used are dropped at once',
   [`${cluster}.stats_matcher`]: 'all stats are kept; they cost little',
   [`${cluster}.track_timeout_budgets`]: 'use track_cluster_stats',

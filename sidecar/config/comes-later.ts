@@ -5,7 +5,9 @@
 const sds = 'SDS over gRPC comes with xDS; use path_config_source'
 const noStaple = 'OCSP stapling is not done'
 const xds = 'it comes with xDS'
-const http2 = 'it comes with HTTP/2'
+const ownGrpc = 'the sidecar makes no gRPC calls of its own yet'
+const fileLogs = `${ownGrpc}; use the file, stdout or stderr logger`
+const clusterNames = 'write cluster, cluster_header or weighted_clusters'
 const udp = 'it comes with UDP'
 const tcp = 'it comes with the TCP proxy'
 const healthChecks = 'it comes with active health checking'
@@ -50,11 +52,28 @@ export const comesLater: Readonly<Record<string, string>> = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.scoped_routes': xds,
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter.config_discovery': xds,
 
-  'envoy.config.core.v3.GrpcService': http2,
-  'envoy.config.trace.v3.OpenTelemetryConfig.grpc_service': http2,
-  'envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig': http2,
-  'envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig': http2,
-  'envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig': http2,
+  'envoy.config.core.v3.GrpcService': ownGrpc,
+  'envoy.config.trace.v3.OpenTelemetryConfig.grpc_service': `${ownGrpc}; use http_service, to a collector that takes OTLP over HTTP`,
+  'envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig': fileLogs,
+  'envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig': fileLogs,
+  'envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig': fileLogs,
+  'envoy.config.accesslog.v3.AccessLogFilter.extension_filter': 'there is no CEL yet; the other filters may do',
+  'envoy.config.trace.v3.ZipkinConfig.collector_endpoint_version=HTTP_PROTO':
+    'write HTTP_JSON: spans go to Zipkin as JSON, which every collector takes that takes the other',
+  'envoy.config.trace.v3.ZipkinConfig.collector_endpoint_version=GRPC': 'write HTTP_JSON; Envoy fails on this one',
+
+  'envoy.config.cluster.v3.CircuitBreakers.Thresholds.max_connection_pools':
+    'it bounds what Envoy makes of many pools for a host; there is one here, bounded by max_connections',
+  'envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget.budget_interval':
+    'the budget is a share of what is in flight',
+  'envoy.config.core.v3.Http2ProtocolOptions.allow_metadata': 'METADATA frames are dropped, not passed on',
+  'envoy.config.core.v3.Http2ProtocolOptions.max_header_field_size_kb':
+    'a single field may be as large as all together; bound those with max_request_headers_kb',
+  'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain.workload_trust_domain':
+    'it is chosen by filter state that nothing here sets',
+  'envoy.config.route.v3.RouteAction.cluster_specifier_plugin': clusterNames,
+  'envoy.config.route.v3.RouteAction.inline_cluster_specifier_plugin': clusterNames,
+  'envoy.config.route.v3.RouteConfiguration.cluster_specifier_plugins': clusterNames,
 
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type=HTTP3': http3,
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.http3_protocol_options': http3,

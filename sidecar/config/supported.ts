@@ -39,6 +39,11 @@ export const supportedValues: Readonly<Record<string, readonly string[]>> = {
     'RANDOM',
     'LOAD_BALANCING_POLICY_CONFIG',
   ],
+  'envoy.config.core.v3.ConfigSource.resource_api_version': ['AUTO', 'V3'],
+  'envoy.config.trace.v3.ZipkinConfig.collector_endpoint_version': [
+    'DEPRECATED_AND_UNAVAILABLE_DO_NOT_USE',
+    'HTTP_JSON',
+  ],
   'envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.san_type': ['EMAIL', 'DNS', 'URI', 'IP_ADDRESS'],
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type': [
     'AUTO',

@@ -58,6 +58,8 @@ export interface ConnectionManagerConfig {
   readonly maxStreamDurationMs: number
   readonly connectionIdleTimeoutMs: number
   readonly maxConnectionDurationMs: number
+  /** By which part of itself that is lengthened at most, for each connection by lot. */
+  readonly maxConnectionDurationJitter: number
   readonly maxRequestsPerConnection: number
   readonly drainTimeoutMs: number
   readonly delayedCloseTimeoutMs: number
@@ -124,6 +126,14 @@ export class ConnectionManager {
 
   get draining(): boolean {
     return this.#condition.draining
+  }
+
+  /** How long a connection may live, drawn for it; Infinity where there is no limit. */
+  drawConnectionDuration(): number {
+    const { maxConnectionDurationMs, maxConnectionDurationJitter } = this.config
+    if (maxConnectionDurationMs === 0) return Number.POSITIVE_INFINITY
+    if (maxConnectionDurationJitter === 0) return maxConnectionDurationMs
+    return maxConnectionDurationMs * (1 + maxConnectionDurationJitter * this.random.next())
   }
 
   get overloaded(): boolean {

@@ -22,6 +22,7 @@ export abstract class HttpConnection implements ConnectionHandler {
   /** Its peer broke the protocol. */
   protocolError = false
   #manager: ConnectionManager
+  #maxDurationMs: number
   readonly #version: HttpVersion
   readonly #onClosed: () => void
   /** Armed for the earliest time at which something may be overdue; looks at the clock when it fires. */
@@ -41,6 +42,7 @@ export abstract class HttpConnection implements ConnectionHandler {
   ) {
     this.#version = version
     this.#manager = manager
+    this.#maxDurationMs = manager.drawConnectionDuration()
     this.connection = connection
     this.info = info
     this.startMs = startMs
@@ -85,6 +87,7 @@ export abstract class HttpConnection implements ConnectionHandler {
     after.downstream_cx_active.inc()
     after[gauge].inc()
     this.#manager = next
+    this.#maxDurationMs = next.drawConnectionDuration()
     return true
   }
 
@@ -134,7 +137,7 @@ export abstract class HttpConnection implements ConnectionHandler {
     const { config, clock, timers } = this.#manager
     const now = clock.now()
     let next = this.nextDeadline(now)
-    if (config.maxConnectionDurationMs > 0) next = Math.min(next, this.startMs + config.maxConnectionDurationMs)
+    next = Math.min(next, this.startMs + this.#maxDurationMs)
     if (config.connectionIdleTimeoutMs > 0) {
       next = Math.min(next, (this.quiet ? this.idleSinceMs : now) + config.connectionIdleTimeoutMs)
     }
@@ -158,7 +161,7 @@ export abstract class HttpConnection implements ConnectionHandler {
     }
     const { config, clock, stats } = this.#manager
     const now = clock.now()
-    if (config.maxConnectionDurationMs > 0 && now >= this.startMs + config.maxConnectionDurationMs && !this.ending) {
+    if (now >= this.startMs + this.#maxDurationMs && !this.ending) {
       stats.named.downstream_cx_max_duration_reached.inc()
       this.startDraining()
       return

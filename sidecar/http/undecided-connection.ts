@@ -121,9 +121,9 @@ export class UndecidedConnection implements ConnectionHandler {
   }
 
   #startTimer(): void {
-    const { maxConnectionDurationMs, connectionIdleTimeoutMs } = this.#manager.config
-    const limits = [maxConnectionDurationMs, connectionIdleTimeoutMs].filter(limit => limit > 0)
-    if (limits.length > 0) this.#manager.timers.start(this.#timer, Math.min(...limits))
+    const idle = this.#manager.config.connectionIdleTimeoutMs || Number.POSITIVE_INFINITY
+    const limit = Math.min(idle, this.#manager.drawConnectionDuration())
+    if (limit !== Number.POSITIVE_INFINITY) this.#manager.timers.start(this.#timer, limit)
   }
 
   #onTimer(): void {

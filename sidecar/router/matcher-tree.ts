@@ -202,6 +202,8 @@ class TreeCompiler {
   }
 
   #onMatch(onMatch: XdsMatcher_OnMatch | undefined, field: string, mistakes: Mistakes, depth: number): OnMatch {
+    // Refused by Envoy as well: a route that is found and not taken would do nothing.
+    if (onMatch?.keepMatching === true) mistakes.error(`${field}.keep_matching`, 'is not supported in this context')
     if (onMatch?.matcher !== undefined) {
       return this.matcher(onMatch.matcher, mistakes.below(`${field}.matcher`, onMatch.matcher), depth + 1)
     }

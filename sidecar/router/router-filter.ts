@@ -91,8 +91,6 @@ export class RouterFilter implements HttpFilter {
     this.#clusters = clusters
   }
 
-  // Filter callbacks.
-
   onRequestHeaders(stream: HttpStream, headers: RequestHeaders, endStream: boolean): FilterStatus {
     this.#stream = stream
     this.#info = stream.info
@@ -230,8 +228,7 @@ export class RouterFilter implements HttpFilter {
     const route = this.#route
     addressAttempt(headers, route, host.hostname, this.#attempt)
     if (this.#attempt > 1 && this.#completeMs > 0) {
-      const elapsed = this.#context.clock.now() - this.#completeMs
-      announceTimeout(headers, route, this.#timeouts, elapsed, !this.#parts.config.suppressEnvoyHeaders)
+      announceTimeout(headers, route, this.#timeouts, this.elapsedMs, !this.#parts.config.suppressEnvoyHeaders)
     }
     this.#retry?.onHostAttempted(host)
     if (host.serviceName !== '') this.#failures?.retarget(this.#parts.targets.ofHost(cluster, host))
@@ -290,6 +287,10 @@ export class RouterFilter implements HttpFilter {
   /** The attempt had its connection before the request was complete. */
   get timeouts(): Timeouts {
     return this.#timeouts
+  }
+
+  get elapsedMs(): number {
+    return this.#completeMs === 0 ? 0 : this.#context.clock.now() - this.#completeMs
   }
 
   #charge(status: number, host: Host | undefined, response: ResponseHeaders | undefined): void {
@@ -585,6 +586,7 @@ export class RouterFilter implements HttpFilter {
   #finish(): void {
     if (this.#done) return
     this.#done = true
+    if (this.#cluster?.tracked !== undefined) this.#cluster.tracked.request(this.elapsedMs, this.#timeouts.response)
     this.#dropHeld()
     if (this.#responseTimer !== undefined) this.#context.timers.stop(this.#responseTimer)
     if (this.#backOffTimer !== undefined) this.#context.timers.stop(this.#backOffTimer)

@@ -4,7 +4,7 @@
  * load.
  */
 import { DEFAULT_MAX_PROGRAM_SIZE, Regex, textToBytes } from '../base/regex.ts'
-import type { RegexMatcher, StringMatcher, XdsStringMatcher } from '../config/schema/generated/types.ts'
+import type { StringMatcher, XdsStringMatcher } from '../config/schema/generated/types.ts'
 import type { Mistakes } from './mistakes.ts'
 
 export interface StringMatch {
@@ -120,16 +120,23 @@ export function containsMatch(value: string): StringMatch {
   return new Contains(value)
 }
 
+/** `RegexMatcher`; its twin in xds.type.matcher.v3 has no limit. */
+interface RegexSource {
+  readonly regex: string
+  readonly googleRe2?: { readonly maxProgramSize?: number | undefined } | undefined
+}
+
 /** Compiles a pattern; a mistake is noted at `property` of the current message. */
 export function compileRegex(
-  message: Pick<RegexMatcher, 'regex'> | undefined,
+  message: RegexSource | undefined,
   property: string,
   mistakes: Mistakes,
 ): Regex | undefined {
   const pattern = message?.regex ?? ''
   const regex = mistakes.attempt(`${property}.regex`, () => Regex.compile(pattern))
-  if (regex !== undefined && regex.programSize > DEFAULT_MAX_PROGRAM_SIZE) {
-    const limit = `${DEFAULT_MAX_PROGRAM_SIZE} by default (re2.max_program_size.error_level)`
+  const own = message?.googleRe2?.maxProgramSize
+  if (regex !== undefined && regex.programSize > (own ?? DEFAULT_MAX_PROGRAM_SIZE)) {
+    const limit = own ?? `${DEFAULT_MAX_PROGRAM_SIZE} by default (re2.max_program_size.error_level)`
     mistakes.warning(
       `${property}.regex`,
       `compiles to ${regex.programSize} instructions; Envoy refuses more than ${limit}`,
@@ -138,7 +145,7 @@ export function compileRegex(
   return regex
 }
 
-export function regexMatch(message: Pick<RegexMatcher, 'regex'>, property: string, mistakes: Mistakes): StringMatch {
+export function regexMatch(message: RegexSource, property: string, mistakes: Mistakes): StringMatch {
   const regex = compileRegex(message, property, mistakes)
   return regex === undefined ? neverMatches : new RegexMatch(regex)
 }

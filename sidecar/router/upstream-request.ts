@@ -4,6 +4,7 @@
  */
 import { Timer } from '../base/timer-wheel.ts'
 import type { Cluster, Priority } from '../cluster/cluster.ts'
+import type { TrackedStats } from '../cluster/tracked-stats.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk, RequestEncoder, ResponseDecoder, StreamFailure } from '../codec/stream.ts'
 import type { FilterContext } from '../filter-chain/http-filter.ts'
@@ -32,6 +33,9 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   #durationTimer: Timer | undefined = undefined
   #idleTimeoutMs = 0
   #lastActivityMs = 0
+  #sentBytes = 0
+  /** -1 without a response. */
+  #receivedBytes = -1
   #over = false
   headSent = false
   /** The connection had served another request before this one. */
@@ -60,6 +64,7 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
 
   sendData(data: BodyChunk, endStream: boolean): void {
     if (this.#over) return
+    this.#sentBytes += data.length
     if (this.#encoder !== undefined) {
       const now = this.#context.clock.now()
       this.#router.info.lastUpstreamTxByteMs = now
@@ -184,6 +189,8 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   onResponseHeaders(headers: ResponseHeaders, endStream: boolean): void {
     if (this.#over) return
     this.receivedBytes = true
+    this.#receivedBytes = 0
+    this.#cluster.tracked?.responseHead(headers)
     if (this.#idleTimer !== undefined) this.#lastActivityMs = this.#context.clock.now()
     if (this.#perTryTimer !== undefined) this.#context.timers.stop(this.#perTryTimer)
     this.#router.onUpstreamHeaders(this, headers, endStream)
@@ -191,6 +198,7 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
 
   onResponseData(data: BodyChunk, endStream: boolean): void {
     if (this.#over) return
+    this.#receivedBytes += data.length
     if (this.#idleTimer !== undefined) this.#lastActivityMs = this.#context.clock.now()
     this.#router.onUpstreamData(data, endStream)
   }
@@ -217,10 +225,16 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     if (this.#perTryTimer !== undefined) this.#context.timers.stop(this.#perTryTimer)
     if (this.#idleTimer !== undefined) this.#context.timers.stop(this.#idleTimer)
     if (this.#durationTimer !== undefined) this.#context.timers.stop(this.#durationTimer)
+    if (this.#cluster.tracked !== undefined) this.#track(this.#cluster.tracked)
     const connection = this.#connection
     if (connection === undefined) return
     const info = this.#router.info
     info.upstreamWireBytesReceived += connection.bytesRead()
     info.upstreamWireBytesSent += connection.bytesWritten()
+  }
+
+  #track(tracked: TrackedStats): void {
+    tracked.attempt(this.#router.elapsedMs, this.#router.timeouts.perTry)
+    tracked.sizes(this.#headers, this.#sentBytes, this.#receivedBytes)
   }
 }

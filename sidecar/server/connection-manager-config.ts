@@ -120,6 +120,7 @@ export function connectionManagerConfig(
     maxStreamDurationMs: common?.maxStreamDuration ?? 0,
     connectionIdleTimeoutMs: common?.idleTimeout ?? 3_600_000,
     maxConnectionDurationMs: common?.maxConnectionDuration ?? 0,
+    maxConnectionDurationJitter: (common?.maxConnectionDurationJitter?.value ?? 0) / 100,
     maxRequestsPerConnection: common?.maxRequestsPerConnection ?? 0,
     drainTimeoutMs: message.drainTimeout ?? 5000,
     delayedCloseTimeoutMs: message.delayedCloseTimeout ?? 1000,

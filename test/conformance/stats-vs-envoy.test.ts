@@ -6,6 +6,7 @@ import { FakeUpstream } from '../kit/fake-upstream.ts'
 import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw } from '../kit/http-client.ts'
+import { waitFor } from '../kit/wait-for.ts'
 import { bootstrap, cluster, httpListener } from './scenarios/bootstrap.ts'
 
 /** What Hopwise has not, and why. An entry that names nothing any more fails. */
@@ -45,4 +46,46 @@ test('the names of the stats are those of Envoy', async () => {
   )
   const unused = NOT_HERE.filter(([pattern]) => !missing.some(name => pattern.test(name)))
   assert.deepEqual(unused, [])
+})
+
+test('track_cluster_stats measures what Envoy measures', async () => {
+  await using upstream = await FakeUpstream.start()
+  const measured = async (start: typeof startEnvoy) => {
+    upstream.requests.length = 0
+    upstream.script = [{ status: 200, body: 'hello' }, { status: 503 }, { status: 200, body: 'again' }]
+    const [listen, admin] = await freePorts(2)
+    const route = { cluster: 'app', timeout: '1000s', retry_policy: { retry_on: '5xx', per_try_timeout: '100s' } }
+    const yaml = bootstrap({
+      more: 'stats_flush_interval: 0.05s\n',
+      listeners: [httpListener({ name: 'main', routes: [{ match: { prefix: '/' }, route }] })],
+      clusters: [
+        cluster('app', String(upstream.port), {
+          track_cluster_stats: { timeout_budgets: true, request_response_sizes: true },
+        }),
+      ],
+    })
+      .replaceAll('{{listen:main}}', String(listen))
+      .replaceAll('{{admin}}', String(admin))
+      .replaceAll('{{log}}', '/dev/null')
+    await using proxy = await start(yaml, { adminPort: admin! })
+    await fetchRaw(listen!, { path: '/a' })
+    await fetchRaw(listen!, { path: '/with-body', method: 'POST', body: 'four' })
+    const names = /^envoy_cluster_upstream_r[qs]_(?:timeout_budget_\w+|headers_\w+|body_size)_(?:sum|count)\{/
+    // Envoy adds histograms up when it flushes.
+    return await waitFor(async () => {
+      const lines = (await proxy.admin('/stats/prometheus')).split('\n').filter(line => names.test(line))
+      const found = new Map(lines.map(line => [line.replace(/\{.*/, ''), Number(line.replace(/.* /, ''))]))
+      return found.get('envoy_cluster_upstream_rq_timeout_budget_percent_used_count') === 2 ? found : undefined
+    })
+  }
+  const theirs = await measured(startEnvoy)
+  const ours = await measured(startHopwise)
+  assert.equal(theirs.size, 16)
+  assert.equal(theirs.get('envoy_cluster_upstream_rq_headers_count_count'), 3)
+  assert.deepEqual([...ours.keys()].sort(), [...theirs.keys()].sort())
+  for (const [name, value] of theirs) {
+    // Envoy keeps no sums: it makes them of its buckets, which are a tenth of their values wide at most.
+    const slack = name.endsWith('_count') ? 0 : Math.max(value / 10, 0.5)
+    assert.ok(Math.abs(ours.get(name)! - value) <= slack, `${name}: ${ours.get(name)}, in Envoy ${value}`)
+  }
 })

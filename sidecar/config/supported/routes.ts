@@ -154,7 +154,7 @@ export const routes: Supported = {
   'envoy.config.route.v3.RetryPolicy.RetryHostPredicate': '*',
   'envoy.config.route.v3.Tracing': '*',
   'envoy.config.route.v3.VirtualCluster': '*',
-  'envoy.config.route.v3.WeightedCluster': '*',
+  'envoy.config.route.v3.WeightedCluster': ['clusters', 'runtime_key_prefix', 'header_name', 'use_hash_policy'],
   'envoy.config.route.v3.WeightedCluster.ClusterWeight': '*',
   'envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig': '*',
   'envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig': '*',

@@ -51,7 +51,7 @@ export const tlsSockets: Supported = {
   ],
   [`${tls}.CertificateValidationContext.SystemRootCerts`]: '*',
   [`${tls}.SPIFFECertValidatorConfig`]: ['trust_domains'],
-  [`${tls}.SPIFFECertValidatorConfig.TrustDomain`]: '*',
+  [`${tls}.SPIFFECertValidatorConfig.TrustDomain`]: ['name', 'trust_bundle'],
   [`${tls}.SubjectAltNameMatcher`]: ['san_type', 'matcher'],
   [`${tls}.TlsCertificate`]: ['certificate_chain', 'private_key', 'pkcs12', 'watched_directory', 'password'],
   [`${tls}.TlsParameters`]: [
@@ -64,7 +64,7 @@ export const tlsSockets: Supported = {
   [`${tls}.TlsSessionTicketKeys`]: '*',
   [`${tls}.SdsSecretConfig`]: '*',
   [`${tls}.Secret`]: ['name', 'tls_certificate', 'session_ticket_keys', 'validation_context'],
-  'envoy.config.core.v3.ConfigSource': ['path', 'path_config_source', 'initial_fetch_timeout', 'resource_api_version'],
+  'envoy.config.core.v3.ConfigSource': ['path', 'path_config_source', 'resource_api_version'],
   'envoy.config.core.v3.PathConfigSource': ['path', 'watched_directory'],
   'envoy.config.core.v3.WatchedDirectory': ['path'],
   'envoy.service.discovery.v3.DiscoveryResponse': ['version_info', 'resources', 'type_url', 'nonce'],
