@@ -8,10 +8,10 @@
  *   end       once: the failure is counted, the span finished
  */
 import { HeaderMap, type RequestHeaders, type ResponseHeaders } from '../codec/header-map.ts'
-import type { CutReason, StreamFailure } from '../codec/stream.ts'
+import type { CutReason } from '../codec/stream.ts'
 import type { FailureOrigin, StreamFailures, TraceContext } from '../failure-origin/contract.ts'
 import { describeFailure } from '../failure-origin/record.ts'
-import type { UpstreamAttempt, UpstreamSpans } from '../filter-chain/upstream-spans.ts'
+import type { AttemptOutcome, UpstreamAttempt, UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import { binaryText } from '../observability/formatter/context.ts'
 import type { Tap, TappedStream } from '../observability/tap.ts'
 import type { Span } from '../observability/tracing/span.ts'
@@ -178,20 +178,19 @@ export class StreamObservation implements UpstreamSpans, CutReason {
     this.#attempt = this.#observer.tracer!.startAttempt(this.#span!, headers, attempt)
   }
 
-  attemptEnded(response: ResponseHeaders | undefined, failure: StreamFailure | undefined): void {
+  attemptEnded(outcome: AttemptOutcome): void {
     const attempt = this.#attempt
     if (attempt === undefined) return
     this.#attempt = undefined
-    const { info } = this.#stream
-    const grpcStatus = response?.get('grpc-status')
+    const { response, trailers } = outcome
+    const grpcStatus = trailers?.get('grpc-status') ?? response?.get('grpc-status')
     this.#observer.tracer!.endAttempt(attempt, {
+      ...outcome,
       endMs: this.#stream.nowMs,
       statusCode: response?.status ?? 0,
-      protocol: info.upstreamProtocol,
-      responseFlags: info.responseFlags | (failure?.flag ?? 0),
+      protocol: this.#stream.info.upstreamProtocol,
       grpcStatus: grpcStatus === undefined ? -1 : Number(grpcStatus),
-      errorReason: failure === undefined ? '' : failure.kind.replaceAll('_', ' '),
-      canceled: response === undefined && failure === undefined,
+      grpcMessage: trailers?.get('grpc-message') ?? response?.get('grpc-message') ?? '',
     })
   }
 }

@@ -153,8 +153,6 @@ export class RouterFilter implements HttpFilter {
 
   onStreamEnd(): void {
     const upstream = this.#upstream
-    // The caller went away, or was answered by somebody else.
-    if (!this.#done && upstream !== undefined) this.#spans?.attemptEnded(undefined, undefined)
     this.#finish()
     this.#upstream = undefined
     upstream?.abandon()
@@ -324,7 +322,6 @@ export class RouterFilter implements HttpFilter {
     noteResponse(cluster, upstream.host, headers, isGrpcRequest(this.#headers), endStream)
     const failures = this.#failures
     failures?.attemptHead(headers, headers.status, this.#info)
-    this.#spans?.attemptEnded(headers, undefined)
     const retry = this.#retry
     if (retry !== undefined) {
       if (this.#requestEnded && holdsHead(retry, headers, endStream) && this.#canRepeat()) {
@@ -426,7 +423,6 @@ export class RouterFilter implements HttpFilter {
       this.#stream.resetResponse(cutAfterHead(failure))
       return
     }
-    this.#spans?.attemptEnded(undefined, failure)
     if (!this.#retryAfterReset(upstream, failure)) this.#replyReset(host, failure)
   }
 
@@ -458,10 +454,9 @@ export class RouterFilter implements HttpFilter {
   #retryAfterTimeout(upstream: UpstreamRequest, kind: AttemptFacts['kind'], timedOut: boolean): boolean {
     this.#upstream = undefined
     this.#dropHeld()
-    upstream.abandon()
+    upstream.abandon(timedOut ? ResponseFlag.UpstreamRequestTimeout : ResponseFlag.UpstreamMaxStreamDurationReached)
     this.#failures?.attemptFailed({ kind, details: '', host: upstream.host.addressText })
     if (this.#responding) return false
-    this.#spans?.attemptEnded(undefined, undefined)
     return this.#retryOn(this.#retry?.onPerTryTimeout() ?? RetryVerdict.No, timedOut)
   }
 
@@ -483,7 +478,6 @@ export class RouterFilter implements HttpFilter {
       upstream.abandon()
     }
     this.#failures?.attemptFailed({ kind: 'route_timeout', details: '', host: upstream?.host.addressText })
-    this.#spans?.attemptEnded(undefined, undefined)
     this.#replyTimeout(upstream?.host, 'response_timeout')
   }
 
@@ -596,5 +590,9 @@ export class RouterFilter implements HttpFilter {
 
   get info(): StreamInfo {
     return this.#info
+  }
+
+  get spans(): UpstreamSpans | undefined {
+    return this.#spans
   }
 }

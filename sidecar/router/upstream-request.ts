@@ -8,10 +8,12 @@ import type { TrackedStats } from '../cluster/tracked-stats.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk, RequestEncoder, ResponseDecoder, StreamFailure } from '../codec/stream.ts'
 import type { FilterContext } from '../filter-chain/http-filter.ts'
+import type { UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { PendingStream, PoolCallbacks, UpstreamConnectionInfo } from '../upstream/connection-pool.ts'
 import type { Host } from '../upstream/host.ts'
 import { requestedNames } from './requested-names.ts'
+import { resetReason } from './reset-reasons.ts'
 import type { RouterFilter } from './router-filter.ts'
 
 export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
@@ -33,6 +35,9 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   #durationTimer: Timer | undefined = undefined
   #idleTimeoutMs = 0
   #lastActivityMs = 0
+  #response: ResponseHeaders | undefined = undefined
+  #trailers: HeaderMap | undefined = undefined
+  #firstRxMs = 0
   #sentBytes = 0
   /** -1 without a response. */
   #receivedBytes = -1
@@ -128,13 +133,13 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
 
   /** The response is complete: the connection has gone back to its pool. */
   release(): void {
-    this.#end()
+    this.#end(undefined, false, 0)
   }
 
-  /** Gives the attempt up: the connection cannot be used again. */
-  abandon(): void {
+  /** Gives the attempt up, for the reason that the flag says where it has one: the connection cannot be used again. */
+  abandon(flag = 0): void {
     if (this.#over) return
-    this.#end()
+    this.#end(undefined, true, flag)
     this.#pending?.cancel()
     this.#encoder?.reset()
   }
@@ -174,7 +179,7 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   onPoolFailure(failure: StreamFailure): void {
     this.#pending = undefined
     if (this.#over) return
-    this.#end()
+    this.#end(failure, false, 0)
     this.#router.onUpstreamReset(this, failure)
   }
 
@@ -190,6 +195,10 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     if (this.#over) return
     this.receivedBytes = true
     this.#receivedBytes = 0
+    if (this.#router.spans !== undefined) {
+      this.#response = headers
+      this.#firstRxMs = this.#context.clock.now()
+    }
     this.#cluster.tracked?.responseHead(headers)
     if (this.#idleTimer !== undefined) this.#lastActivityMs = this.#context.clock.now()
     if (this.#perTryTimer !== undefined) this.#context.timers.stop(this.#perTryTimer)
@@ -204,14 +213,16 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   }
 
   onResponseTrailers(trailers: HeaderMap): void {
-    if (!this.#over) this.#router.onUpstreamTrailers(trailers)
+    if (this.#over) return
+    this.#trailers = trailers
+    this.#router.onUpstreamTrailers(trailers)
   }
 
   onReset(failure: StreamFailure): void {
     if (this.#over) return
     // Whoever resets one stream has seen it: that is no race with the end of an idle connection.
     if (failure.flag === ResponseFlag.UpstreamRemoteReset) this.reused = false
-    this.#end()
+    this.#end(failure, false, 0)
     this.#router.onUpstreamReset(this, failure)
   }
 
@@ -219,9 +230,10 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     if (!this.#over) this.#router.onUpstreamBackpressure(this, above)
   }
 
-  #end(): void {
+  #end(failure: StreamFailure | undefined, canceled: boolean, flag: number): void {
     if (this.#over) return
     this.#over = true
+    if (this.#router.spans !== undefined) this.#endSpan(this.#router.spans, failure, canceled, flag)
     if (this.#perTryTimer !== undefined) this.#context.timers.stop(this.#perTryTimer)
     if (this.#idleTimer !== undefined) this.#context.timers.stop(this.#idleTimer)
     if (this.#durationTimer !== undefined) this.#context.timers.stop(this.#durationTimer)
@@ -236,5 +248,22 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   #track(tracked: TrackedStats): void {
     tracked.attempt(this.#router.elapsedMs, this.#router.timeouts.perTry)
     tracked.sizes(this.#headers, this.#sentBytes, this.#receivedBytes)
+  }
+
+  #endSpan(spans: UpstreamSpans, failure: StreamFailure | undefined, canceled: boolean, flag: number): void {
+    const reason = failure === undefined ? undefined : resetReason(failure)
+    const { info } = this.#router
+    const connected = this.#connection !== undefined
+    spans.attemptEnded({
+      response: this.#response,
+      trailers: this.#trailers,
+      responseFlags: reason?.flag ?? flag,
+      errorReason: reason?.text ?? '',
+      canceled,
+      firstTxMs: connected ? info.firstUpstreamTxByteMs : 0,
+      lastTxMs: connected ? info.lastUpstreamTxByteMs : 0,
+      firstRxMs: this.#firstRxMs,
+      lastRxMs: reason === undefined && !canceled ? this.#context.clock.now() : 0,
+    })
   }
 }

@@ -88,9 +88,9 @@ export class OtlpProtobufEncoder implements SpanEncoder {
       writer.hexField(LINK.spanId, link.spanId)
       writer.end(linkStart)
     }
-    if (span.error !== '') {
+    if (span.error !== '' || span.refusedCall) {
       const status = writer.begin(SPAN.status)
-      if (span.error !== 'true') writer.stringField(STATUS.message, span.error)
+      if (span.error !== 'true' && span.error !== '') writer.stringField(STATUS.message, span.error)
       writer.varintField(STATUS.code, STATUS_ERROR)
       writer.end(status)
     }
@@ -160,7 +160,9 @@ export class OtlpJsonEncoder implements SpanEncoder {
         })),
         links: span.links?.map(link => ({ traceId: longTraceId(link.traceId), spanId: link.spanId })),
         status:
-          span.error === '' ? {} : { code: STATUS_ERROR, message: span.error === 'true' ? undefined : span.error },
+          span.error === '' && !span.refusedCall
+            ? {}
+            : { code: STATUS_ERROR, message: span.error === 'true' || span.error === '' ? undefined : span.error },
       }),
     )
   }

@@ -4,7 +4,7 @@
  */
 import type { FormatContext } from '../formatter/context.ts'
 import { responseFlagsText } from '../response-flags.ts'
-import type { FailureView, StreamInfo } from '../stream-info.ts'
+import type { FailureView } from '../stream-info.ts'
 import { type CustomTag, readableText } from './custom-tags.ts'
 import type { Span, UpstreamAttempt, UpstreamAttemptEnd } from './span.ts'
 
@@ -60,10 +60,11 @@ function fillRequestTags(span: Span, settings: TagSettings): void {
   if (info.grpcStatus >= 0) pushGrpcResponseTags(span)
   tags.push('response_flags', responseFlagsText(info.responseFlags))
   const failed = info.responseCode === 0 || info.responseCode >= 500 || GRPC_ERRORS.has(info.grpcStatus)
+  span.refusedCall = span.kind === 'CLIENT' && (info.responseCode >= 400 || info.grpcStatus > 0)
   if (failed || info.failure !== undefined) pushError(span, info.failure, 'true')
   if (info.failure !== undefined) pushFailureTags(tags, info.failure)
   finish(span, settings, span)
-  if (settings.verbose) annotateVerbose(span, true)
+  if (settings.verbose) annotateRequest(span)
 }
 
 function fillAttemptTags(span: Span, attempt: UpstreamAttempt, end: UpstreamAttemptEnd, settings: TagSettings): void {
@@ -80,17 +81,19 @@ function fillAttemptTags(span: Span, attempt: UpstreamAttempt, end: UpstreamAtte
   if (attempt.attempt > 1) tags.push('retry.count', String(attempt.attempt - 1))
   tags.push('http.protocol', end.protocol || '-', 'http.status_code', String(end.statusCode))
   if (end.grpcStatus >= 0) tags.push('grpc.status_code', String(end.grpcStatus))
+  if (end.grpcMessage !== '') tags.push('grpc.message', readableText(end.grpcMessage))
   tags.push('response_flags', responseFlagsText(end.responseFlags))
   if (end.canceled) tags.push('canceled', 'true')
-  const failed = end.statusCode === 0 || end.statusCode >= 500 || GRPC_ERRORS.has(end.grpcStatus)
-  if (failed && !end.canceled) {
+  span.refusedCall = end.statusCode >= 400 || end.grpcStatus > 0
+  const bad = end.statusCode === 0 || end.statusCode >= 500 || GRPC_ERRORS.has(end.grpcStatus)
+  if (bad || end.errorReason !== '') {
     // The failure of the request tells about its last attempt only.
     const failure = attempt.attempt === span.info.attemptCount ? span.info.failure : undefined
     pushError(span, failure, 'true')
     if (end.errorReason !== '') tags.push('error.reason', end.errorReason)
   }
   finish(span, settings, { info: span.info })
-  if (settings.verbose) annotateVerbose(span, false)
+  if (settings.verbose) annotateAttempt(span, end)
 }
 
 function finish(span: Span, settings: TagSettings, context: FormatContext): void {
@@ -150,19 +153,24 @@ function pushGrpcResponseTags(span: Span): void {
   if (message !== undefined) span.tags.push('grpc.message', readableText(message))
 }
 
-const MOMENTS: readonly (readonly [name: string, upstream: boolean, read: (info: StreamInfo) => number])[] = [
-  ['last_downstream_rx_byte_received', false, info => info.lastRequestByteMs],
-  ['first_upstream_tx_byte_sent', true, info => info.firstUpstreamTxByteMs],
-  ['last_upstream_tx_byte_sent', true, info => info.lastUpstreamTxByteMs],
-  ['first_upstream_rx_byte_received', true, info => info.firstUpstreamRxByteMs],
-  ['last_upstream_rx_byte_received', true, info => info.lastUpstreamRxByteMs],
-  ['first_downstream_tx_byte_sent', false, info => info.firstDownstreamTxByteMs],
-  ['last_downstream_tx_byte_sent', false, info => info.lastDownstreamTxByteMs],
-]
+function annotateRequest(span: Span): void {
+  const { info } = span
+  annotate(span, 'last_downstream_rx_byte_received', info.lastRequestByteMs)
+  annotate(span, 'first_upstream_tx_byte_sent', info.firstUpstreamTxByteMs)
+  annotate(span, 'last_upstream_tx_byte_sent', info.lastUpstreamTxByteMs)
+  annotate(span, 'first_upstream_rx_byte_received', info.firstUpstreamRxByteMs)
+  annotate(span, 'last_upstream_rx_byte_received', info.lastUpstreamRxByteMs)
+  annotate(span, 'first_downstream_tx_byte_sent', info.firstDownstreamTxByteMs)
+  annotate(span, 'last_downstream_tx_byte_sent', info.lastDownstreamTxByteMs)
+}
 
-function annotateVerbose(span: Span, downstream: boolean): void {
-  for (const [value, upstream, read] of MOMENTS) {
-    const ms = read(span.info)
-    if (ms !== 0 && (upstream || downstream)) span.annotations.push({ timestampUs: span.wallUs(ms), value })
-  }
+function annotateAttempt(span: Span, end: UpstreamAttemptEnd): void {
+  annotate(span, 'first_upstream_tx_byte_sent', end.firstTxMs)
+  annotate(span, 'last_upstream_tx_byte_sent', end.lastTxMs)
+  annotate(span, 'first_upstream_rx_byte_received', end.firstRxMs)
+  annotate(span, 'last_upstream_rx_byte_received', end.lastRxMs)
+}
+
+function annotate(span: Span, value: string, ms: number): void {
+  if (ms !== 0) span.annotations.push({ timestampUs: span.wallUs(ms), value })
 }

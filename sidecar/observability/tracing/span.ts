@@ -41,9 +41,15 @@ export interface UpstreamAttemptEnd {
   readonly responseFlags: number
   /** -1 for none. */
   readonly grpcStatus: number
+  readonly grpcMessage: string
   /** `remote connection failure`; '' for none. */
   readonly errorReason: string
   readonly canceled: boolean
+  /** Moments of the monotonic clock, 0 where they have not come. */
+  readonly firstTxMs: number
+  readonly lastTxMs: number
+  readonly firstRxMs: number
+  readonly lastRxMs: number
 }
 
 export class Span implements OutgoingContext {
@@ -82,6 +88,8 @@ export class Span implements OutgoingContext {
   annotations: SpanAnnotation[] = []
   /** Text of the error, '' for none. */
   error = ''
+  /** A call that was answered with what is an error to the caller, though none of the server's (OTLP's status). */
+  refusedCall = false
   reported = false
 
   constructor(

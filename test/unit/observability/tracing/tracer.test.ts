@@ -315,10 +315,15 @@ test('attempts have spans of their own where they shall, with Envoy’s tags', (
   info.firstUpstreamTxByteMs = clock.now()
   tracer.endAttempt(child, {
     endMs: clock.now(),
+    firstTxMs: clock.now(),
+    lastTxMs: 0,
+    firstRxMs: 0,
+    lastRxMs: 0,
     statusCode: 0,
     protocol: '',
     responseFlags: 0b100000,
     grpcStatus: -1,
+    grpcMessage: '',
     errorReason: 'remote connection failure',
     canceled: false,
   })
