@@ -4,12 +4,14 @@ import { flushCompileCache } from 'node:module'
 import { basename, dirname } from 'node:path'
 import type { CliIo } from './base/verb.ts'
 import { VERSION } from './base/version.ts'
-import { loadBootstrap } from './config/bootstrap.ts'
+import { type LoadedBootstrap, loadBootstrap } from './config/bootstrap.ts'
+import { inOrder, reportWriters } from './config/problem-report.ts'
 import { formatProblem } from './config/problems.ts'
 import { schema } from './config/schema/table.ts'
 import { httpFilters, listenerFilters, loadBalancingPolicies } from './extensions.ts'
 import type { AnyHttpFilterFactory } from './filter-chain/http-filter.ts'
 import { logger } from './observability/logging.ts'
+import { checkConfiguration } from './server/check-configuration.ts'
 import { configureLog } from './server/configure-log.ts'
 import { loadExtension } from './server/load-extension.ts'
 import { parseServerOptions, RUN_HELP, type ServerOptions, UsageError } from './server/options.ts'
@@ -44,33 +46,34 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     [...httpFilters, ...extraFilters].map(({ name, typeUrl }) => [name, typeUrl] as const).filter(notInSchema),
   )
 
-  // Configuration: every mistake at once, then nothing starts.
-  const loaded = load(options, ownExtensions)
-  for (const warning of loaded.warnings) log.warning({}, formatProblem(warning))
-  if (loaded.bootstrap === undefined) {
-    for (const error of loaded.errors) io.error(`${formatProblem(error)}\n`)
-    return 1
-  }
-  // Workers have reporters of their own.
-  const reports = options.mode === 'serve' && options.concurrency === 1
-  const spanReporter = reports ? await spanReporterOfEnvironment(loaded.bootstrap, options, VERSION) : undefined
-  const server = new Server({
+  const parts = {
     options,
-    bootstrap: loaded.bootstrap,
     filters: [...httpFilters, ...extraFilters],
     policies: loadBalancingPolicies,
     listenerFilters,
-    spanReporter,
-    reload: () => load(options, ownExtensions),
-  })
-  if (options.mode === 'validate') {
-    const mistakes = server.check()
-    for (const mistake of mistakes) io.error(`${formatProblem(mistake)}\n`)
-    await server.stop()
-    if (mistakes.length > 0) return 1
-    io.out(`configuration '${options.configPath ?? '--config-yaml'}' OK\n`)
-    return 0
   }
+
+  // Configuration: every mistake at once, then nothing starts.
+  const loaded = load(options, ownExtensions)
+  if (options.mode === 'validate') return validate(checkConfiguration(loaded, parts), options, io)
+  for (const warning of loaded.warnings) log.warning({}, formatProblem(warning))
+  if (loaded.bootstrap === undefined) {
+    for (const error of checkConfiguration(loaded, parts).errors) io.error(`${formatProblem(error)}\n`)
+    return 1
+  }
+  // Workers have reporters of their own.
+  const spanReporter =
+    options.concurrency === 1 ? await spanReporterOfEnvironment(loaded.bootstrap, options, VERSION) : undefined
+  const server = new Server({
+    ...parts,
+    bootstrap: loaded.bootstrap,
+    warnings: loaded.warnings,
+    spanReporter,
+    reload() {
+      const next = load(options, ownExtensions)
+      return next.bootstrap === undefined ? checkConfiguration(next, parts) : next
+    },
+  })
 
   // Service.
   try {
@@ -102,6 +105,17 @@ function load(options: ServerOptions, ownExtensions: ReadonlyMap<string, string>
   if (configPath === undefined) return loadBootstrap({ text: configYaml, file: name, strict, ownExtensions })
   const overlay = configYaml === undefined ? undefined : { name, text: configYaml }
   return loadBootstrap({ file: configPath, overlay, strict, ownExtensions })
+}
+
+/** Envoy's `--mode validate`: what is wrong, as `hopwise validate` says it, and Envoy's last line. */
+function validate({ errors, warnings }: LoadedBootstrap, options: ServerOptions, io: CliIo): number {
+  const file = options.configPath ?? '--config-yaml'
+  if (options.json) reportWriters.json([{ file, errors, warnings }], io, false)
+  else {
+    for (const problem of inOrder(errors, warnings)) io.error(`${formatProblem(problem)}\n`)
+    if (errors.length === 0) io.out(`configuration '${file}' OK\n`)
+  }
+  return errors.length === 0 ? 0 : 1
 }
 
 function handleSignals(server: Server): void {

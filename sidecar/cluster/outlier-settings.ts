@@ -99,8 +99,10 @@ export function ejectionWarnings(cluster: ClusterSettings): string[] {
     return [`cluster "${name}": outlier_detection ejects nobody, because every enforcing_… is 0`]
   }
   // How many hosts discovery will find is not known yet; what a file lists is.
-  if (cluster.discovery !== 'STATIC') return []
-  const hosts = (message.loadAssignment?.endpoints ?? []).reduce((sum, group) => sum + group.lbEndpoints.length, 0)
+  if (cluster.discovery !== 'STATIC' && cluster.discovery !== 'LOGICAL_DNS') return []
+  const listed = (message.loadAssignment?.endpoints ?? []).reduce((sum, group) => sum + group.lbEndpoints.length, 0)
+  // LOGICAL_DNS makes one host of its name, however many addresses that has.
+  const hosts = cluster.discovery === 'LOGICAL_DNS' ? 1 : listed
   if (hosts === 0 || mayEject(0, hosts, settings, settings.maxEjectionPercent)) return []
   const enough = Math.ceil(100 / hosts)
   return [

@@ -37,6 +37,8 @@ export interface LoadOptions {
 export interface LoadedBootstrap {
   /** Undefined if there is any error. */
   readonly bootstrap: Bootstrap | undefined
+  /** Where there are errors: what could be decoded all the same, to look for further ones. */
+  readonly partial?: Bootstrap | undefined
   readonly errors: readonly ConfigProblem[]
   readonly warnings: readonly ConfigProblem[]
 }
@@ -66,7 +68,7 @@ export function loadBootstrap(options: LoadOptions): LoadedBootstrap {
     }
   }
   if (read.bootstrap && read.isWhole) checkReferences(read.bootstrap, problems)
-  return resultOf(read.bootstrap, problems)
+  return resultOf(read.bootstrap, problems, read.isWhole ? read.bootstrap : undefined)
 }
 
 /** One text as a bootstrap, with what is wrong with it alone. */
@@ -108,9 +110,9 @@ function readBootstrap(
 
 const bootstrapType = 'envoy.config.bootstrap.v3.Bootstrap'
 
-function resultOf(bootstrap: Bootstrap | undefined, problems: Problems): LoadedBootstrap {
+function resultOf(bootstrap: Bootstrap | undefined, problems: Problems, partial?: Bootstrap): LoadedBootstrap {
   const { errors, warnings } = problems
-  return { bootstrap: errors.length === 0 ? bootstrap : undefined, errors, warnings }
+  return errors.length === 0 ? { bootstrap, errors, warnings } : { bootstrap: undefined, partial, errors, warnings }
 }
 
 function unreadable(error: unknown): string {

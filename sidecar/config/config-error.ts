@@ -2,8 +2,16 @@
 export class ConfigError extends Error {
   override name = 'ConfigError'
   readonly field: string
-  constructor(field: string, reason: string) {
+  /** Further mistakes, where all of them were looked for. */
+  readonly others: readonly ConfigError[]
+  constructor(field: string, reason: string, others: readonly ConfigError[] = []) {
     super(reason)
     this.field = field
+    this.others = others
+  }
+
+  /** This mistake and the others. */
+  get all(): readonly ConfigError[] {
+    return [this, ...this.others]
   }
 }

@@ -2,7 +2,7 @@
  * Where a decoded value came from. Positions live beside the values, in a WeakMap, so that a value stays the plain data
  * that its type says and a snapshot that is dropped takes its positions along.
  */
-import type { ConfigNode } from './tree.ts'
+import { type ConfigNode, entryOf, type MapEntry } from './tree.ts'
 
 export interface SourcePosition {
   readonly file: string
@@ -91,6 +91,46 @@ export function placeOf(
     offset: entry?.keyOffset ?? node?.offset ?? 0,
     path: path === '' ? name : `${path}.${name}`,
   }
+}
+
+/**
+ * Where a field stands that is any number of steps below a message, by its whole path (`static_resources.clusters[0].name`).
+ * Where a step is not in the file, the last one that is. Undefined for objects that no decoder made.
+ */
+export function sourceAtPath(message: object, path: string): SourcePosition | undefined {
+  const record = records.get(message)
+  if (!record) return undefined
+  const { document, node } = record
+  let offset = node?.offset ?? 0
+  let here = node
+  for (const step of path.startsWith(record.path) ? stepsOf(path.slice(record.path.length)) : []) {
+    if (here?.kind === 'list') {
+      here = here.items[Number(step)]
+      offset = here?.offset ?? offset
+      continue
+    }
+    // A single value stands for a list of one.
+    if (step === '0') continue
+    const entry = entryBelow(here, step)
+    if (entry === undefined) break
+    offset = entry.keyOffset
+    here = entry.value
+  }
+  return { file: document.file, ...document.position(offset), path }
+}
+
+/** `a`, `0` and `b.c` of `.a[0]["b.c"]`. */
+function stepsOf(path: string): string[] {
+  return [...path.matchAll(/\["?(.*?)"?\]|[^.[\]]+/g)].map(match => match[1] ?? match[0])
+}
+
+function entryBelow(node: ConfigNode | undefined, step: string): MapEntry | undefined {
+  if (node?.kind !== 'map') return undefined
+  const named = node.entries.find(({ key }) => key === step || snakeCase(key) === step)
+  if (named !== undefined) return named
+  // The fields of a TypedStruct are one level deeper than the path says.
+  const { value } = entryOf(node, 'value') ?? {}
+  return value?.kind === 'map' ? entryBelow(value, step) : undefined
 }
 
 function snakeCase(name: string): string {

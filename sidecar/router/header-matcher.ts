@@ -156,7 +156,7 @@ export function headerMatchers(
 ): readonly HeaderMatcher[] {
   const notes = mistakes ?? new Mistakes()
   const matchers = messages.map((message, index) => headerMatcher(message, notes.below(`${field}[${index}]`, message)))
-  if (mistakes === undefined) notes.throwFirst()
+  if (mistakes === undefined) notes.throwAll()
   return matchers
 }
 

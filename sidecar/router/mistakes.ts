@@ -60,16 +60,22 @@ export class Mistakes {
       return work()
     } catch (error) {
       if (error instanceof RegexError) this.error(property, error.message)
-      else if (error instanceof ConfigError) this.error(join(property, error.field), error.message)
-      else throw error
+      else if (error instanceof ConfigError) {
+        for (const { field, message } of error.all) this.error(join(property, field), message)
+      } else throw error
       return undefined
     }
   }
 
-  /** For callers that take one mistake at a time: throws the first error there is. */
-  throwFirst(): void {
-    const first = this.errors[0]
-    if (first !== undefined) throw new ConfigError(first.field, first.reason)
+  /** For callers that take a {@link ConfigError}: throws the errors there are as one. */
+  throwAll(): void {
+    const [first, ...others] = this.errors
+    if (first === undefined) return
+    throw new ConfigError(
+      first.field,
+      first.reason,
+      others.map(({ field, reason }) => new ConfigError(field, reason)),
+    )
   }
 
   #add(severity: Mistake['severity'], property: string, reason: string): void {

@@ -32,9 +32,11 @@ import type { StatsScope } from '../observability/stats.ts'
 import { headerMatcher } from '../router/header-matcher.ts'
 import { valueMatch } from '../router/metadata-matcher.ts'
 import { Mistakes } from '../router/mistakes.ts'
-import { BuildError } from './chains.ts'
+import { BuildError, type BuildErrors } from './build-errors.ts'
 
 const DENOMINATORS = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 } as const
+
+const LOG_FORMAT = 'typed_config.log_format'
 
 /** gRPC codes by the names Envoy's filter uses. */
 const GRPC_STATUSES = [
@@ -72,20 +74,29 @@ export class AccessLogs {
     this.#runtime = runtime
   }
 
-  /** Throws {@link BuildError} for the first mistake. */
-  loggersOf(messages: readonly AccessLogMessage[]): readonly StreamLogger[] {
-    return this.#logs(messages) as readonly { log(stream: ActiveStream): void }[]
+  loggersOf(messages: readonly AccessLogMessage[], path: string, errors: BuildErrors): readonly StreamLogger[] {
+    return this.#logs(messages, path, errors) as readonly { log(stream: ActiveStream): void }[]
   }
 
   /** `access_log` of a listener: one line per connection. */
-  connectionLoggersOf(messages: readonly AccessLogMessage[]): readonly ConnectionLogger[] {
-    return this.#logs(messages)
+  connectionLoggersOf(
+    messages: readonly AccessLogMessage[],
+    path: string,
+    errors: BuildErrors,
+  ): readonly ConnectionLogger[] {
+    return this.#logs(messages, path, errors)
   }
 
   /** Of the admin listener: `access_log`, and the older `access_log_path`, which has no format of its own. */
-  adminLoggersOf({ accessLog, accessLogPath }: Admin): readonly StreamLogger[] {
-    const logs = this.#logs(accessLog)
-    if (accessLogPath !== '') logs.push(this.#log({ path: accessLogPath, format: { type: 'default' } }, '_path'))
+  adminLoggersOf(admin: Admin, errors: BuildErrors): readonly StreamLogger[] {
+    const logs = this.#logs(admin.accessLog, 'admin.access_log', errors)
+    const { accessLogPath } = admin
+    if (accessLogPath !== '') {
+      const log = errors.attempt('admin.access_log_path', admin, () =>
+        this.#log({ path: accessLogPath, format: { type: 'default' } }, '', admin),
+      )
+      if (log !== undefined) logs.push(log)
+    }
     return logs as readonly { log(stream: ActiveStream): void }[]
   }
 
@@ -95,11 +106,15 @@ export class AccessLogs {
     return line => file.write(`${binaryText(line)}\n`)
   }
 
-  #logs(messages: readonly AccessLogMessage[]): AccessLog[] {
-    return messages.map((message, i) => this.#log(loggerConfig(message, `[${i}]`), `[${i}].typed_config`, message))
+  #logs(messages: readonly AccessLogMessage[], path: string, errors: BuildErrors): AccessLog[] {
+    const logs = messages.map((message, i) =>
+      errors.attempt(`${path}[${i}]`, message, () => this.#log(loggerConfig(message), formatPath(message), message)),
+    )
+    return logs.filter(log => log !== undefined)
   }
 
-  #log(config: AccessLogConfig, path: string, at?: object): AccessLog {
+  /** Throws {@link BuildError} with a path below that of `at`. */
+  #log(config: AccessLogConfig, path: string, at: object): AccessLog {
     const made = AccessLog.create(config, { files: this.#files, random: this.#random, runtime: this.#runtime })
     if (made.errors !== undefined) throw new BuildError(path, formatErrorText(made.errors), at)
     return made.value
@@ -119,20 +134,32 @@ export class AccessLogs {
   }
 }
 
-function loggerConfig(message: AccessLogMessage, path: string): AccessLogConfig {
+/** Where the format of a logger stands. */
+function formatPath({ typedConfig }: AccessLogMessage): string {
+  const file = typedConfig?.value as Partial<FileAccessLog> | undefined
+  const { logFormat } = file ?? {}
+  const field =
+    logFormat === undefined
+      ? (['format', 'jsonFormat', 'typedJsonFormat'] as const).find(name => file?.[name])
+      : (['textFormat', 'textFormatSource', 'jsonFormat'] as const).find(name => logFormat[name])
+  const name = field?.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)
+  return `typed_config${logFormat === undefined ? '' : '.log_format'}${name === undefined ? '' : `.${name}`}`
+}
+
+function loggerConfig(message: AccessLogMessage): AccessLogConfig {
   const any = message.typedConfig
-  const filter = message.filter === undefined ? undefined : filterConfig(message.filter, `${path}.filter`)
+  const filter = message.filter === undefined ? undefined : filterConfig(message.filter, 'filter')
   switch (any?.typeUrl) {
     case 'envoy.extensions.access_loggers.file.v3.FileAccessLog': {
       const file = any.value as FileAccessLog
       return { path: file.path, format: fileFormat(file), filter }
     }
     case 'envoy.extensions.access_loggers.stream.v3.StdoutAccessLog':
-      return { path: '/dev/stdout', format: formatSource((any.value as StdoutAccessLog).logFormat), filter }
+      return { path: '/dev/stdout', format: formatSource((any.value as StdoutAccessLog).logFormat, LOG_FORMAT), filter }
     case 'envoy.extensions.access_loggers.stream.v3.StderrAccessLog':
-      return { path: '/dev/stderr', format: formatSource((any.value as StdoutAccessLog).logFormat), filter }
+      return { path: '/dev/stderr', format: formatSource((any.value as StdoutAccessLog).logFormat, LOG_FORMAT), filter }
     default:
-      throw new BuildError(path, `access logger ${message.name} is not supported yet`, message)
+      throw new BuildError('typed_config', `access logger ${message.name} is not supported yet`, message)
   }
 }
 
@@ -140,20 +167,20 @@ function fileFormat(file: FileAccessLog): FormatSource {
   if (file.format !== undefined && file.format !== '') return { type: 'text', format: file.format }
   const json = file.jsonFormat ?? file.typedJsonFormat
   if (json !== undefined) return { type: 'json', format: json }
-  return formatSource(file.logFormat)
+  return formatSource(file.logFormat, LOG_FORMAT)
 }
 
 /** `SubstitutionFormatString`; Envoy's default line where there is none. */
-export function formatSource(message: SubstitutionFormatString | undefined): FormatSource {
+export function formatSource(message: SubstitutionFormatString | undefined, path: string): FormatSource {
   if (message === undefined) return { type: 'default' }
   const { omitEmptyValues } = message
   if (message.jsonFormat !== undefined) return { type: 'json', format: message.jsonFormat, omitEmptyValues }
-  const text = message.textFormat ?? dataText(message.textFormatSource)
+  const text = message.textFormat ?? dataText(message.textFormatSource, `${path}.text_format_source`)
   return text === undefined ? { type: 'default', omitEmptyValues } : { type: 'text', format: text, omitEmptyValues }
 }
 
-/** The text of a `DataSource`, read now; undefined where there is none. */
-export function dataText(source: DataSource | undefined): string | undefined {
+/** The text of a `DataSource`, read now; undefined where there is none. Throws {@link BuildError} below `path`. */
+export function dataText(source: DataSource | undefined, path: string): string | undefined {
   if (source === undefined) return undefined
   if (source.inlineString !== undefined) return source.inlineString
   if (source.inlineBytes !== undefined) return Buffer.from(source.inlineBytes).toString('utf8')
@@ -162,7 +189,7 @@ export function dataText(source: DataSource | undefined): string | undefined {
   try {
     return readFileSync(source.filename, 'utf8')
   } catch (error) {
-    throw new BuildError('filename', (error as Error).message, source)
+    throw new BuildError(`${path}.filename`, (error as Error).message, source)
   }
 }
 
@@ -200,7 +227,8 @@ function filterConfig(message: AccessLogFilter, path: string): LogFilterConfig {
     const mistakes = new Mistakes(message.headerFilter)
     const matcher = headerMatcher(message.headerFilter.header, mistakes)
     const [mistake] = mistakes.errors
-    if (mistake !== undefined) throw new BuildError(`${path}.header_filter.${mistake.field}`, mistake.reason, message)
+    if (mistake !== undefined)
+      throw new BuildError(`${path}.header_filter.header.${mistake.field}`, mistake.reason, message)
     return { type: 'header', matches: headers => matcher.matches(headers as HeaderMap) }
   }
   if (message.responseFlagFilter !== undefined)

@@ -26,46 +26,13 @@ import type { DownstreamConnectionInfo } from '../observability/stream-info.ts'
 import { compileRouteConfiguration, type RouteTable } from '../router/route-table.ts'
 import type { Connection } from '../transport/connection.ts'
 import type { DownstreamTls } from '../transport/tls/downstream-tls.ts'
+import type { BuildErrors } from './build-errors.ts'
 import { connectionManagerConfig } from './connection-manager-config.ts'
 import type { Environment } from './environment.ts'
 import { localReplyRewriter } from './local-reply-config.ts'
 import { downstreamTransport } from './transport-sockets.ts'
 
 const HTTP_CONNECTION_MANAGER = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
-
-/** A mistake with the message it is in, so that its place in the file can be found. */
-export class BuildError extends Error {
-  override name = 'BuildError'
-  readonly path: string
-  readonly at: object | undefined
-  constructor(path: string, reason: string, at?: object) {
-    super(reason)
-    this.path = path
-    this.at = at
-  }
-}
-
-/** Collects what is wrong while building goes on, so that one load tells all. */
-export class BuildErrors {
-  readonly errors: BuildError[] = []
-  readonly warnings: BuildError[] = []
-
-  attempt<T>(path: string, at: object | undefined, work: () => T): T | undefined {
-    try {
-      return work()
-    } catch (error) {
-      if (error instanceof BuildError) this.errors.push(error)
-      else if (error instanceof ConfigError)
-        this.add(error.field === '' ? path : `${path}.${error.field}`, error.message, at)
-      else throw error
-      return undefined
-    }
-  }
-
-  add(path: string, reason: string, at?: object): void {
-    this.errors.push(new BuildError(path, reason, at))
-  }
-}
 
 /** A chain that serves HTTP. */
 export class HttpServingChain implements ServingChain {
@@ -167,9 +134,7 @@ export function buildChain(
     errors.add(`${path}.filters`, `network filter ${last.name} is not supported yet`, last)
     return undefined
   }
-  const before = errors.errors.length
   const tls = errors.attempt(path, chain, () => downstreamTransport(chain, listener.scope, env))
-  if (errors.errors.length > before) return undefined
   return buildConnectionManager(
     tls,
     last.typedConfig.value as HttpConnectionManager,
@@ -194,7 +159,7 @@ function buildConnectionManager(
   const scope = listener.scope.scope(`http.${message.statPrefix}`)
   const routeConfig = message.routeConfig
   const managerScope = env.stats.scope(`http.${message.statPrefix}`)
-  const rewriter = errors.attempt(`${path}.local_reply_config`, message, () => localReplyRewriter(message, env))
+  const rewriter = localReplyRewriter(message, `${path}.local_reply_config`, env, errors)
   const config = errors.attempt(path, message, () =>
     connectionManagerConfig(message, {
       node: env.node,
@@ -210,17 +175,16 @@ function buildConnectionManager(
     const compiled = compileRouteConfiguration(routeConfig, {
       runtime: env.runtime,
       decodeFilterConfig: (name, any) => decodeRouteFilterConfig(name, any, message.httpFilters, env),
-      clusterExists: name => env.clusters.get(name) !== undefined,
+      clusterExists: name => env.clusters.get(name) !== undefined || errors.brokenClusters.has(name),
     })
-    for (const { field, reason, message: at } of compiled.errors)
-      errors.add(`${path}.route_config.${field}`, reason, at)
+    for (const { severity, field, reason, message: at } of [...compiled.errors, ...compiled.warnings])
+      errors[severity === 'error' ? 'add' : 'warn'](`${path}.route_config.${field}`, reason, at)
     routes = compiled.table
   }
-  if (errors.errors.length > before || filters === undefined || config === undefined) return undefined
   const policy = observationPolicy(listener.message, message, nodeHopwiseSettings(env.node?.metadata).bodies)
   const tracer = errors.attempt(`${path}.tracing`, message, () => env.tracers.tracerOf(message, policy, managerScope))
-  const loggers = errors.attempt(`${path}.access_log`, message, () => env.accessLogs.loggersOf(message.accessLog))
-  if (errors.errors.length > before) return undefined
+  const loggers = env.accessLogs.loggersOf(message.accessLog, `${path}.access_log`, errors)
+  if (errors.errors.length > before || filters === undefined || config === undefined) return undefined
   const manager = new ConnectionManager({
     config,
     filterChain: new FilterChain(filters),
@@ -236,7 +200,7 @@ function buildConnectionManager(
     runtime: env.runtime,
     observer: new StreamObserver(policy, env.failures, tracer, env.tap),
     condition: listener.message.drainType === 'MODIFY_ONLY' ? env.condition.modifyOnly : env.condition,
-    loggers: loggers ?? [],
+    loggers,
   })
   return new HttpServingChain(chainName, manager, routes, tls)
 }

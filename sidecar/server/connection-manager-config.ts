@@ -135,10 +135,9 @@ function earlyMutations(message: HttpConnectionManager): EarlyMutation[] {
       throw new ConfigError(field, `"${name}" is not supported`)
     }
     const { mutations } = typedConfig.value as { readonly mutations: readonly HeaderMutation[] }
-    const mistakes = new Mistakes(typedConfig.value as object)
+    const mistakes = new Mistakes(typedConfig.value as object, `${field}.typed_config`)
     const steps = HeaderMutationSteps.compile(mutations, 'mutations', mistakes)
-    const [mistake] = mistakes.errors
-    if (mistake !== undefined) throw new ConfigError(`${field}.typed_config.${mistake.field}`, mistake.reason)
+    mistakes.throwAll()
     return (headers, info) => steps?.apply(headers, formatView(info, headers, undefined, undefined))
   })
 }

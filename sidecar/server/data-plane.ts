@@ -12,6 +12,7 @@ import type { Random } from '../base/random.ts'
 import { TimerWheel } from '../base/timer-wheel.ts'
 import { ClusterManager } from '../cluster/cluster-manager.ts'
 import type { ClusterSharing } from '../cluster/cluster-sharing.ts'
+import { ejectionWarnings } from '../cluster/outlier-settings.ts'
 import { nodeHopwiseSettings } from '../config/hopwise-metadata.ts'
 import { type ConfigProblem, formatProblem } from '../config/problems.ts'
 import type { Bootstrap, Cluster as ClusterMessage } from '../config/schema/generated/types.ts'
@@ -22,7 +23,6 @@ import type { AnyListenerFilterFactory } from '../filter-chain/listener-filter.t
 import { RuntimeLayers } from '../filter-chain/runtime-layers.ts'
 import type { Listener } from '../listener/listener.ts'
 import type { LoadBalancingPolicy } from '../load-balancer/policy.ts'
-import { logger } from '../observability/logging.ts'
 import { compileStatsConfig } from '../observability/stats-config.ts'
 import { StatsStore } from '../observability/stats-store.ts'
 import type { TagExtractor } from '../observability/stats-tags.ts'
@@ -30,8 +30,7 @@ import { Tap } from '../observability/tap.ts'
 import type { SpanReporter } from '../observability/tracing/tracer.ts'
 import { AccessLogs } from './access-logs.ts'
 import { AsyncClient } from './async-client.ts'
-import { problemOf } from './build-problem.ts'
-import { BuildError, BuildErrors } from './chains.ts'
+import { BuildErrors } from './build-errors.ts'
 import { Condition, type Environment, type WorkerPlace } from './environment.ts'
 import { type BoundAddresses, ListenerManager, type Running } from './listeners.ts'
 import { matchResponse } from './match-response.ts'
@@ -40,8 +39,6 @@ import type { ServerOptions } from './options.ts'
 import { Secrets } from './secrets.ts'
 import { Tracers } from './tracers.ts'
 import { upstreamTransport } from './transport-sockets.ts'
-
-const log = logger('main')
 
 /** Envoy's `--drain-time-s` for listeners that go away; at SIGTERM ours is shorter, where Envoy has none. */
 const LISTENER_DRAIN_MS = 600_000
@@ -81,6 +78,8 @@ export class DataPlane {
   readonly tags: TagExtractor
   /** What is in service; what was given at first until something is. */
   bootstrap: Bootstrap
+  /** What is doubtful in what was staged last. */
+  warnings: readonly ConfigProblem[] = []
   readonly #tracers: Tracers
   /** `cluster_manager.outlier_detection.event_log_path`; undefined until it is open, and where there is none. */
   #logOutlierEvent: ((line: string) => void) | undefined = undefined
@@ -164,15 +163,18 @@ export class DataPlane {
     this.listeners = new ListenerManager(this.env)
   }
 
-  /** Everything that is wrong with the configuration beyond what decoding found; nothing is started. */
-  check(): readonly ConfigProblem[] {
-    const errors = new BuildErrors()
+  /**
+   * Everything that is wrong with the configuration, or doubtful, beyond what decoding found; nothing is started. With
+   * `isPartial`, decoding has found errors, and this is what could be decoded all the same.
+   */
+  check(isPartial: boolean): BuildErrors['problems'] {
+    const found = new BuildErrors({ isPartial })
     const { admin } = this.bootstrap
-    if (admin !== undefined) errors.attempt('admin.access_log', admin, () => this.env.accessLogs.adminLoggersOf(admin))
-    this.#openOutlierLog(this.bootstrap, errors)
-    this.#addClusters(this.bootstrap, errors, () => {})
-    this.listeners.build(this.bootstrap.staticResources?.listeners ?? [], errors)
-    return errors.errors.map(problemOf)
+    if (admin !== undefined) this.env.accessLogs.adminLoggersOf(admin, found)
+    this.#openOutlierLog(this.bootstrap, found)
+    this.#addClusters(this.bootstrap, found)
+    found.attempt('', undefined, () => this.listeners.build(this.bootstrap.staticResources?.listeners ?? [], found))
+    return found.problems
   }
 
   /**
@@ -191,15 +193,20 @@ export class DataPlane {
       for (const [i, message] of messages.entries()) {
         found.attempt(`static_resources.clusters[${i}]`, message, () => void clusters.check(message))
       }
-      if (found.errors.length > 0) return found.errors.map(one => formatProblem(problemOf(one)))
+      if (found.errors.length > 0) {
+        for (const { name } of messages) found.brokenClusters.add(name)
+        this.listeners.build(listeners, found, bound)
+        return found.problems.errors.map(formatProblem)
+      }
     }
     // New and changed clusters first, then what routes to them, then the old ones go: no request meets a gap.
     this.#addClusters(bootstrap, found)
     const built = this.listeners.build(listeners, found, bound)
     if (found.errors.length > 0) {
       this.#restoreClusters()
-      return found.errors.map(one => formatProblem(problemOf(one)))
+      return found.problems.errors.map(formatProblem)
     }
+    this.warnings = found.problems.warnings
     this.#staged = { bootstrap, built }
     await clusters.initialize()
     return []
@@ -265,13 +272,11 @@ export class DataPlane {
   #openOutlierLog({ clusterManager }: Bootstrap, errors: BuildErrors): void {
     const detection = clusterManager?.outlierDetection
     if (detection === undefined || detection.eventLogPath === '' || this.env.worker !== undefined) return
-    errors.attempt('cluster_manager.outlier_detection.event_log_path', detection, () => {
-      try {
-        this.#logOutlierEvent = this.env.accessLogs.lines(detection.eventLogPath)
-      } catch (error) {
-        throw new BuildError('cluster_manager.outlier_detection.event_log_path', (error as Error).message, detection)
-      }
-    })
+    try {
+      this.#logOutlierEvent = this.env.accessLogs.lines(detection.eventLogPath)
+    } catch (error) {
+      errors.add('cluster_manager.outlier_detection.event_log_path', (error as Error).message, detection)
+    }
   }
 
   /** Back to the clusters that are in service. */
@@ -281,17 +286,15 @@ export class DataPlane {
     this.env.clusters.replaceAll(this.bootstrap.staticResources?.clusters ?? [])
   }
 
-  #addClusters(
-    bootstrap: Bootstrap,
-    errors: BuildErrors,
-    warn = (cluster: string, warning: string): void => {
-      if (!this.#serving && this.env.worker === undefined) log.warning({ cluster }, warning)
-    },
-  ): void {
+  #addClusters(bootstrap: Bootstrap, found: BuildErrors): void {
     for (const [i, message] of (bootstrap.staticResources?.clusters ?? []).entries()) {
-      errors.attempt(`static_resources.clusters[${i}]`, message, () => {
-        for (const warning of this.env.clusters.add(message)) warn(message.name, warning)
-      })
+      const path = `static_resources.clusters[${i}]`
+      found.attempt(path, message, () => void this.env.clusters.add(message))
+      const cluster = this.env.clusters.get(message.name)
+      if (cluster === undefined) found.brokenClusters.add(message.name)
+      // What else its settings warn of, decoding has told.
+      for (const text of cluster === undefined ? [] : ejectionWarnings(cluster.settings))
+        found.warn(`${path}.outlier_detection`, text, message)
     }
   }
 }

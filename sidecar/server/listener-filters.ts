@@ -6,11 +6,8 @@ import type {
   TlsInspector,
 } from '../config/schema/generated/types.ts'
 import { type InspectedSocket, type ListenerFilter, ListenerFilterStatus } from '../filter-chain/listener-filter.ts'
-import { logger } from '../observability/logging.ts'
-import type { BuildErrors } from './chains.ts'
+import type { BuildErrors } from './build-errors.ts'
 import type { Environment } from './environment.ts'
-
-const log = logger('listener')
 
 const INSPECT_ALL: TlsInspector = {
   enableJa3Fingerprinting: undefined,
@@ -49,10 +46,11 @@ export function buildListenerFilters(
     asksForTls(filterChainMatch, known('http_inspector')),
   )
   if (asks && !known('tls_inspector')) {
-    log.warning(
-      { listener: message.name },
+    errors.warn(
+      `${path}.filter_chains`,
       'filter_chain_match asks for what only the listener filter envoy.filters.listener.tls_inspector can see; without ' +
         'it no connection fits (neither does one in Envoy)',
+      message,
     )
   }
   return filters

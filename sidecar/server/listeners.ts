@@ -13,7 +13,8 @@ import {
 } from '../listener/listener.ts'
 import { logger } from '../observability/logging.ts'
 import { type TcpKeepalive, tcpKeepalive } from '../transport/tcp-keepalive.ts'
-import { type BuildErrors, buildChain, type ListenerFacts } from './chains.ts'
+import type { BuildErrors } from './build-errors.ts'
+import { buildChain, type ListenerFacts } from './chains.ts'
 import type { Environment } from './environment.ts'
 import { buildListenerFilters } from './listener-filters.ts'
 import { sharedStateOf } from './shared-places.ts'
@@ -123,9 +124,6 @@ export class ListenerManager {
         message.defaultFilterChain === undefined
           ? undefined
           : buildChain(message.defaultFilterChain, `${path}.default_filter_chain`, facts, this.#env, errors)
-      const loggers = errors.attempt(`${path}.access_log`, message, () =>
-        this.#env.accessLogs.connectionLoggersOf(message.accessLog),
-      )
       const config: ListenerConfig = {
         name,
         addresses,
@@ -138,7 +136,7 @@ export class ListenerManager {
         bufferLimitBytes: facts.bufferLimitBytes,
         chains: new FilterChainMatcher(chains, fallback),
         maxConnections: 0,
-        loggers: loggers ?? [],
+        loggers: this.#env.accessLogs.connectionLoggersOf(message.accessLog, `${path}.access_log`, errors),
         keepAlives: keepAlives(message),
         worker: this.#env.worker?.index,
         listenerFilters: buildListenerFilters(message, path, this.#env, errors),

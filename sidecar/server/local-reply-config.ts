@@ -22,14 +22,23 @@ import type { StreamInfo } from '../observability/stream-info.ts'
 import { type HeaderMutations, headerMutations } from '../router/header-mutation.ts'
 import { Mistakes } from '../router/mistakes.ts'
 import { dataText, formatSource } from './access-logs.ts'
-import { BuildError } from './chains.ts'
+import { BuildError, type BuildErrors } from './build-errors.ts'
 import type { Environment } from './environment.ts'
 
-export function localReplyRewriter(message: HttpConnectionManager, env: Environment): LocalReplyRewriter | undefined {
+export function localReplyRewriter(
+  message: HttpConnectionManager,
+  path: string,
+  env: Environment,
+  errors: BuildErrors,
+): LocalReplyRewriter | undefined {
   const config = message.localReplyConfig
   if (config === undefined) return undefined
-  const mappers = config.mappers.map((mapper, i) => new Mapper(mapper, `mappers[${i}]`, env))
-  const format = config.bodyFormat && bodyFormat(config.bodyFormat, 'body_format')
+  const made = config.mappers.map((mapper, i) =>
+    errors.attempt(`${path}.mappers[${i}]`, mapper, () => new Mapper(mapper, env)),
+  )
+  const mappers = made.filter(mapper => mapper !== undefined)
+  const common = config.bodyFormat
+  const format = common && errors.attempt(path, config, () => bodyFormat(common, 'body_format'))
   return {
     rewrite(draft, request, info) {
       const context: FormatContext = {
@@ -57,17 +66,16 @@ class Mapper {
   readonly #body: string | undefined
   readonly #headers: HeaderMutations | undefined
 
-  constructor(message: ResponseMapper, path: string, env: Environment) {
-    if (message.filter === undefined) throw new BuildError(`${path}.filter`, 'is required', message)
-    this.matches = env.accessLogs.filterOf(message.filter, `${path}.filter`)
+  constructor(message: ResponseMapper, env: Environment) {
+    if (message.filter === undefined) throw new BuildError('filter', 'is required', message)
+    this.matches = env.accessLogs.filterOf(message.filter, 'filter')
     this.#status = message.statusCode
-    const body = dataText(message.body)
+    const body = dataText(message.body, 'body')
     this.#body = body === undefined ? undefined : binaryText(body)
-    this.format = message.bodyFormatOverride && bodyFormat(message.bodyFormatOverride, `${path}.body_format_override`)
+    this.format = message.bodyFormatOverride && bodyFormat(message.bodyFormatOverride, 'body_format_override')
     const mistakes = new Mistakes(message)
     this.#headers = headerMutations(message.headersToAdd, [], 'response_headers', mistakes)
-    const [mistake] = mistakes.errors
-    if (mistake !== undefined) throw new BuildError(`${path}.${mistake.field}`, mistake.reason, message)
+    mistakes.throwAll()
   }
 
   apply(draft: ReplyDraft, _request: RequestHeaders | undefined, info: StreamInfo, context: FormatContext): void {
@@ -80,7 +88,7 @@ class Mapper {
 }
 
 function bodyFormat(message: SubstitutionFormatString, path: string): BodyFormat {
-  const made = compileFormatSource(formatSource(message))
+  const made = compileFormatSource(formatSource(message, path))
   if (made.errors !== undefined) throw new BuildError(path, formatErrorText(made.errors), message)
   const format: Formatter = made.value
   const contentType =

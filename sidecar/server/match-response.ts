@@ -23,7 +23,7 @@ export function matchResponse(predicate: MatchPredicate): (headers: ResponseHead
   if (httpResponseHeadersMatch !== undefined) {
     const mistakes = new Mistakes(predicate)
     const matchers = headerMatchers(httpResponseHeadersMatch.headers, mistakes, 'headers')
-    mistakes.throwFirst()
+    mistakes.throwAll()
     return headers => allMatch(matchers, headers)
   }
   throw new ConfigError('', 'only response headers can be matched here')

@@ -11,6 +11,8 @@ export interface ServerOptions {
   readonly configYaml: string | undefined
   readonly mode: 'serve' | 'validate'
   readonly strict: boolean
+  /** With `--mode validate`: what is wrong as one JSON document. */
+  readonly json: boolean
   readonly logLevel: string
   readonly componentLogLevel: string
   readonly logPath: string | undefined
@@ -41,6 +43,7 @@ const OPTIONS = {
   'config-yaml': { type: 'string' },
   mode: { type: 'string' },
   strict: { type: 'boolean' },
+  json: { type: 'boolean' },
   'log-level': { type: 'string', short: 'l' },
   'component-log-level': { type: 'string' },
   'log-path': { type: 'string' },
@@ -93,6 +96,7 @@ Runs the proxy on an Envoy v3 bootstrap configuration.
   -c, --config-path FILE       bootstrap in YAML or JSON
       --config-yaml TEXT       bootstrap as text; merged over the file's where both are given
       --mode serve|validate    validate: check the configuration and exit
+      --json                   with --mode validate: what is wrong as one JSON document
       --strict                 refuse what Envoy refuses for form only
   -l, --log-level LEVEL        trace, debug, info, warning, error, critical, off (info)
       --component-log-level C:L,…   levels of single components, e.g. router:debug
@@ -153,6 +157,7 @@ export function parseServerOptions(args: readonly string[]): ServerOptions | 'he
     throw new UsageError(`--${name} must be ${allowed.join(' or ')}, not '${value}'`)
   }
   const mode = oneOf('mode', ['serve', 'validate', 'init_only'])
+  if (values['json'] === true && mode !== 'validate') throw new UsageError('--json goes with --mode validate')
   if (text('config-path') === undefined && text('config-yaml') === undefined) {
     throw new UsageError('no configuration: give one with -c FILE or --config-yaml TEXT')
   }
@@ -164,6 +169,7 @@ export function parseServerOptions(args: readonly string[]): ServerOptions | 'he
     configYaml: text('config-yaml'),
     mode: mode === undefined || mode === 'serve' ? 'serve' : 'validate',
     strict: values['strict'] === true,
+    json: values['json'] === true,
     logLevel: text('log-level') ?? 'info',
     componentLogLevel: text('component-log-level') ?? '',
     logPath: text('log-path'),

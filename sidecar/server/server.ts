@@ -13,6 +13,7 @@ import type { DrainOptions, ServerState } from '../admin/server-control.ts'
 import { type Address, addressText } from '../base/address.ts'
 import { type Clock, sharedClock, systemClock } from '../base/clock.ts'
 import { type Random, systemRandom } from '../base/random.ts'
+import type { LoadedBootstrap } from '../config/bootstrap.ts'
 import { nodeHopwiseSettings } from '../config/hopwise-metadata.ts'
 import { type ConfigProblem, formatProblem } from '../config/problems.ts'
 import type { Bootstrap } from '../config/schema/generated/types.ts'
@@ -26,6 +27,7 @@ import type { TagExtractor } from '../observability/stats-tags.ts'
 import type { SpanReporter } from '../observability/tracing/tracer.ts'
 import type { TlsContext } from '../transport/tls/tls-context.ts'
 import { adminChain } from './admin-listener.ts'
+import { BuildErrors } from './build-errors.ts'
 import { bindErrorText, DataPlane, type ListenerChoice, wait } from './data-plane.ts'
 import type { Condition, Environment } from './environment.ts'
 import { addressOf, isDualStack, type ListenerManager } from './listeners.ts'
@@ -53,7 +55,9 @@ export interface ServerParts {
   readonly clock?: Clock
   readonly random?: Random
   /** Re-reads the configuration for a reload. */
-  readonly reload: () => { bootstrap: Bootstrap | undefined; errors: readonly ConfigProblem[] }
+  readonly reload: () => LoadedBootstrap
+  /** What decoding found doubtful, and has been told. */
+  readonly warnings?: readonly ConfigProblem[]
 }
 
 export class StartError extends Error {
@@ -77,12 +81,14 @@ export class Server {
   #stopped = Promise.withResolvers<void>()
   #reloads: Promise<unknown> = Promise.resolve()
   #drainStarted = false
+  #told: ReadonlySet<string>
   readonly #stats: ServerStats
   readonly #control: Control
 
   constructor(parts: ServerParts) {
     const { bootstrap, options } = parts
     this.#parts = parts
+    this.#told = new Set((parts.warnings ?? []).map(formatProblem))
     this.options = options
     const { concurrency } = options
     const serviceName = options.serviceCluster || bootstrap.node?.cluster || serviceOfFile(options.configPath)
@@ -168,9 +174,9 @@ export class Server {
     return this.#stopped.promise
   }
 
-  /** Everything that is wrong with a configuration beyond what decoding found; nothing is started. */
-  check(): readonly ConfigProblem[] {
-    return this.#plane.check()
+  /** {@link DataPlane.check} */
+  check(isPartial = false): ReturnType<DataPlane['check']> {
+    return this.#plane.check(isPartial)
   }
 
   /** Starts serving; rejects with a {@link StartError} whose message is for the terminal. */
@@ -187,6 +193,7 @@ export class Server {
       const wrong = await this.workers.start()
       if (wrong.length > 0) throw new StartError(wrong.join('\n'))
     }
+    this.#tell(this.#parts.warnings ?? [])
     this.#plane.commit()
     this.#setState('LIVE')
     this.#stats.initialized(env.clock.wall() - this.startedMs)
@@ -210,7 +217,7 @@ export class Server {
 
   async #reload(): Promise<readonly string[]> {
     if (this.state === 'DRAINING') return ['draining: the configuration is not read any more']
-    const { bootstrap, errors } = this.#parts.reload()
+    const { bootstrap, errors, warnings } = this.#parts.reload()
     if (bootstrap === undefined) {
       this.#stats.reloadFailure.inc()
       return errors.map(formatProblem)
@@ -220,6 +227,7 @@ export class Server {
       this.#stats.reloadFailure.inc()
       return problems
     }
+    this.#tell(warnings)
     const fixed = this.#needRestart(bootstrap)
     this.#plane.commit()
     await this.workers?.commit()
@@ -229,6 +237,13 @@ export class Server {
     log.info({ listeners: this.listeners.listeners.length, clusters }, 'configuration reloaded')
     for (const field of fixed) log.warning({ field }, 'changed, but takes effect only after a restart')
     return []
+  }
+
+  /** Says what is doubtful in the configuration that is about to go into service, except what the one before it had too. */
+  #tell(decoding: readonly ConfigProblem[]): void {
+    const told = new Set([...decoding, ...this.#plane.warnings].map(formatProblem))
+    for (const warning of told) if (!this.#told.has(warning)) log.warning({}, warning)
+    this.#told = told
   }
 
   /** Has every data plane make itself ready for a configuration; what is wrong, in lines for people, undoes it in all. */
@@ -331,7 +346,11 @@ export class Server {
       processMetrics: processMetrics !== false,
       pages: pageFiles,
     })
-    const chain = adminChain(handler, address, this.env, this.env.accessLogs.adminLoggersOf(admin))
+    const found = new BuildErrors()
+    const loggers = this.env.accessLogs.adminLoggersOf(admin, found)
+    const wrong = found.problems.errors.map(formatProblem)
+    if (wrong.length > 0) throw new StartError(wrong.join('\n'))
+    const chain = adminChain(handler, address, this.env, loggers)
     const listener = new Listener(
       {
         name: 'admin',

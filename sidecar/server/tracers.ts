@@ -31,7 +31,7 @@ import {
 } from '../observability/tracing/tracer.ts'
 import { ZipkinEncoder } from '../observability/tracing/zipkin-encoder.ts'
 import type { AsyncClient } from './async-client.ts'
-import { BuildError } from './chains.ts'
+import { BuildError } from './build-errors.ts'
 import type { Environment } from './environment.ts'
 
 /** A collector that has not answered by then has lost the report. */
@@ -93,7 +93,7 @@ export class Tracers {
         },
         maxPathTagLength: tracing.maxPathTagLength ?? 256,
         verbose: tracing.verbose,
-        customTags: tracing.customTags.map(customTag),
+        customTags: tracing.customTags.map((tag, i) => customTag(tag, `custom_tags[${i}]`)),
         spawnUpstreamSpan: tracing.spawnUpstreamSpan ?? base.spawnUpstreamSpan,
       },
       {
@@ -246,7 +246,7 @@ export class Tracers {
   }
 }
 
-function customTag(tag: CustomTag): CustomTagConfig {
+function customTag(tag: CustomTag, path: string): CustomTagConfig {
   const name = tag.tag
   if (tag.literal !== undefined) return { tag: name, type: 'literal', value: tag.literal.value }
   if (tag.environment !== undefined) {
@@ -277,6 +277,6 @@ function customTag(tag: CustomTag): CustomTagConfig {
   }
   const format = compileTextFormat(tag.value ?? '')
   if (format.errors !== undefined)
-    throw new BuildError(`custom_tags`, format.errors.map(one => one.message).join('; '), tag)
+    throw new BuildError(`${path}.value`, format.errors.map(one => one.message).join('; '), tag)
   return { tag: name, type: 'value', format: format.value }
 }

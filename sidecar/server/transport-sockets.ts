@@ -154,6 +154,6 @@ function tlsEnvironment({ secrets }: TransportSocketContext): TlsEnvironment {
 function compileMatcher(message: StringMatcher): (text: string) => boolean {
   const mistakes = new Mistakes(message)
   const match = stringMatch(message, 'matcher', mistakes)
-  mistakes.throwFirst()
+  mistakes.throwAll()
   return text => match.matches(text)
 }

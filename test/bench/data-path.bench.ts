@@ -33,7 +33,7 @@ const { Server } = await load<typeof import('../../sidecar/server/server.ts')>('
 const { loadBootstrap } = await load<typeof import('../../sidecar/config/bootstrap.ts')>('config/bootstrap.ts')
 const { httpFilters, loadBalancingPolicies } = await load<typeof import('../../sidecar/extensions.ts')>('extensions.ts')
 const { parseServerOptions } = await load<typeof import('../../sidecar/server/options.ts')>('server/options.ts')
-const { BuildErrors } = await load<typeof import('../../sidecar/server/chains.ts')>('server/chains.ts')
+const { BuildErrors } = await load<typeof import('../../sidecar/server/build-errors.ts')>('server/build-errors.ts')
 const { beginTurn, endTurn, flushLater } =
   await load<typeof import('../../sidecar/transport/write-batch.ts')>('transport/write-batch.ts')
 
@@ -104,7 +104,7 @@ function makeServer() {
     listenerFilters: [],
     spanReporter: undefined,
   }
-  return new Server({ ...parts, reload: () => ({ bootstrap: undefined, errors: [] }) } as never)
+  return new Server({ ...parts, reload: () => ({ bootstrap: undefined, errors: [], warnings: [] }) } as never)
 }
 
 const server = makeServer()

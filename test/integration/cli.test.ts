@@ -380,3 +380,21 @@ test('tap and top see the requests of all worker threads', async () => {
   const ids = [...tap.stdout.matchAll(/^end id=(\d):/gm)].map(match => match[1])
   assert.deepEqual([...new Set(ids)].sort(), ['0', '1'])
 })
+
+test('run --mode validate says what validate says, and Envoy’s last line where nothing is wrong; --json is for machines', async () => {
+  const good = await hopwise('run', '--mode', 'validate', '-c', sidecar.configPath)
+  assert.deepEqual([good.code, good.stdout], [0, `configuration '${sidecar.configPath}' OK\n`])
+  assert.match(
+    good.stderr,
+    /^\S+envoy\.yaml:\d+:5: warning: \S+: cluster "payments": max_ejection_percent 10 % of 1 host/m,
+  )
+  const bad = temporaryFile('envoy.yaml', yaml.replace('traffic_direction: OUTBOUND', 'trafic_direction: OUTBOUND'))
+  const json = await hopwise('run', '--mode', 'validate', '--json', '-c', bad)
+  const report = JSON.parse(json.stdout) as { ok: boolean; files: { errors: unknown[]; warnings: unknown[] }[] }
+  assert.deepEqual(
+    [json.code, report.ok, report.files[0]!.errors.length, report.files[0]!.warnings.length],
+    [1, false, 1, 1],
+  )
+  const serve = await hopwise('run', '--json', '-c', bad)
+  assert.deepEqual([serve.code, serve.stderr], [2, 'hopwise run: --json goes with --mode validate\n'])
+})

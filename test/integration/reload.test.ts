@@ -139,3 +139,23 @@ for (const workers of [1, 2]) {
     await upstream[Symbol.asyncDispose]()
   })
 }
+
+test('what is doubtful in a configuration is told at the start, and at a reload where it is new', async () => {
+  const [stable, extra, admin] = await freePorts(3)
+  const ports = { stable: stable!, extra: extra!, admin: admin!, upstream: admin! }
+  const doubtful = generation(0, ports).replace('    type: STATIC\n', '    type: STATIC\n    outlier_detection: {}\n')
+  const proxy = await startHopwise(doubtful, { adminPort: ports.admin, args: ['--no-watch'] })
+  const told = (text: string) => proxy.process.output.split('\n').filter(line => line.includes(text)).length
+  assert.equal(told('10 % of 1 host ejects nobody'), 1)
+  const hashed = 'cluster: main, hash_policy: [{ filter_state: { key: k } }]'
+  writeFileSync(proxy.configPath, doubtful.replace('cluster: main', hashed))
+  proxy.process.signal('SIGHUP')
+  const line = await proxy.process.waitForLine(/this policy gives no hash/)
+  assert.match(
+    line,
+    /envoy\.yaml:\d+:\d+: warning: static_resources\.listeners\[0\].*\.hash_policy\[0\]\.filter_state: no /,
+  )
+  await proxy.process.waitForLine('configuration reloaded')
+  assert.equal(told('10 % of 1 host ejects nobody'), 1, 'no need to say it twice')
+  await proxy.stop()
+})

@@ -1,6 +1,6 @@
 /** Clusters: unique names, and what each discovery type asks of its endpoints. */
 import { isIP } from 'node:net'
-import type { Cluster, ClusterLoadAssignment, OutlierDetection, SocketAddress } from '../schema/generated/types.ts'
+import type { Cluster, ClusterLoadAssignment, SocketAddress } from '../schema/generated/types.ts'
 import { lineOf, type Report } from './report.ts'
 
 export function checkClusters(clusters: readonly Cluster[], report: Report): void {
@@ -13,7 +13,6 @@ export function checkClusters(clusters: readonly Cluster[], report: Report): voi
     }
     byName.set(cluster.name, cluster)
     checkDiscovery(cluster, report)
-    checkOutlierDetection(cluster, report)
     checkPerHostThresholds(cluster, report)
   }
 }
@@ -77,27 +76,4 @@ function endpointsOf(assignment: ClusterLoadAssignment | undefined): SocketAddre
   return (assignment?.endpoints ?? []).flatMap(({ lbEndpoints }) =>
     lbEndpoints.flatMap(({ endpoint }) => endpoint?.address?.socketAddress ?? []),
   )
-}
-
-/**
- * Envoy ejects a host only if the share of ejected hosts then stays within `max_ejection_percent`, 10 by default: in a
- * cluster of fewer than ten hosts, that is nobody (measured; features.md §2.4). Nearly every tutorial falls into this.
- */
-function checkOutlierDetection(cluster: Cluster, report: Report): void {
-  const { outlierDetection } = cluster
-  const hosts = endpointsOf(cluster.loadAssignment).length
-  // DNS may answer with any number of hosts, so only fixed sets can be judged.
-  const fixed = cluster.type === 'STATIC' || (cluster.type === undefined && !cluster.clusterType)
-  if (!outlierDetection || !fixed || hosts === 0 || outlierDetection.alwaysEjectOneHost || isOff(outlierDetection))
-    return
-  const percent = outlierDetection.maxEjectionPercent ?? 10
-  if (100 / hosts <= percent) return
-  const text =
-    `with ${hosts} host${hosts === 1 ? '' : 's'}, max_ejection_percent ${percent} lets nobody be ejected; ` +
-    `set it to ${Math.ceil(100 / hosts)}, or always_eject_one_host: true`
-  report.warning(outlierDetection, undefined, text, 'advice')
-}
-
-function isOff(detection: OutlierDetection): boolean {
-  return detection.enforcingConsecutive5xx === 0 && detection.enforcingSuccessRate === 0
 }

@@ -66,7 +66,7 @@ function decodePolicy(message: CorsPolicyMessage | RouteCorsPolicy): CorsPolicy 
     enabled: fractionOr(message.filterEnabled, 100),
     shadowEnabled: fractionOr(message.shadowEnabled, 0),
   }
-  mistakes.throwFirst()
+  mistakes.throwAll()
   return policy
 }
 

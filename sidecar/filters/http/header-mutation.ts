@@ -75,7 +75,7 @@ function decodeMutations(message: MutationsMessage | undefined): Mutations {
     ),
   }
   if ((message?.formatters.length ?? 0) > 0) mistakes.error('formatters', 'formatter extensions are not supported')
-  root.throwFirst()
+  root.throwAll()
   return mutations
 }
 

@@ -142,7 +142,7 @@ function decodeLocalRateLimit(message: HttpLocalRateLimit): LocalRateLimitConfig
     xRateLimitHeaders: message.enableXRatelimitHeaders === 'DRAFT_VERSION_03',
     retryAfterHeader: message.enableRetryAfterHeader,
   }
-  mistakes.throwFirst()
+  mistakes.throwAll()
   return config
 }
 

@@ -324,7 +324,10 @@ export function within<T>(field: string, work: () => T): T {
     return work()
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    throw new ConfigError(error.field === '' ? field : `${field}.${error.field}`, error.message)
+    const [first, ...others] = error.all.map(
+      one => new ConfigError(one.field === '' ? field : `${field}.${one.field}`, one.message),
+    )
+    throw new ConfigError(first!.field, first!.message, others)
   }
 }
 

@@ -390,6 +390,7 @@ const warnings: readonly (readonly [config: string, hosts: number, warning: RegE
     /max_ejection_percent 10 % of 3 hosts ejects nobody; set max_ejection_percent to 34 or more, or always_eject_one_host: true/,
   ],
   ['', 1, /10 % of 1 host ejects nobody; set max_ejection_percent to 100/],
+  ['max_ejection_percent: 33', 3, /33 % of 3 hosts ejects nobody/],
   ['max_ejection_percent: 34', 3, undefined],
   ['always_eject_one_host: true', 3, undefined],
   ['', 10, undefined],
@@ -408,3 +409,11 @@ for (const [config, hosts, warning] of warnings) {
     if (warning !== undefined) assert.match(found[0]!, warning)
   })
 }
+
+test('a LOGICAL_DNS cluster has one host, whatever its name stands for; how many STRICT_DNS finds nobody knows', () => {
+  using fixture = new ManagerFixture()
+  const warningsOf = (type: string) =>
+    fixture.manager.add(clusterMessage(`{name: ${type}, type: ${type}, outlier_detection: {}}`, [1]))
+  assert.match(warningsOf('LOGICAL_DNS')[0]!, /10 % of 1 host ejects nobody; set max_ejection_percent to 100/)
+  assert.deepEqual(warningsOf('STRICT_DNS'), [])
+})

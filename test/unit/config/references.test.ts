@@ -143,20 +143,6 @@ test('a cluster without endpoints is warned about', () => {
   assert.match(warningsOf({ endpoints: '' })[0]!, /^the cluster has no endpoints/)
 })
 
-test('outlier detection that can eject nobody is warned about with the number that can', () => {
-  const detection = (fields: string) => ({
-    cluster: `outlier_detection: ${fields}`,
-    endpoints: assignment('10.0.0.1', '10.0.0.2', '10.0.0.3'),
-  })
-  assert.match(
-    warningsOf(detection('{consecutive_5xx: 5}'))[0]!,
-    /^with 3 hosts, max_ejection_percent 10 lets nobody be ejected; set it to 34,/,
-  )
-  assert.match(warningsOf(detection('{max_ejection_percent: 33}'))[0] ?? '', /lets nobody be ejected/)
-  assert.deepEqual(warningsOf(detection('{max_ejection_percent: 34}')), [])
-  assert.deepEqual(warningsOf(detection('{always_eject_one_host: true}')), [])
-})
-
 test('regular expressions are those of RE2', () => {
   assert.deepEqual(errorsOf({ match: '{safe_regex: {regex: "(a"}}' }), [
     'is no valid RE2 expression: missing closing ): `(a`',
