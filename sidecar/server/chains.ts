@@ -199,7 +199,7 @@ function buildConnectionManager(
     random: env.random,
     runtime: env.runtime,
     observer: new StreamObserver(policy, env.failures, tracer, env.tap),
-    condition: listener.message.drainType === 'MODIFY_ONLY' ? env.condition.modifyOnly : env.condition,
+    condition: env.condition.of(listener.message),
     loggers,
   })
   return new HttpServingChain(chainName, manager, routes, tls)

@@ -1,10 +1,10 @@
 /** `command_line_options` of `/server_info`: every field that Envoy prints, those without a meaning here at their default. */
 import type { JsonRecord } from '../admin/server-control.ts'
+import { listenerDrainMs } from './data-plane.ts'
 import type { ServerOptions } from './options.ts'
 
 /** Envoy: `--file-flush-interval-msec`. */
 const FILE_FLUSH_MS = 10_000
-const SHUTDOWN_DRAIN_S = 30
 
 export function commandLineOptions(options: ServerOptions): JsonRecord {
   return {
@@ -24,7 +24,7 @@ export function commandLineOptions(options: ServerOptions): JsonRecord {
     service_node: options.serviceNode,
     service_zone: options.serviceZone,
     file_flush_interval: seconds(options.fileFlushIntervalMs ?? FILE_FLUSH_MS),
-    drain_time: `${options.drainTimeS ?? SHUTDOWN_DRAIN_S}s`,
+    drain_time: seconds(listenerDrainMs(options)),
     parent_shutdown_time: '900s',
     mode: options.mode === 'serve' ? 'Serve' : 'Validate',
     // The configuration is reloaded in place.
@@ -38,7 +38,7 @@ export function commandLineOptions(options: ServerOptions): JsonRecord {
     ignore_unknown_dynamic_fields: false,
     use_dynamic_base_id: false,
     base_id_path: '',
-    drain_strategy: 'Gradual',
+    drain_strategy: 'Immediate',
     enable_fine_grain_logging: false,
     socket_path: '@envoy_domain_socket',
     socket_mode: 0,

@@ -31,7 +31,7 @@ import type { SpanReporter } from '../observability/tracing/tracer.ts'
 import { AccessLogs } from './access-logs.ts'
 import { AsyncClient } from './async-client.ts'
 import { BuildErrors } from './build-errors.ts'
-import { Condition, type Environment, type WorkerPlace } from './environment.ts'
+import { Condition, type Environment, type ListenerChoice, type WorkerPlace } from './environment.ts'
 import { type BoundAddresses, ListenerManager, type Running } from './listeners.ts'
 import { matchResponse } from './match-response.ts'
 import { nodeIdentity } from './node-identity.ts'
@@ -40,13 +40,10 @@ import { Secrets } from './secrets.ts'
 import { Tracers } from './tracers.ts'
 import { upstreamTransport } from './transport-sockets.ts'
 
-/** Envoy's `--drain-time-s` for listeners that go away; at SIGTERM ours is shorter, where Envoy has none. */
-const LISTENER_DRAIN_MS = 600_000
+/** Envoy's default of `--drain-time-s`; at SIGTERM ours is shorter, where Envoy has no drain. */
+export const LISTENER_DRAIN_S = 600
 /** A collector that does not answer does not hold up the end longer than this. */
 const LAST_SPANS_MS = 1000
-
-/** Which listeners are meant: those that face the peers of the service, or all. */
-export type ListenerChoice = 'inbound' | 'all'
 
 export interface DataPlaneParts {
   readonly options: ServerOptions
@@ -81,6 +78,7 @@ export class DataPlane {
   /** What is doubtful in what was staged last. */
   warnings: readonly ConfigProblem[] = []
   readonly #tracers: Tracers
+  readonly #listenerDrainMs: number
   /** `cluster_manager.outlier_detection.event_log_path`; undefined until it is open, and where there is none. */
   #logOutlierEvent: ((line: string) => void) | undefined = undefined
   #staged: Staged | undefined = undefined
@@ -89,6 +87,7 @@ export class DataPlane {
   constructor(parts: DataPlaneParts) {
     const { bootstrap, options, clock, random, policies, serviceName, sharing, worker } = parts
     this.bootstrap = bootstrap
+    this.#listenerDrainMs = listenerDrainMs(options)
     const timers = new TimerWheel(clock)
     const { store: storeOptions, tags } = compileStatsConfig(bootstrap.statsConfig as never)
     this.tags = tags
@@ -234,7 +233,7 @@ export class DataPlane {
     const { bootstrap, built } = this.#staged!
     this.#staged = undefined
     this.#serving = true
-    this.listeners.commit(built, LISTENER_DRAIN_MS)
+    this.listeners.commit(built, this.#listenerDrainMs)
     this.env.clusters.replaceAll(bootstrap.staticResources?.clusters ?? [])
     this.bootstrap = bootstrap
   }
@@ -297,6 +296,11 @@ export class DataPlane {
         found.warn(`${path}.outlier_detection`, text, message)
     }
   }
+}
+
+/** How long listeners that go away are drained, after a reload or by the operator. */
+export function listenerDrainMs({ drainTimeS }: ServerOptions): number {
+  return (drainTimeS ?? LISTENER_DRAIN_S) * 1000
 }
 
 export function bindErrorText(error: NodeJS.ErrnoException & { address?: string; port?: number }): string {

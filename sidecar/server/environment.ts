@@ -4,7 +4,7 @@ import type { Random } from '../base/random.ts'
 import type { SharedBuckets } from '../base/shared-buckets.ts'
 import type { TimerWheel } from '../base/timer-wheel.ts'
 import type { ClusterManager } from '../cluster/cluster-manager.ts'
-import type { Node } from '../config/schema/generated/types.ts'
+import type { Listener, Node } from '../config/schema/generated/types.ts'
 import type { FailureLocator } from '../failure-origin/failure-origin.ts'
 import type { LedgerShare } from '../failure-origin/ledger-sharing.ts'
 import type { AnyHttpFilterFactory } from '../filter-chain/http-filter.ts'
@@ -17,34 +17,58 @@ import type { AccessLogs } from './access-logs.ts'
 import type { Secrets } from './secrets.ts'
 import type { Tracers } from './tracers.ts'
 
-export class Condition implements ServerCondition {
-  /** Shutting down, or told to drain. */
+export class Condition {
+  /** Shutting down. */
   leaving = false
-  overloaded = false
+  /** Listeners that the operator drains (`/drain_listeners`): health checks go on being answered as before. */
+  drained: ListenerChoice | undefined = undefined
   /** The operator said so (`/healthcheck/fail`). */
   healthCheckFailed = false
+
+  /** What the connection managers of a listener see of it. */
+  of(listener: Pick<Listener, 'trafficDirection' | 'drainType'>): ServerCondition {
+    return new ListenerCondition(this, listener)
+  }
+
   /** For the health_check filter: failed by the operator, or on the way out. */
   get failed(): boolean {
     return this.healthCheckFailed || this.leaving
   }
-  /** Connections are to be closed after their next response. Failing the health check does that too, as in Envoy. */
-  get draining(): boolean {
-    return this.healthCheckFailed || this.leaving
+
+  /** As other threads are told it. */
+  get state(): ConditionState {
+    const { leaving, drained, healthCheckFailed } = this
+    return { leaving, drained, healthCheckFailed }
   }
-  /** For listeners with `drain_type: MODIFY_ONLY`: a health check that fails closes none of their connections. */
-  readonly modifyOnly: ServerCondition = new ModifyOnly(this)
 }
 
-class ModifyOnly implements ServerCondition {
+export interface ConditionState {
+  readonly leaving: boolean
+  readonly drained: ListenerChoice | undefined
+  readonly healthCheckFailed: boolean
+}
+
+/** Which listeners are meant: those with `traffic_direction: INBOUND`, or all. */
+export type ListenerChoice = 'inbound' | 'all'
+
+class ListenerCondition implements ServerCondition {
+  readonly overloaded = false
   readonly #condition: Condition
-  constructor(condition: Condition) {
+  readonly #isInbound: boolean
+  /** With `drain_type: MODIFY_ONLY` a health check that fails closes no connection. */
+  readonly #heedsHealth: boolean
+
+  constructor(condition: Condition, { trafficDirection, drainType }: Pick<Listener, 'trafficDirection' | 'drainType'>) {
     this.#condition = condition
+    this.#isInbound = trafficDirection === 'INBOUND'
+    this.#heedsHealth = drainType !== 'MODIFY_ONLY'
   }
+
+  /** Failing the health check closes connections too, as in Envoy. */
   get draining(): boolean {
-    return this.#condition.leaving
-  }
-  get overloaded(): boolean {
-    return this.#condition.overloaded
+    const { leaving, healthCheckFailed, drained } = this.#condition
+    if (leaving || (healthCheckFailed && this.#heedsHealth)) return true
+    return drained === 'all' || (drained === 'inbound' && this.#isInbound)
   }
 }
 

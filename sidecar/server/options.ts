@@ -70,7 +70,7 @@ const WITHOUT_EFFECT: Readonly<Record<string, 'string' | 'boolean'>> = {
   'restart-epoch': 'string', // configuration is reloaded in place
   'hot-restart-version': 'boolean',
   'parent-shutdown-time-s': 'string',
-  'drain-strategy': 'string',
+  'drain-strategy': 'string', // always immediate
   'disable-hot-restart': 'boolean',
   'enable-fine-grain-logging': 'boolean',
   'cpuset-threads': 'boolean',
@@ -106,7 +106,7 @@ Runs the proxy on an Envoy v3 bootstrap configuration.
       --service-node ID        overrides node.id
       --service-zone ZONE      overrides node.locality.zone
       --concurrency N          worker threads; 0 for one per core (1: no threads, everything in the main one)
-      --drain-time-s SECONDS   longest wait for requests in flight at SIGTERM (30)
+      --drain-time-s SECONDS   longest wait for requests in flight: at SIGTERM (30), of listeners that go away (600)
       --drain-delay MS         go on accepting this long after SIGTERM, /ready already says no (0)
       --admin-address-path FILE  write the admin listener's address here
       --extension FILE         load a filter of your own (TypeScript); may be repeated

@@ -28,8 +28,8 @@ import type { SpanReporter } from '../observability/tracing/tracer.ts'
 import type { TlsContext } from '../transport/tls/tls-context.ts'
 import { adminChain } from './admin-listener.ts'
 import { BuildErrors } from './build-errors.ts'
-import { bindErrorText, DataPlane, type ListenerChoice, wait } from './data-plane.ts'
-import type { Condition, Environment } from './environment.ts'
+import { bindErrorText, DataPlane, listenerDrainMs, wait } from './data-plane.ts'
+import type { Condition, Environment, ListenerChoice } from './environment.ts'
 import { addressOf, isDualStack, type ListenerManager } from './listeners.ts'
 import type { ServerOptions } from './options.ts'
 import { Control } from './server-control.ts'
@@ -113,10 +113,7 @@ export class Server {
             serviceName,
             bootstrap: () => this.bootstrap,
             clusters: env.clusters,
-            condition: () => ({
-              leaving: this.condition.leaving,
-              healthCheckFailed: this.condition.healthCheckFailed,
-            }),
+            condition: () => this.condition.state,
             stats: env.stats,
             failures: env.failures.log,
           })
@@ -300,15 +297,18 @@ export class Server {
     this.#stopped.resolve()
   }
 
-  /** `/drain_listeners`: closes listeners, and ends their connections unless told not to. */
-  async drainListeners(options: DrainOptions): Promise<void> {
-    const which = options.inboundOnly ? 'inbound' : 'all'
-    this.#leave()
-    if (!options.skipExit) {
-      if (options.graceful) await wait((this.options.drainTimeS ?? SHUTDOWN_DRAIN_MS / 1000) * 1000)
-      this.#stopAccepting(which)
-    }
-    void this.#drainListeners(which, false)
+  /**
+   * `/drain_listeners`: responses of these listeners close their connections from now on, and the listeners close: at once,
+   * after the drain time, or not at all. As in Envoy it makes no health check fail, and a drain of inbound listeners leaves
+   * the others as they are; whoever wants the whole process to go sends a SIGTERM.
+   */
+  async drainListeners({ inboundOnly, graceful, skipExit }: DrainOptions): Promise<void> {
+    const which = inboundOnly ? 'inbound' : 'all'
+    if (this.condition.drained !== 'all') this.condition.drained = which
+    this.workers?.setCondition()
+    if (skipExit) return
+    if (graceful) await wait(listenerDrainMs(this.options))
+    this.#stopAccepting(which)
   }
 
   /** `/healthcheck/fail` and `/healthcheck/ok`. */

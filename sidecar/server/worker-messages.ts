@@ -12,7 +12,7 @@ import type { FailureEntry } from '../failure-origin/failure-log.ts'
 import type { LogLevel } from '../observability/logging.ts'
 import type { StatsSnapshot } from '../observability/stats-store.ts'
 import type { TapEvent, TapLoss, TapQuery } from '../observability/tap.ts'
-import type { ListenerChoice } from './data-plane.ts'
+import type { ConditionState, ListenerChoice } from './environment.ts'
 import type { BoundAddresses } from './listeners.ts'
 import type { ServerOptions } from './options.ts'
 
@@ -37,11 +37,6 @@ export interface WorkerStart {
   readonly condition: ConditionState
   /** Who watches requests. */
   readonly taps: ReadonlyMap<number, TapQuery>
-}
-
-export interface ConditionState {
-  readonly leaving: boolean
-  readonly healthCheckFailed: boolean
 }
 
 /** Questions to a worker, by name, with what they are given and what they answer. */

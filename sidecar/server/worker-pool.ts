@@ -22,10 +22,10 @@ import { ledgerRing } from '../failure-origin/ledger-ring.ts'
 import { logger, processLog } from '../observability/logging.ts'
 import type { StatsStore } from '../observability/stats-store.ts'
 import type { TapQuery, TapSink } from '../observability/tap.ts'
-import type { ListenerChoice } from './data-plane.ts'
+import type { ConditionState, ListenerChoice } from './environment.ts'
 import type { BoundAddresses } from './listeners.ts'
 import type { ServerOptions } from './options.ts'
-import type { ConditionState, FromWorker, ToWorker, WorkerCall, WorkerCalls, WorkerStart } from './worker-messages.ts'
+import type { FromWorker, ToWorker, WorkerCall, WorkerCalls, WorkerStart } from './worker-messages.ts'
 import { WorkerStatsSum } from './worker-stats.ts'
 
 const log = logger('main')

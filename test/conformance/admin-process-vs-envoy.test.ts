@@ -9,8 +9,10 @@ import { startEnvoy } from '../kit/envoy.ts'
 import { FakeUpstream } from '../kit/fake-upstream.ts'
 import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
-import { fetchRaw } from '../kit/http-client.ts'
+import { fetchRaw, TestClient } from '../kit/http-client.ts'
+import { accepts } from '../kit/process.ts'
 import { type ProxyProcess, temporaryFile } from '../kit/proxy-process.ts'
+import { waitFor } from '../kit/wait-for.ts'
 import { typed } from './scenarios/bootstrap.ts'
 
 let upstream: FakeUpstream
@@ -164,6 +166,123 @@ test('without layered_runtime there is nothing to modify', async () => {
   )
   assert.deepEqual(answers[1], answers[0])
 })
+
+interface Drained {
+  /** What the admin page is asked, and what is waited for before the next look. */
+  readonly steps: readonly (readonly [path: string, until?: 'inbound closed' | 'all closed'])[]
+}
+const drains: Readonly<Record<string, Drained>> = {
+  inboundonly: { steps: [['/drain_listeners?inboundonly', 'inbound closed']] },
+  'graceful, skip_exit and inboundonly': { steps: [['/drain_listeners?graceful&skip_exit&inboundonly']] },
+  'graceful and inboundonly': { steps: [['/drain_listeners?graceful&inboundonly', 'inbound closed']] },
+  'graceful and skip_exit': { steps: [['/drain_listeners?graceful&skip_exit']] },
+  'skip_exit alone': { steps: [['/drain_listeners?skip_exit']] },
+  'no word': { steps: [['/drain_listeners', 'all closed']] },
+  graceful: { steps: [['/drain_listeners?graceful', 'all closed']] },
+  'graceful, then /healthcheck/fail and /healthcheck/ok': {
+    steps: [
+      ['/healthcheck/fail'],
+      ['/healthcheck/ok'],
+      ['/drain_listeners?graceful&skip_exit&inboundonly'],
+      ['/healthcheck/fail'],
+      ['/healthcheck/ok'],
+    ],
+  },
+}
+
+for (const [name, { steps }] of Object.entries(drains)) {
+  test(`draining listeners (${name}): what each goes on to answer, on old connections and new ones`, async () => {
+    const [theirs, ours] = await Promise.all([startEnvoy, startHopwise].map(start => drainedAs(start, steps)))
+    assert.deepEqual(ours, theirs)
+  })
+}
+
+/** After each step: state of the server, and per listener what an old and a new connection are answered. */
+async function drainedAs(start: typeof startEnvoy, steps: Drained['steps']): Promise<unknown[]> {
+  const ports = await freePorts(DIRECTIONS.length)
+  await using proxy = await start(drainConfiguration(ports), {
+    args: ['--drain-strategy', 'immediate', '--drain-time-s', '1'],
+  })
+  const refused = (port: number) => accepts(port).then(yes => !yes)
+  const old = await Promise.all(ports.map(port => TestClient.connect(port)))
+  for (const client of old) await client.request({ path: '/x' })
+  const seen: unknown[] = []
+  for (const [path, until] of steps) {
+    const { status, text } = await fetchRaw(proxy.adminPort, { path, method: 'POST' })
+    if (until !== undefined) {
+      const closed = until === 'all closed' ? ports : ports.slice(0, 1)
+      await waitFor(async () => (await Promise.all(closed.map(refused))).every(Boolean), { what: until })
+    }
+    const ready = await fetchRaw(proxy.adminPort, { path: '/ready' })
+    const look: Record<string, unknown> = { path, answer: [status, text], ready: [ready.status, ready.text.trim()] }
+    for (const [i, direction] of DIRECTIONS.entries()) {
+      const fresh = (await refused(ports[i]!)) ? undefined : await TestClient.connect(ports[i]!)
+      look[direction] = { old: await answers(old[i]!), new: fresh === undefined ? 'refused' : await answers(fresh) }
+      fresh?.socket.destroy()
+    }
+    seen.push(look)
+  }
+  for (const client of old) client.socket.destroy()
+  return seen
+}
+
+/** A health check, and an ordinary request where the connection stays. */
+async function answers(client: TestClient): Promise<unknown> {
+  const all: unknown[] = []
+  for (const path of ['/healthz', '/x']) {
+    try {
+      const { status, header } = await client.request({ path })
+      all.push([path, status, header('connection'), header('x-envoy-immediate-health-check-fail')])
+      // Envoy takes further requests for its drain timeout; a client sends none.
+      if (header('connection') === 'close') client.close()
+    } catch {
+      return [...all, 'closed']
+    }
+  }
+  return all
+}
+
+const DIRECTIONS = ['INBOUND', 'OUTBOUND', 'UNSPECIFIED']
+
+function drainConfiguration(ports: readonly number[]): string {
+  const listeners = DIRECTIONS.map((direction, i) => ({
+    name: direction,
+    traffic_direction: direction,
+    address: { socket_address: { address: '127.0.0.1', port_value: ports[i] } },
+    filter_chains: [
+      {
+        filters: [
+          {
+            name: 'envoy.filters.network.http_connection_manager',
+            typed_config: typed('network.http_connection_manager.v3.HttpConnectionManager', {
+              stat_prefix: direction,
+              route_config: {
+                virtual_hosts: [
+                  {
+                    name: 'all',
+                    domains: ['*'],
+                    routes: [{ match: { prefix: '/' }, direct_response: { status: 200 } }],
+                  },
+                ],
+              },
+              http_filters: [
+                {
+                  name: 'envoy.filters.http.health_check',
+                  typed_config: typed('http.health_check.v3.HealthCheck', {
+                    pass_through_mode: false,
+                    headers: [{ name: ':path', string_match: { exact: '/healthz' } }],
+                  }),
+                },
+                { name: 'envoy.filters.http.router', typed_config: typed('http.router.v3.Router', {}) },
+              ],
+            }),
+          },
+        ],
+      },
+    ],
+  }))
+  return `static_resources: ${JSON.stringify({ listeners })}\n`
+}
 
 function configuration(main: number, other: number): string {
   const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } })
