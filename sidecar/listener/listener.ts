@@ -57,6 +57,8 @@ export interface ServingChain {
   /** A connection of this chain has ended in its TLS handshake, before anything could serve it. */
   onHandshakeFailed(): void
   serve(connection: Connection, info: DownstreamConnectionInfo, onClosed: () => void): ServedConnection
+  /** It serves no new connection any more, and has none of its own; may be said twice. */
+  close(): void
 }
 
 export interface ListenerConfig {
@@ -346,6 +348,7 @@ export class Listener {
   destroy(): void {
     for (const { served } of this.#connections.toArray()) served.destroy()
     for (const { connection } of this.#pending.toArray()) connection.close()
+    for (const chain of this.config.chains.chains) chain.close()
     this.#scope.release()
   }
 }

@@ -40,12 +40,20 @@ export class HttpServingChain implements ServingChain {
   readonly manager: ConnectionManager
   readonly routes: RouteTable | undefined
   readonly tls: DownstreamTls | undefined
+  readonly close: () => void
 
-  constructor(name: string, manager: ConnectionManager, routes: RouteTable | undefined, tls?: DownstreamTls) {
+  constructor(
+    name: string,
+    manager: ConnectionManager,
+    routes: RouteTable | undefined,
+    tls?: DownstreamTls,
+    close = () => {},
+  ) {
     this.name = name
     this.manager = manager
     this.routes = routes
     this.tls = tls
+    this.close = close
   }
 
   /** Envoy makes its connection manager before the handshake, so failed ones count as connections of it. */
@@ -182,9 +190,13 @@ function buildConnectionManager(
     routes = compiled.table
   }
   const policy = observationPolicy(listener.message, message, nodeHopwiseSettings(env.node?.metadata).bodies)
-  const tracer = errors.attempt(`${path}.tracing`, message, () => env.tracers.tracerOf(message, policy, managerScope))
+  const tracer = env.tracers.tracerOf(message, `${path}.tracing`, policy, managerScope, errors)
   const loggers = env.accessLogs.loggersOf(message.accessLog, `${path}.access_log`, errors)
-  if (errors.errors.length > before || filters === undefined || config === undefined) return undefined
+  const close = () => tracer && env.tracers.release(tracer)
+  if (errors.errors.length > before || filters === undefined || config === undefined) {
+    close()
+    return undefined
+  }
   const manager = new ConnectionManager({
     config,
     filterChain: new FilterChain(filters),
@@ -202,7 +214,7 @@ function buildConnectionManager(
     condition: env.condition.of(listener.message),
     loggers,
   })
-  return new HttpServingChain(chainName, manager, routes, tls)
+  return new HttpServingChain(chainName, manager, routes, tls, close)
 }
 
 /** Which way a listener faces, and whether its peers are outside the mesh (failure-origin.md, "Words"). */

@@ -194,7 +194,7 @@ export class DataPlane {
       }
       if (found.errors.length > 0) {
         for (const { name } of messages) found.brokenClusters.add(name)
-        this.listeners.build(listeners, found, bound)
+        this.listeners.abandon(this.listeners.build(listeners, found, bound))
         return found.problems.errors.map(formatProblem)
       }
     }
@@ -202,6 +202,7 @@ export class DataPlane {
     this.#addClusters(bootstrap, found)
     const built = this.listeners.build(listeners, found, bound)
     if (found.errors.length > 0) {
+      this.listeners.abandon(built)
       this.#restoreClusters()
       return found.problems.errors.map(formatProblem)
     }
@@ -222,8 +223,7 @@ export class DataPlane {
       await this.listeners.bind(this.#staged!.built)
       return ''
     } catch (error) {
-      this.#staged = undefined
-      this.#restoreClusters()
+      this.abort()
       return bindErrorText(error as NodeJS.ErrnoException)
     }
   }
@@ -233,6 +233,8 @@ export class DataPlane {
     const { bootstrap, built } = this.#staged!
     this.#staged = undefined
     this.#serving = true
+    // A collector may go with its cluster: it is sent before what waits for it.
+    void this.#tracers.flush()
     this.listeners.commit(built, this.#listenerDrainMs)
     this.env.clusters.replaceAll(bootstrap.staticResources?.clusters ?? [])
     this.bootstrap = bootstrap

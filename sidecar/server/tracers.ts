@@ -31,7 +31,7 @@ import {
 } from '../observability/tracing/tracer.ts'
 import { ZipkinEncoder } from '../observability/tracing/zipkin-encoder.ts'
 import type { AsyncClient } from './async-client.ts'
-import { BuildError } from './build-errors.ts'
+import { BuildError, type BuildErrors } from './build-errors.ts'
 import type { Environment } from './environment.ts'
 
 /** A collector that has not answered by then has lost the report. */
@@ -44,6 +44,16 @@ const MAX_TRACE_BYTES = 4 * 1024 * 1024
 interface Provider {
   readonly base: TracingConfig
   readonly reporter: SpanReporter
+  /** Undefined where the reports go elsewhere. */
+  readonly collector: Collector | undefined
+}
+
+interface Collector {
+  readonly kind: CollectorKind
+  readonly cluster: string
+  readonly authority: string
+  readonly path: string
+  readonly exporter: SpanExporter
 }
 
 export class Tracers {
@@ -51,11 +61,12 @@ export class Tracers {
   readonly #client: AsyncClient
   /** Reports go through the SDK instead, where the environment asks for it (design.md). */
   readonly #override: SpanReporter | undefined
+  /** By the message that asks for it. */
   readonly #providers = new Map<object, Provider>()
-  readonly #exporters = new Set<SpanExporter>()
-  readonly #collectors = new Map<string, { kind: CollectorKind; cluster: string; authority: string }>()
-  /** Where spans in Zipkin's JSON go, for those who want to read them there. */
-  #zipkinCollector: { readonly cluster: string; readonly authority: string; readonly path: string } | undefined
+  /** Which tracers use which message's provider: it goes with the last of them. */
+  readonly #users = new Map<Tracer, object>()
+  /** Their last spans are on the way. */
+  readonly #closing = new Set<SpanExporter>()
 
   constructor(client: AsyncClient, override: SpanReporter | undefined) {
     this.#client = client
@@ -67,16 +78,31 @@ export class Tracers {
     this.#env = env
   }
 
-  /** The tracer of a connection manager, or undefined where it names no provider. */
-  tracerOf(message: HttpConnectionManager, policy: ObservationPolicy, scope: StatsScope): Tracer | undefined {
+  /** The tracer of a connection manager, or undefined where it names no provider. `path` is that of its `tracing`. */
+  tracerOf(
+    message: HttpConnectionManager,
+    path: string,
+    policy: ObservationPolicy,
+    scope: StatsScope,
+    errors: BuildErrors,
+  ): Tracer | undefined {
     const { tracing } = message
     const provider = tracing?.provider?.typedConfig
     if (tracing === undefined || provider === undefined) return undefined
-    const { base, reporter } = this.#provider(provider.typeUrl, provider.value)
+    const before = errors.errors.length
+    const customTags = tracing.customTags.map((tag, i) =>
+      errors.attempt(`${path}.custom_tags[${i}]`, tag, () => customTag(tag)),
+    )
+    const made = errors.attempt(path, tracing, () => this.#provider(provider.typeUrl, provider.value))
+    if (made === undefined || errors.errors.length > before) {
+      this.#closeUnused(provider.value)
+      return undefined
+    }
+    const { base, reporter } = made
     const requestId = message.requestIdExtension?.typedConfig?.value as
       | { packTraceReason?: boolean; useRequestIdForTraceSampling?: boolean }
       | undefined
-    return new Tracer(
+    const tracer = new Tracer(
       {
         ...base,
         operation: policy.direction === 'inbound' ? 'ingress' : 'egress',
@@ -93,7 +119,7 @@ export class Tracers {
         },
         maxPathTagLength: tracing.maxPathTagLength ?? 256,
         verbose: tracing.verbose,
-        customTags: tracing.customTags.map((tag, i) => customTag(tag, `custom_tags[${i}]`)),
+        customTags: customTags.filter(tag => tag !== undefined),
         spawnUpstreamSpan: tracing.spawnUpstreamSpan ?? base.spawnUpstreamSpan,
       },
       {
@@ -104,16 +130,40 @@ export class Tracers {
         stats: new SamplingStats(scope),
       },
     )
+    this.#users.set(tracer, provider.value)
+    return tracer
+  }
+
+  /** A tracer that no connection manager has any more; a provider that nobody uses then is closed. May be said twice. */
+  release(tracer: Tracer): void {
+    const message = this.#users.get(tracer)
+    this.#users.delete(tracer)
+    if (message !== undefined) this.#closeUnused(message)
+  }
+
+  #closeUnused(message: object): void {
+    if ([...this.#users.values()].includes(message)) return
+    const exporter = this.#providers.get(message)?.collector?.exporter
+    this.#providers.delete(message)
+    if (exporter === undefined) return
+    this.#closing.add(exporter)
+    void exporter.close().then(() => this.#closing.delete(exporter))
+  }
+
+  /** Those that spans are sent to, in the order of the configuration. */
+  get #collectors(): Collector[] {
+    return [...this.#providers.values()].flatMap(({ collector }) => collector ?? [])
   }
 
   /** Sends what is waiting; resolves when the collectors have it or have had their time. */
   async flush(): Promise<void> {
-    await Promise.all([...this.#exporters].map(exporter => exporter.flush()))
+    const exporters = [...this.#collectors.map(({ exporter }) => exporter), ...this.#closing]
+    await Promise.all(exporters.map(exporter => exporter.flush()))
   }
 
   /** A trace as the collector has it, in Zipkin's JSON; or why there is none. */
   async trace(id: string): Promise<Buffer | string> {
-    const collector = this.#zipkinCollector
+    const collector = this.#collectors.findLast(({ path }) => path.endsWith('/api/v2/spans'))
     if (collector === undefined) return 'no Zipkin collector is configured, so there is nobody to ask for traces'
     const { cluster, authority, path } = collector
     const result = await this.#client.send({
@@ -133,7 +183,13 @@ export class Tracers {
 
   /** Asks each collector whether it is there: any answer will do. */
   collectors(): Promise<CollectorState[]> {
-    const asked = [...this.#collectors.values()].map(async ({ kind, cluster, authority }) => {
+    const distinct = new Map(
+      this.#collectors.map(({ kind, cluster, authority }) => [
+        JSON.stringify([kind, cluster, authority]),
+        { kind, cluster, authority },
+      ]),
+    )
+    const asked = [...distinct.values()].map(async ({ kind, cluster, authority }) => {
       const result = await this.#client.send({
         cluster,
         method: 'GET',
@@ -165,7 +221,6 @@ export class Tracers {
     const cluster = service?.cluster ?? config.collectorCluster
     const path = service === undefined ? config.collectorEndpoint : new URL(service.uri).pathname
     const authority = config.collectorHostname || (service === undefined ? cluster : new URL(service.uri).host)
-    if (path.endsWith('/api/v2/spans')) this.#zipkinCollector = { cluster, authority, path }
     const encoder = new ZipkinEncoder({ serviceName: this.#env.serviceName, ipv4: '', ipv6: '', port: 0 })
     const withW3c = config.traceContextOption === 'USE_B3_WITH_W3C_PROPAGATION'
     const formats = withW3c ? (['b3', 'w3c'] as const) : (['b3'] as const)
@@ -178,7 +233,7 @@ export class Tracers {
         extract: formats,
         inject: formats,
       },
-      reporter: this.#exporter('zipkin', cluster, path, authority, [], REPORT_TIMEOUT_MS, encoder),
+      ...this.#exporter('zipkin', cluster, path, authority, [], REPORT_TIMEOUT_MS, encoder),
     }
   }
 
@@ -201,7 +256,7 @@ export class Tracers {
     const timeout = uri.timeout ?? REPORT_TIMEOUT_MS
     return {
       base: OPENTELEMETRY_TRACING,
-      reporter: this.#exporter('opentelemetry', uri.cluster, url.pathname, url.host, headers, timeout, encoder),
+      ...this.#exporter('opentelemetry', uri.cluster, url.pathname, url.host, headers, timeout, encoder),
     }
   }
 
@@ -213,9 +268,8 @@ export class Tracers {
     headers: readonly (readonly [string, string])[],
     timeoutMs: number,
     encoder: SpanEncoder,
-  ): SpanReporter {
-    if (this.#override !== undefined) return this.#override
-    this.#collectors.set(JSON.stringify([kind, cluster, authority]), { kind, cluster, authority })
+  ): Pick<Provider, 'reporter' | 'collector'> {
+    if (this.#override !== undefined) return { reporter: this.#override, collector: undefined }
     const client = this.#client
     const clusters = this.#env.clusters
     const sink: SpanSink = {
@@ -241,12 +295,11 @@ export class Tracers {
     }
     const { timers, stats, runtime } = this.#env
     const exporter = new SpanExporter({ kind, path, encoder, sink, timers, stats, runtime })
-    this.#exporters.add(exporter)
-    return exporter
+    return { reporter: exporter, collector: { kind, cluster, authority, path, exporter } }
   }
 }
 
-function customTag(tag: CustomTag, path: string): CustomTagConfig {
+function customTag(tag: CustomTag): CustomTagConfig {
   const name = tag.tag
   if (tag.literal !== undefined) return { tag: name, type: 'literal', value: tag.literal.value }
   if (tag.environment !== undefined) {
@@ -276,7 +329,6 @@ function customTag(tag: CustomTag, path: string): CustomTagConfig {
     }
   }
   const format = compileTextFormat(tag.value ?? '')
-  if (format.errors !== undefined)
-    throw new BuildError(`${path}.value`, format.errors.map(one => one.message).join('; '), tag)
+  if (format.errors !== undefined) throw new BuildError('value', format.errors.map(one => one.message).join('; '), tag)
   return { tag: name, type: 'value', format: format.value }
 }

@@ -3,12 +3,14 @@
  * OTLP/HTTP, and, where the environment asks for exporters, through the OpenTelemetry SDK (zipkin, otlp, console).
  */
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { FakeUpstream } from '../kit/fake-upstream.ts'
-import { freePort } from '../kit/free-port.ts'
+import { freePort, freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw } from '../kit/http-client.ts'
 import { localCluster, oneListener, zipkinProvider } from '../kit/one-listener.ts'
+import { withAdmin } from '../kit/proxy-process.ts'
 import { waitFor } from '../kit/wait-for.ts'
 
 const TYPE = 'type.googleapis.com/envoy'
@@ -148,3 +150,42 @@ test('OTEL_TRACES_EXPORTER=console', () =>
       assert.equal(outcome.collector.requests.length, 0)
     },
   ))
+
+test('a reload that changes the collector closes the one before, with its last spans; one that fails changes nothing', async () => {
+  await using app = await FakeUpstream.start()
+  await using collector = await FakeUpstream.start()
+  collector.script = [{ status: 202 }]
+  const [listen, admin] = await freePorts(2)
+  const to = (cluster: string, manager = {}) =>
+    withAdmin(
+      oneListener({
+        port: listen!,
+        clusters: [localCluster('app', app.port), localCluster(cluster, collector.port)],
+        manager: { tracing: { provider: zipkinProvider({ collector_cluster: cluster }) }, ...manager },
+      }),
+      admin!,
+    )
+  await using proxy = await startHopwise(to('first'), { adminPort: admin!, args: ['--no-watch'] })
+  const collectors = async () => {
+    const answer = JSON.parse(await proxy.admin('/mesh/collectors')) as { collectors: { cluster: string }[] }
+    return answer.collectors.map(({ cluster }) => cluster)
+  }
+  const reload = async (yaml: string, line: string) => {
+    writeFileSync(proxy.configPath, yaml)
+    proxy.process.signal('SIGHUP')
+    await proxy.process.waitForLine(line)
+  }
+  const format = { text_format_source: { inline_string: '%NONSENSE%' } }
+  const log = { '@type': `${TYPE}.extensions.access_loggers.stream.v3.StdoutAccessLog`, log_format: format }
+  const broken = { access_log: [{ name: 'stdout', typed_config: log }] }
+  await reload(to('second', broken), 'configuration not reloaded')
+  assert.deepEqual(await collectors(), ['first'])
+  // One span waits for others, or for five seconds.
+  assert.equal((await fetchRaw(listen!, {})).status, 200)
+  const spans = () => collector.requests.filter(({ target }) => target === '/api/v2/spans')
+  assert.equal(spans().length, 0)
+  await reload(to('second'), 'configuration reloaded')
+  await waitFor(() => spans().length === 1, { what: 'the span that waited' })
+  assert.deepEqual(await collectors(), ['second'])
+  assert.equal((await proxy.stats('^tracing')).get('tracing.zipkin.reports_skipped_no_cluster'), 0)
+})

@@ -58,6 +58,7 @@ export class SpanExporter implements SpanReporter {
   readonly #spansDropped: Counter
   readonly #timerFlushed: Counter
   readonly #outcomes: Readonly<Record<ReportOutcome, Counter>>
+  #closed = false
   #waiting = 0
   #inFlight = 0
   #idle: (() => void)[] = []
@@ -95,7 +96,9 @@ export class SpanExporter implements SpanReporter {
     }
     this.#encoder.add(span)
     this.#waiting++
-    if (this.#waiting >= this.#setting('min_flush_spans', DEFAULT_MIN_FLUSH_SPANS)) this.#flush()
+    // No timer comes any more for what is late.
+    if (this.#closed) this.#send()
+    else if (this.#waiting >= this.#setting('min_flush_spans', DEFAULT_MIN_FLUSH_SPANS)) this.#flush()
   }
 
   /** Sends what waits, whatever is on its way; resolves when all reports have been answered. */
@@ -104,8 +107,9 @@ export class SpanExporter implements SpanReporter {
     if (this.#inFlight > 0) await new Promise<void>(resolve => this.#idle.push(resolve))
   }
 
-  /** Sends the rest and stops the timer. */
+  /** Sends the rest and stops the timer; a request that ends later still sends its spans. */
   async close(): Promise<void> {
+    this.#closed = true
     this.#timers.stop(this.#timer)
     await this.flush()
   }

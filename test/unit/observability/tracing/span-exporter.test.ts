@@ -124,3 +124,13 @@ test('close sends what waits and waits for the answers', async t => {
   sent[0]!.done('sent')
   await closed
 })
+
+test('once closed it has no timer, and sends what comes late at once', async t => {
+  const { exporter, sent, report, pass, count, timers } = setUp()
+  t.after(() => timers.close())
+  await exporter.close()
+  pass(20_000)
+  assert.equal(count('timer_flushed'), 0)
+  report(1)
+  assert.equal(sent.length, 1)
+})
