@@ -160,6 +160,7 @@ interface BoundSocket {
   owner: Listener | undefined
   /** Which of the owner's addresses it is. */
   index: number
+  accepted: number
 }
 
 export class Listener {
@@ -357,6 +358,8 @@ export class Listener {
 export class ListenerSockets {
   readonly #bound = new Map<string, BoundSocket>()
   readonly #timers: Timers
+  /** Of addresses that are about to be free. */
+  #closing: Promise<unknown> = Promise.resolve()
 
   constructor(timers: Timers) {
     this.#timers = timers
@@ -369,6 +372,7 @@ export class ListenerSockets {
   async bind(listener: Listener): Promise<void> {
     const { config } = listener
     if (!config.bindToPort) return
+    await this.#closing
     const fresh: BoundSocket[] = []
     try {
       for (const [index, address] of (config.bindTo ?? config.addresses).entries()) {
@@ -381,12 +385,15 @@ export class ListenerSockets {
             reusePort: config.reusePort,
             ipv6Only: config.dualStack[index] !== true,
             bufferLimitBytes: config.bufferLimitBytes,
-            accept: connection => (socket.value?.owner ?? listener).accept(connection),
+            accept(connection) {
+              if (socket.value !== undefined) socket.value.accepted++
+              return (socket.value?.owner ?? listener).accept(connection)
+            },
             keepAlive: () => (socket.value?.owner ?? listener).config.keepAlives?.[socket.value?.index ?? index],
           },
           this.#timers,
         )
-        socket.value = { address: bound.address, listener: bound, owner: listener, index }
+        socket.value = { address: bound.address, listener: bound, owner: listener, index, accepted: 0 }
         fresh.push(socket.value)
       }
     } catch (error) {
@@ -409,13 +416,51 @@ export class ListenerSockets {
     }
   }
 
-  /** Stops accepting on the sockets that `listener` still owns. */
-  close(listener: Listener): void {
-    for (const socket of listener.sockets) {
-      if (socket.owner !== listener) continue
-      this.#bound.delete(addressText(socket.address))
-      // Resolves when the connections are gone as well; nobody waits for that here.
-      void socket.listener.close()
-    }
+  /**
+   * Stops accepting on the sockets that `listener` still owns; resolves when it has. What waits in their queues is accepted
+   * first: the system would reset it, and while a configuration is read nothing is accepted, so some may well be there.
+   */
+  async close(listener: Listener): Promise<void> {
+    const sockets = this.#release(listener)
+    if (sockets.length === 0) return
+    const closed = queuesEmpty(sockets).then(() => closeAll(sockets))
+    this.#closing = Promise.all([this.#closing, closed])
+    await closed
   }
+
+  /** As {@link close}, at once: of a listener that serves nobody. */
+  discard(listener: Listener): void {
+    closeAll(this.#release(listener))
+  }
+
+  #release(listener: Listener): BoundSocket[] {
+    const isOwn = (socket: BoundSocket) =>
+      socket.owner === listener && this.#bound.get(addressText(socket.address)) === socket
+    const own = listener.sockets.filter(isOwn)
+    for (const { address } of own) this.#bound.delete(addressText(address))
+    return own
+  }
+}
+
+function closeAll(sockets: readonly BoundSocket[]): void {
+  // Resolves when the connections are gone as well; nobody waits for that here.
+  for (const { listener } of sockets) void listener.close()
+}
+
+/** Accepts are one for each turn of the event loop; whoever floods a socket does not keep it open for ever. */
+const MAX_LAST_ACCEPTS = 1024
+
+/** Resolves when a turn of the event loop has found nobody to accept. */
+async function queuesEmpty(sockets: readonly BoundSocket[]): Promise<void> {
+  const count = () => sockets.reduce((sum, { accepted }) => sum + accepted, 0)
+  for (let turn = 0; turn < MAX_LAST_ACCEPTS; turn++) {
+    const before = count()
+    await afterNextPoll()
+    if (count() === before) return
+  }
+}
+
+/** When the event loop has looked for what is ready, once more after the events it works at now. */
+function afterNextPoll(): Promise<void> {
+  return new Promise(resolve => setImmediate(() => setImmediate(resolve)))
 }

@@ -83,6 +83,8 @@ export class DataPlane {
   #logOutlierEvent: ((line: string) => void) | undefined = undefined
   #staged: Staged | undefined = undefined
   #serving = false
+  /** Resolves when {@link stopAccepting} has done so. */
+  #accepting: Promise<void> = Promise.resolve()
 
   constructor(parts: DataPlaneParts) {
     const { bootstrap, options, clock, random, policies, serviceName, sharing, worker } = parts
@@ -248,11 +250,13 @@ export class DataPlane {
   }
 
   stopAccepting(which: ListenerChoice): void {
-    this.listeners.stopAccepting(message => which === 'all' || message.trafficDirection === 'INBOUND')
+    this.#accepting = this.listeners.stopAccepting(message => which === 'all' || message.trafficDirection === 'INBOUND')
   }
 
   /** Asks the connections of the listeners to end; resolves when none is left. */
   async drainListeners(which: ListenerChoice, closeIdle: boolean): Promise<void> {
+    // The last ones may still be on their way in.
+    await this.#accepting
     const { messages, listeners } = this.listeners
     const chosen = (_: Listener, i: number) => which === 'all' || messages[i]?.trafficDirection === 'INBOUND'
     await Promise.all(listeners.filter(chosen).map(listener => listener.drain(closeIdle)))
@@ -263,7 +267,7 @@ export class DataPlane {
     this.listeners.destroy()
     await Promise.race([this.#tracers.flush(), wait(LAST_SPANS_MS)])
     await this.env.accessLogs.flush()
-    this.listeners.stopAccepting(() => true)
+    this.listeners.close()
     this.env.clusters.close()
     this.env.secrets.close()
     this.env.timers.close()

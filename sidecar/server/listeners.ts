@@ -157,7 +157,7 @@ export class ListenerManager {
         bound.push(listener)
       }
     } catch (error) {
-      for (const listener of bound) this.#sockets.close(listener)
+      for (const listener of bound) this.#sockets.discard(listener)
       throw error
     }
   }
@@ -180,7 +180,7 @@ export class ListenerManager {
   /** Closes again what {@link bind} has bound. */
   abandon(built: ReadonlyMap<string, Running>): void {
     for (const listener of this.#freshOf(built)) {
-      this.#sockets.close(listener)
+      this.#sockets.discard(listener)
       listener.destroy()
     }
   }
@@ -209,8 +209,7 @@ export class ListenerManager {
       if (next === listener) continue
       if (next === undefined) this.#stats.removed.inc()
       else listener.handOver(next)
-      this.#sockets.close(listener)
-      this.#drain(listener, drainTimeMs)
+      void this.#drain(listener, this.#sockets.close(listener), drainTimeMs)
     }
     this.#stats.active.set(this.#running.size)
     this.#stats.workersStarted.set(1)
@@ -228,18 +227,22 @@ export class ListenerManager {
       .map(([, one]) => one.listener)
   }
 
-  /** Stops accepting on every listener the predicate names. */
-  stopAccepting(which: (listener: ListenerMessage) => boolean): void {
-    for (const { message, listener } of this.#running.values()) {
-      if (which(message)) this.#sockets.close(listener)
-    }
+  /** Stops accepting on every listener the predicate names; resolves when it has. */
+  async stopAccepting(which: (listener: ListenerMessage) => boolean): Promise<void> {
+    const chosen = [...this.#running.values()].filter(({ message }) => which(message))
+    await Promise.all(chosen.map(({ listener }) => this.#sockets.close(listener)))
+  }
+
+  /** Closes the sockets that are still open, at once. */
+  close(): void {
+    for (const listener of this.listeners) this.#sockets.discard(listener)
   }
 
   destroy(): void {
     for (const listener of [...this.listeners, ...this.#draining]) listener.destroy()
   }
 
-  #drain(listener: Listener, drainTimeMs: number): void {
+  async #drain(listener: Listener, closed: Promise<void>, drainTimeMs: number): Promise<void> {
     this.#draining.add(listener)
     this.#stats.draining.set(this.#draining.size)
     const done = () => {
@@ -252,7 +255,9 @@ export class ListenerManager {
     end.unref()
     // Connections that idle keep their place until the end of the drain time: closing one just as its peer sends the next
     // request would lose that request.
-    void listener.drain(false).then(done)
+    await closed
+    await listener.drain(false)
+    done()
   }
 }
 

@@ -293,7 +293,7 @@ export class Server {
     await this.workers?.close()
     await this.#plane.close()
     this.#admin?.destroy()
-    if (this.#admin !== undefined) this.#adminSockets.close(this.#admin)
+    if (this.#admin !== undefined) this.#adminSockets.discard(this.#admin)
     this.#stopped.resolve()
   }
 

@@ -1,16 +1,20 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { lstatSync, mkdtempSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
+import { basename, dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { FakeUpstream } from '../kit/fake-upstream.ts'
 import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
+import { TestClient } from '../kit/http-client.ts'
+import { accepts } from '../kit/process.ts'
 import { withAdmin } from '../kit/proxy-process.ts'
+import { waitFor } from '../kit/wait-for.ts'
 
 /** One generation of the configuration: every listener, route table and cluster differs from the one before. */
 function generation(n: number, ports: { stable: number; extra: number; upstream: number; admin: number }): string {
   const extraCluster = n % 3 === 0 ? '' : cluster(`extra_${n}`, ports.upstream)
-  const extraListener = n % 2 === 0 ? '' : listener('extra', ports.extra, n, 'main')
+  const extraListener = hasExtra(n) ? listener('extra', ports.extra, n, 'main') : ''
   return withAdmin(
     `
 static_resources:
@@ -22,6 +26,8 @@ ${cluster('main', ports.upstream)}${extraCluster}
     ports.admin,
   )
 }
+
+const hasExtra = (n: number) => n % 2 === 1
 
 function listener(name: string, port: number, n: number, target: string): string {
   const routes = Array.from(
@@ -75,52 +81,103 @@ function get(port: number, agent: http.Agent | false): Promise<{ status: number;
   })
 }
 
+/** The ways in which a configuration file changes; each gives it the text and returns when it has it. */
+const saves = {
+  /** As `>` of a shell, and some editors. */
+  inPlace: (path: string, text: string) => writeFileSync(path, text),
+  /** As other editors, and tools that want it whole. */
+  rename(path: string, text: string) {
+    writeFileSync(`${path}.new`, text)
+    renameSync(`${path}.new`, path)
+  },
+  /** As the kubelet: the file is a link into `..data`, itself a link that is turned round to a new folder. */
+  link(path: string, text: string) {
+    const folder = dirname(path)
+    const version = mkdtempSync(join(folder, '..version_'))
+    writeFileSync(join(version, basename(path)), text)
+    symlinkSync(basename(version), join(folder, '..data_tmp'))
+    renameSync(join(folder, '..data_tmp'), join(folder, '..data'))
+    // Only the first time: a pod begins with links.
+    if (lstatSync(path).isSymbolicLink()) return
+    symlinkSync(join('..data', basename(path)), `${path}.new`)
+    renameSync(`${path}.new`, path)
+  },
+}
+
 for (const workers of [1, 2]) {
-  test(`${workers === 1 ? '' : `${workers} workers: `}20 reloads by signal and by file change, under old and new connections, lose no request`, async () => {
-    const [stable, extra, admin] = await freePorts(3)
-    const upstream = await FakeUpstream.start(() => ({ status: 200, body: 'ok' }))
-    const ports = { stable: stable!, extra: extra!, admin: admin!, upstream: upstream.port }
-    const args = ['--concurrency', String(workers)]
-    const proxy = await startHopwise(generation(0, ports), { adminPort: ports.admin, args })
-    const lost: string[] = []
-    const seen = new Set<string>()
-    let running = true
-    let served = 0
-    const client = async (agent: () => http.Agent | false) => {
-      while (running) {
-        try {
-          const { status, generation: n } = await get(ports.stable, agent())
-          if (status !== 200) lost.push(`status ${status} in generation ${n}`)
-          else served++
-          seen.add(n)
-        } catch (error) {
-          lost.push(String(error))
+  for (const [how, watched] of [
+    ['by signal', false],
+    ['by file change', true],
+  ] as const) {
+    test(`${workers === 1 ? '' : `${workers} workers: `}10 reloads ${how}, under old and new connections, lose no request`, async () => {
+      const [stable, extra, admin] = await freePorts(3)
+      await using upstream = await FakeUpstream.start(() => ({ status: 200, body: 'ok' }))
+      const ports = { stable: stable!, extra: extra!, admin: admin!, upstream: upstream.port }
+      const args = ['--concurrency', String(workers), ...(watched ? [] : ['--no-watch'])]
+      await using proxy = await startHopwise(generation(0, ports), { adminPort: ports.admin, args })
+      const lost: string[] = []
+      const seen = new Set<string>()
+      let running = true
+      let served = 0
+      const client = async (agent: () => http.Agent | false) => {
+        while (running) {
+          try {
+            const { status, generation: n } = await get(ports.stable, agent())
+            if (status !== 200) lost.push(`status ${status} in generation ${n}`)
+            else served++
+            seen.add(n)
+          } catch (error) {
+            lost.push(String(error))
+          }
         }
       }
-    }
-    const keepAlive = new http.Agent({ keepAlive: true, maxSockets: 8 })
-    const clients = [
-      ...Array.from({ length: 6 }, () => client(() => keepAlive)),
-      ...Array.from({ length: 2 }, () => client(() => false)),
-    ]
-    for (let n = 1; n <= 20; n++) {
-      writeFileSync(proxy.configPath, generation(n, ports))
-      if (n % 2 === 0) proxy.process.signal('SIGHUP')
-      const deadline = Date.now() + 10_000
-      const enough = served + 25
-      while ((!seen.has(String(n)) || served < enough) && Date.now() < deadline) {
-        await new Promise(resolve => setTimeout(resolve, 10))
+      /** On the listener that comes and goes: asks until it is told that the connection ends. */
+      const guest = async (connection: TestClient) => {
+        try {
+          for (;;) {
+            const response = await connection.request({ path: '/x' })
+            if (response.status !== 200) lost.push(`status ${response.status} of the listener that goes`)
+            served++
+            if (response.header('connection') === 'close') return
+          }
+        } catch (error) {
+          lost.push(`listener that goes: ${String(error)}`)
+        } finally {
+          connection.close()
+        }
       }
-      assert.ok(seen.has(String(n)), `generation ${n} came into service`)
-    }
-    running = false
-    await Promise.all(clients)
-    keepAlive.destroy()
-    await proxy.stop()
-    await upstream[Symbol.asyncDispose]()
-    assert.deepEqual(lost, [])
-    assert.ok(served >= 500, `${served} requests were served`)
-  })
+      const keepAlive = new http.Agent({ keepAlive: true, maxSockets: 8 })
+      const clients = [
+        ...Array.from({ length: 6 }, () => client(() => keepAlive)),
+        ...Array.from({ length: 2 }, () => client(() => false)),
+      ]
+      let guests: Promise<void>[] = []
+      try {
+        for (let n = 1; n <= 10; n++) {
+          const save = !watched || n < 3 ? saves.inPlace : n < 6 ? saves.rename : saves.link
+          save(proxy.configPath, generation(n, ports))
+          if (!watched) proxy.process.signal('SIGHUP')
+          const enough = served + 25
+          await waitFor(() => seen.has(String(n)) && served >= enough, { what: `generation ${n} in service` })
+          if (hasExtra(n)) {
+            // Connected, as the system has it; whether the listener has accepted them is its own affair.
+            const connections = await Promise.all(Array.from({ length: 4 }, () => TestClient.connect(ports.extra)))
+            guests = connections.map(guest)
+          } else {
+            // Each has been told, on a response that it got.
+            await Promise.all(guests)
+            assert.equal(await accepts(ports.extra), false)
+          }
+        }
+      } finally {
+        running = false
+      }
+      await Promise.all(clients)
+      keepAlive.destroy()
+      assert.deepEqual(lost, [])
+      assert.ok(served >= 250, `${served} requests were served`)
+    })
+  }
 
   test(`${workers === 1 ? '' : `${workers} workers: `}a broken configuration changes nothing and is counted`, async () => {
     const [stable, extra, admin] = await freePorts(3)
@@ -144,7 +201,7 @@ test('what is doubtful in a configuration is told at the start, and at a reload 
   const [stable, extra, admin] = await freePorts(3)
   const ports = { stable: stable!, extra: extra!, admin: admin!, upstream: admin! }
   const doubtful = generation(0, ports).replace('    type: STATIC\n', '    type: STATIC\n    outlier_detection: {}\n')
-  const proxy = await startHopwise(doubtful, { adminPort: ports.admin, args: ['--no-watch'] })
+  await using proxy = await startHopwise(doubtful, { adminPort: ports.admin, args: ['--no-watch'] })
   const told = (text: string) => proxy.process.output.split('\n').filter(line => line.includes(text)).length
   assert.equal(told('10 % of 1 host ejects nobody'), 1)
   const hashed = 'cluster: main, hash_policy: [{ filter_state: { key: k } }]'
@@ -157,5 +214,23 @@ test('what is doubtful in a configuration is told at the start, and at a reload 
   )
   await proxy.process.waitForLine('configuration reloaded')
   assert.equal(told('10 % of 1 host ejects nobody'), 1, 'no need to say it twice')
+  await proxy.stop()
+})
+
+test('a connection of a listener that a reload removes is drained for --drain-time-s', async () => {
+  const [stable, extra, admin] = await freePorts(3)
+  const ports = { stable: stable!, extra: extra!, admin: admin!, upstream: admin! }
+  await using proxy = await startHopwise(generation(1, ports), {
+    adminPort: ports.admin,
+    args: ['--no-watch', '--drain-time-s', '1'],
+  })
+  const idle = await TestClient.connect(ports.extra)
+  await waitFor(async () => (await proxy.stat(`listener.127.0.0.1_${ports.extra}.downstream_cx_active`)) === 1)
+  writeFileSync(proxy.configPath, generation(2, ports))
+  proxy.process.signal('SIGHUP')
+  await proxy.process.waitForLine('configuration reloaded')
+  assert.equal(await proxy.stat('listener_manager.total_listeners_draining'), 1)
+  await idle.closed
+  assert.equal(await proxy.stat('listener_manager.total_listeners_draining'), 0)
   await proxy.stop()
 })
