@@ -12,6 +12,10 @@ import { enableCompileCache } from 'node:module'
 import { pathToFileURL } from 'node:url'
 import { cacheFolder, freshBundle } from './bundle.mjs'
 
+// SIGUSR1 belongs to log rotation, not to the inspector, which Node opens unless somebody listens. Node's own switch for it,
+// `--disable-sigusr1`, leaves the signal blocked: it would reach nobody (Node 26.10).
+process.on('SIGUSR1', () => {})
+
 // Portable: an image may have the package in another place than the one it was built in.
 enableCompileCache?.({ directory: cacheFolder, portable: true })
 // Set by `bin/hopwise` and read by glibc before main(): not for the application.
