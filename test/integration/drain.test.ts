@@ -8,7 +8,7 @@ import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw, TestClient } from '../kit/http-client.ts'
 import { accepts } from '../kit/process.ts'
-import { temporaryFolder } from '../kit/proxy-process.ts'
+import { type ProxyProcess, temporaryFolder } from '../kit/proxy-process.ts'
 import { waitFor } from '../kit/wait-for.ts'
 
 const TYPE = 'type.googleapis.com/envoy.extensions'
@@ -40,7 +40,11 @@ async function sidecar(args: readonly string[], accessLog?: string) {
               stat_prefix: direction,
               route_config: {
                 virtual_hosts: [
-                  { name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'app' } }] },
+                  {
+                    name: 'all',
+                    domains: ['*'],
+                    routes: [{ match: { prefix: '/' }, route: { cluster: 'app', timeout: '0s' } }],
+                  },
                 ],
               },
               access_log:
@@ -102,6 +106,12 @@ async function sidecar(args: readonly string[], accessLog?: string) {
   }
 }
 
+/** The exit code, once there is one. */
+async function exitCode({ process }: ProxyProcess): Promise<number> {
+  await waitFor(() => process.exitCode !== undefined, { what: 'the end of the process' })
+  return process.exitCode!
+}
+
 test('SIGTERM: not ready, accepting for the delay, inbound first, outbound until then; nothing under way is lost', async () => {
   await using it = await sidecar(['--drain-delay', '3000', '--drain-time-s', '600'])
   const { proxy, inbound, outbound } = it
@@ -121,14 +131,14 @@ test('SIGTERM: not ready, accepting for the delay, inbound first, outbound until
   it.letGo()
   const response = await busy.response
   assert.deepEqual([response.status, response.text, response.header('connection')], [200, 'ok', 'close'])
-  assert.equal(await proxy.process.exited, 0)
+  assert.equal(await exitCode(proxy), 0)
 })
 
 test('SIGTERM ends with the drain time, whatever is under way', async () => {
   await using it = await sidecar(['--drain-time-s', '1'])
   const busy = await it.underWay()
   it.proxy.process.signal('SIGTERM')
-  assert.equal(await it.proxy.process.exited, 0)
+  assert.equal(await exitCode(it.proxy), 0)
   await assert.rejects(busy.response)
 })
 
@@ -139,7 +149,7 @@ test('a second signal ends at once', async () => {
   await it.proxy.process.waitForLine('draining')
   assert.equal(it.proxy.process.exitCode, undefined)
   it.proxy.process.signal('SIGINT')
-  assert.equal(await it.proxy.process.exited, 0)
+  assert.equal(await exitCode(it.proxy), 0)
   await assert.rejects(busy.response)
 })
 
