@@ -12,6 +12,7 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { readableStack } from '../base/readable-stack.ts'
+import { compileLogPattern } from './log-pattern.ts'
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warning', 'error', 'critical', 'off'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -70,6 +71,8 @@ export interface LogOptions {
   readonly level?: LogLevel | undefined
   /** Default: text on a terminal, JSON elsewhere. */
   readonly format?: LogFormat | undefined
+  /** Of Envoy's `--log-format`, in place of `format` (log-pattern.ts). */
+  readonly pattern?: string | undefined
   /** `--log-path`: a file, appended to. Throws where it cannot be opened. */
   readonly path?: string | undefined
 }
@@ -123,6 +126,7 @@ export class ProcessLog implements LogLevels {
   readonly #now: () => number
   #levels = new Map<string, LogLevel>()
   #format: LogFormat
+  #pattern: ReturnType<typeof compileLogPattern> | undefined = undefined
   #path: string | undefined = undefined
   #fd = 2
   #pino: PinoLine | undefined = undefined
@@ -136,7 +140,7 @@ export class ProcessLog implements LogLevels {
     this.configure(options)
   }
 
-  configure({ level, format, path }: LogOptions): void {
+  configure({ level, format, pattern, path }: LogOptions): void {
     if (path !== undefined) {
       const fd = openSync(path, 'a')
       this.#close()
@@ -144,6 +148,7 @@ export class ProcessLog implements LogLevels {
       this.#path = path
     }
     this.#format = format ?? (path === undefined && process.stderr.isTTY ? 'text' : 'json')
+    this.#pattern = pattern === undefined ? undefined : compileLogPattern(pattern)
     if (level !== undefined) this.setAll(level)
   }
 
@@ -189,7 +194,9 @@ export class ProcessLog implements LogLevels {
   write(level: LogLevel, component: LogComponent, fields: LogFields | string, text = ''): void {
     const message = typeof fields === 'string' ? fields : text
     const given = typeof fields === 'string' ? {} : fields
-    if (this.#format === 'text') this.#writeLine(plainText(this.#now(), level, component, given, message))
+    if (this.#pattern !== undefined) {
+      this.#writeLine(this.#pattern({ atMs: this.#now(), level, component, message: withFields(given, message) }))
+    } else if (this.#format === 'text') this.#writeLine(plainText(this.#now(), level, component, given, message))
     else if (this.#pino !== undefined) this.#pino[level]!({ component, ...jsonFields(given) }, message)
     else {
       this.#writeLine(plainJson(this.#now(), level, component, given, message))
@@ -251,7 +258,12 @@ export function logger(component: LogComponent): Logger {
 /** `[2026-11-21 08:13:40.752][info][main] all clusters initialized clusters=2` */
 function plainText(now: number, level: LogLevel, component: string, fields: LogFields, message: string): string {
   const date = new Date(now).toISOString().replace('T', ' ').slice(0, 23)
-  let line = `[${date}][${level}][${component}] ${message}`
+  return `[${date}][${level}][${component}] ${withFields(fields, message)}\n`
+}
+
+/** A message with its fields behind it, and the stacks of errors below. */
+function withFields(fields: LogFields, message: string): string {
+  let line = message
   let stack = ''
   for (const [name, value] of Object.entries(fields)) {
     if (value === undefined) continue
@@ -260,7 +272,7 @@ function plainText(now: number, level: LogLevel, component: string, fields: LogF
       stack += `\n${readableStack(value)}`
     } else line += ` ${name}=${fieldText(value)}`
   }
-  return `${line}${stack}\n`
+  return line + stack
 }
 
 function fieldText(value: unknown): string {

@@ -46,9 +46,12 @@ export interface CompiledStatsConfig {
 
 /**
  * Throws `PatternError` for a regex that RE2 would refuse and `Error` for a tag without regex that is no default tag: both
- * with the text to show at the field.
+ * with the text to show at the field. `everywhere` are the tags of the command line, which come first.
  */
-export function compileStatsConfig(config: StatsConfigMessage | undefined): CompiledStatsConfig {
+export function compileStatsConfig(
+  config: StatsConfigMessage | undefined,
+  everywhere: readonly TagSpecifier[] = [],
+): CompiledStatsConfig {
   const matcher = config?.statsMatcher
   const settings = config?.histogramBucketSettings ?? []
   return {
@@ -57,7 +60,7 @@ export function compileStatsConfig(config: StatsConfigMessage | undefined): Comp
       bounds: settings.length === 0 ? undefined : boundsChooser(settings),
     },
     tags: new TagExtractor({
-      statsTags: config?.statsTags ?? [],
+      statsTags: [...everywhere, ...(config?.statsTags ?? [])],
       useAllDefaultTags: config?.useAllDefaultTags,
       allowDefaultTagOverrides: config?.allowDefaultTagOverrides,
     }),

@@ -43,7 +43,7 @@ export function commandLineOptions(options: ServerOptions): JsonRecord {
     socket_path: '@envoy_domain_socket',
     socket_mode: 0,
     enable_core_dump: false,
-    stats_tag: [],
+    stats_tag: options.statsTags.map(({ tagName, fixedValue }) => `${tagName}:${fixedValue}`),
     skip_hot_restart_on_no_parent: false,
     skip_hot_restart_parent_stats: false,
     skip_deprecated_logs: false,

@@ -4,9 +4,10 @@ import type { ServerOptions } from './options.ts'
 
 export function configureLog(options: ServerOptions): void {
   const level = parseLogLevel(options.logLevel)
+  const format = options.logFormat
   processLog.configure({
     ...(level !== undefined && { level }),
-    ...(options.logFormat !== undefined && { format: options.logFormat }),
+    ...(format === 'json' || format === 'text' ? { format } : { pattern: format }),
     ...(options.logPath !== undefined && { path: options.logPath }),
   })
   if (options.componentLogLevel !== '') processLog.setComponents(options.componentLogLevel)

@@ -91,7 +91,7 @@ export class DataPlane {
     this.bootstrap = bootstrap
     this.#listenerDrainMs = listenerDrainMs(options)
     const timers = new TimerWheel(clock)
-    const { store: storeOptions, tags } = compileStatsConfig(bootstrap.statsConfig as never)
+    const { store: storeOptions, tags } = compileStatsConfig(bootstrap.statsConfig as never, options.statsTags)
     this.tags = tags
     const stats = new StatsStore(storeOptions)
     const controlStats = worker === undefined ? stats : new StatsStore()

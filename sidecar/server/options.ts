@@ -16,7 +16,8 @@ export interface ServerOptions {
   readonly logLevel: string
   readonly componentLogLevel: string
   readonly logPath: string | undefined
-  readonly logFormat: 'json' | 'text' | undefined
+  /** `json`, `text`, or a pattern as Envoy takes it (log-pattern.ts). */
+  readonly logFormat: string | undefined
   readonly serviceCluster: string
   readonly serviceNode: string
   readonly serviceZone: string
@@ -27,6 +28,8 @@ export interface ServerOptions {
   readonly fileFlushIntervalMs: number | undefined
   readonly adminAddressPath: string | undefined
   readonly extensions: readonly string[]
+  /** Tags that every stat has (`--stats-tag name:value`). */
+  readonly statsTags: readonly { readonly tagName: string; readonly fixedValue: string }[]
   readonly watch: boolean
   /** What follows `--`: the application to start after readiness and to end with. */
   readonly command: readonly string[]
@@ -57,6 +60,7 @@ const OPTIONS = {
   'admin-address-path': { type: 'string' },
   'file-flush-interval-msec': { type: 'string' },
   extension: { type: 'string', multiple: true },
+  'stats-tag': { type: 'string', multiple: true },
   watch: { type: 'boolean' },
   'no-watch': { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -84,9 +88,11 @@ const WITHOUT_EFFECT: Readonly<Record<string, 'string' | 'boolean'>> = {
   'socket-mode': 'string',
   'disable-extensions': 'string',
   'enable-core-dump': 'boolean',
-  'stats-tag': 'string',
   'skip-deprecated-logs': 'boolean',
   'log-format-escaped': 'boolean',
+  'log-stacktrace-single-entry': 'boolean', // always
+  'skip-hot-restart-on-no-parent': 'boolean',
+  'skip-hot-restart-parent-stats': 'boolean',
 }
 
 export const RUN_HELP = `Usage: hopwise run -c FILE [OPTION …] [-- COMMAND …]
@@ -101,7 +107,8 @@ Runs the proxy on an Envoy v3 bootstrap configuration.
   -l, --log-level LEVEL        trace, debug, info, warning, error, critical, off (info)
       --component-log-level C:L,…   levels of single components, e.g. router:debug
       --log-path FILE          process log to a file instead of standard error
-      --log-format json|text   json where standard error is no terminal
+      --log-format json|text|PATTERN  a pattern as Envoy takes it, '[%Y-%m-%d %T.%e][%l][%n] %v'; without
+                               one, text on a terminal and json elsewhere
       --service-cluster NAME   this sidecar's service; overrides node.cluster
       --service-node ID        overrides node.id
       --service-zone ZONE      overrides node.locality.zone
@@ -109,6 +116,7 @@ Runs the proxy on an Envoy v3 bootstrap configuration.
       --drain-time-s SECONDS   longest wait for requests in flight: at SIGTERM (30), of listeners that go away (600)
       --drain-delay MS         go on accepting this long after SIGTERM, /ready already says no (0)
       --admin-address-path FILE  write the admin listener's address here
+      --stats-tag NAME:VALUE   a label of every metric; may be repeated
       --extension FILE         load a filter of your own (TypeScript); may be repeated
       --no-watch               do not reload when the configuration file changes
   -- COMMAND …                 start COMMAND once ready, pass signals on, end with it
@@ -173,7 +181,7 @@ export function parseServerOptions(args: readonly string[]): ServerOptions | 'he
     logLevel: text('log-level') ?? 'info',
     componentLogLevel: text('component-log-level') ?? '',
     logPath: text('log-path'),
-    logFormat: oneOf('log-format', ['json', 'text']),
+    logFormat: logFormat(text('log-format')),
     serviceCluster: text('service-cluster') ?? '',
     serviceNode: text('service-node') ?? '',
     serviceZone: text('service-zone') ?? '',
@@ -183,8 +191,27 @@ export function parseServerOptions(args: readonly string[]): ServerOptions | 'he
     fileFlushIntervalMs: whole('file-flush-interval-msec'),
     adminAddressPath: text('admin-address-path'),
     extensions: (values['extension'] as string[] | undefined) ?? [],
+    statsTags: ((values['stats-tag'] as string[] | undefined) ?? []).map(statsTag),
     watch: values['no-watch'] !== true,
     command: end < 0 ? [] : args.slice(end + 1),
     withoutEffect: Object.keys(values).filter(name => Object.hasOwn(WITHOUT_EFFECT, name)),
   }
+}
+
+/** A word that is no pattern would be every line of the log. */
+function logFormat(text: string | undefined): string | undefined {
+  if (text === undefined || text === 'json' || text === 'text' || text.includes('%')) return text
+  throw new UsageError(`--log-format must be json, text or a pattern with %, not '${text}'`)
+}
+
+/** Names of letters and digits, values without a dot or a blank: Envoy's rules, by its words. */
+function statsTag(text: string): ServerOptions['statsTags'][number] {
+  const colon = text.indexOf(':')
+  if (colon < 0) throw new UsageError(`--stats-tag: misformatted stats-tag '${text}', which is name:value`)
+  const [tagName, fixedValue] = [text.slice(0, colon), text.slice(colon + 1)]
+  const wrong = !/^[a-z\d]+$/i.test(tagName) ? tagName : /^[^\s.]+$/.test(fixedValue) ? undefined : fixedValue
+  if (wrong !== undefined) {
+    throw new UsageError(`--stats-tag: misformatted stats-tag '${text}' contains invalid char in '${wrong}'`)
+  }
+  return { tagName, fixedValue }
 }

@@ -20,6 +20,22 @@ const NOT_HERE: readonly (readonly [RegExp, string])[] = [
   [/^server\.stats_recent_lookups$/, 'there is no table of symbols whose lookups could be counted'],
 ]
 
+test('--stats-tag labels every metric, before the tags of the configuration', async () => {
+  const file =
+    'stats_config: {stats_tags: [{tag_name: mine, fixed_value: x}]}\nstatic_resources: {clusters: [{name: c}]}\n'
+  const pages = await Promise.all(
+    [startEnvoy, startHopwise].map(async start => {
+      await using proxy = await start(file, { args: ['--stats-tag', 'region:eu', '--stats-tag', 'cell:7:8'] })
+      return {
+        metrics: await proxy.admin('/stats/prometheus?filter=(cluster.c.upstream_cx_total|server.live)'),
+        options: JSON.parse(await proxy.admin('/server_info')).command_line_options.stats_tag,
+      }
+    }),
+  )
+  assert.deepEqual(pages[1], pages[0])
+  assert.match(pages[1]!.metrics, /\{region="eu",cell="7:8",mine="x"/)
+})
+
 test('the names of the stats are those of Envoy', async () => {
   await using upstream = await FakeUpstream.start()
   const namesOf = async (start: typeof startEnvoy) => {

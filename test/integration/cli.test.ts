@@ -398,3 +398,33 @@ test('run --mode validate says what validate says, and Envoy’s last line where
   const serve = await hopwise('run', '--json', '-c', bad)
   assert.deepEqual([serve.code, serve.stderr], [2, 'hopwise run: --json goes with --mode validate\n'])
 })
+
+test('every flag that /server_info tells of is taken on the command line, as Envoy takes it', async () => {
+  const { command_line_options: told } = JSON.parse(await sidecar.admin('/server_info')) as {
+    command_line_options: Record<string, unknown>
+  }
+  // Fields whose flag has another name.
+  const flags: Record<string, string> = {
+    drain_time: 'drain-time-s',
+    parent_shutdown_time: 'parent-shutdown-time-s',
+    file_flush_interval: 'file-flush-interval-msec',
+    file_flush_min_size: 'file-flush-min-size-kb',
+    disabled_extensions: 'disable-extensions',
+  }
+  const values: Record<string, string> = { 'log-format': '%L|%n|%v', 'stats-tag': 'a:b', 'log-path': '/dev/null' }
+  const given = Object.entries(told)
+    .filter(([field]) => !['config_path', 'config_yaml', 'mode', 'log_path'].includes(field))
+    .flatMap(([field, value]) => {
+      const flag = flags[field] ?? field.replaceAll('_', '-')
+      if (typeof value === 'boolean') return [`--${flag}`]
+      return [`--${flag}`, values[flag] ?? (/^\d+(\.\d+)?s?$/.test(String(value)) ? '1' : 'info')]
+    })
+  const all = await hopwise('run', '-c', sidecar.configPath, '--mode', 'validate', ...given)
+  assert.deepEqual([all.code, all.stdout], [0, `configuration '${sidecar.configPath}' OK\n`])
+  assert.match(all.stderr, /^I\|main\|accepted, changes nothing here option=--skip-hot-restart-on-no-parent$/m)
+  const wrong = await hopwise('run', '-c', sidecar.configPath, '--stats-tag', 'a b:c')
+  assert.deepEqual(
+    [wrong.code, wrong.stderr],
+    [2, "hopwise run: --stats-tag: misformatted stats-tag 'a b:c' contains invalid char in 'a b'\n"],
+  )
+})

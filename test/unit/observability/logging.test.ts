@@ -103,3 +103,25 @@ test('what cannot be printed or written does not stop the one who logs', () => {
   }
   assert.throws(() => new ProcessLog({ path: '/no/such/folder/log' }), { code: 'ENOENT' })
 })
+
+test('a pattern as Envoy takes it: flags, padding, and what nobody knows as it stands', () => {
+  const zone = process.env['TZ']
+  process.env['TZ'] = 'UTC'
+  const lines = (pattern: string) => {
+    const { log: processLog, read } = log({ pattern })
+    processLog.logger('router').warning({ cluster: 'b' }, 'gave "up"')
+    return read()
+  }
+  // What Istio gives.
+  assert.equal(
+    lines('%Y-%m-%dT%T.%fZ\t%l\tenvoy %n %g:%#\t%v\tthread=%t'),
+    '2026-11-21T08:13:40.752000Z\twarning\tenvoy router :\tgave "up" cluster=b\tthread=0\n',
+  )
+  assert.equal(
+    lines('[%8l|%-8l|%=9l|%3!l|%L|%P] %%%Q %e %z %p %D %R %E'),
+    `[ warning|warning | warning |war|W|${process.pid}] %%Q 752 +00:00 AM 11/21/26 08:13 ${(AT / 1000) | 0}\n`,
+  )
+  assert.equal(lines('{"msg":"%j"}'), '{"msg":"gave \\"up\\" cluster=b"}\n')
+  if (zone === undefined) delete process.env['TZ']
+  else process.env['TZ'] = zone
+})
