@@ -1,4 +1,5 @@
 /** What the admin page shows of clusters: plain values, taken at one moment. */
+import type { Metadata } from '../config/schema/generated/types.ts'
 import type { Resource } from '../upstream/resource.ts'
 import type { RunningHost } from '../upstream/running-host.ts'
 import type { CircuitBreaker } from './circuit-breaker.ts'
@@ -31,6 +32,8 @@ export interface ClusterView {
   readonly localOriginSuccessRate: SuccessRateView
   /** Why discovery found nothing, '' when it works. */
   readonly discoveryFailure: string
+  /** In percent. */
+  readonly overprovisioningFactor: number
   readonly hosts: readonly HostView[]
 }
 
@@ -58,6 +61,7 @@ export interface HostView {
   readonly region: string
   readonly zone: string
   readonly subZone: string
+  readonly metadata: Metadata | undefined
   /** 0 where localities have no weights. */
   readonly localityWeight: number
   readonly canary: boolean
@@ -96,6 +100,7 @@ export function viewOf(cluster: RunningCluster): ClusterView {
     successRate: outlier.successRate,
     localOriginSuccessRate: outlier.localOriginSuccessRate,
     discoveryFailure: cluster.discoveryFailure,
+    overprovisioningFactor: settings.overprovisioningFactor,
     hosts: cluster.hosts.map(host => hostView(host, cluster)),
   }
 }
@@ -116,6 +121,7 @@ function hostView(host: RunningHost, { outlier }: RunningCluster): HostView {
     region: locality.region,
     zone: locality.zone,
     subZone: locality.subZone,
+    metadata: host.metadata,
     localityWeight: host.localityWeight,
     canary: host.canary,
     health: host.health,

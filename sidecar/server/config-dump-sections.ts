@@ -1,4 +1,5 @@
 /** The sections of `/config_dump`, in Envoy's order, with what the protos mark as sensitive redacted. */
+import { readFileSync } from 'node:fs'
 import type { ConfigDumpSection, JsonRecord } from '../admin/server-control.ts'
 import type { ClusterView, HostView } from '../cluster/cluster-view.ts'
 import { encodeJson } from '../config/encode-json.ts'
@@ -8,6 +9,7 @@ import type {
   Listener,
   MessageTypes,
   RouteConfiguration,
+  Secret,
 } from '../config/schema/generated/types.ts'
 import { HostHealth } from '../upstream/host.ts'
 
@@ -19,11 +21,16 @@ export interface DumpedConfig {
   readonly listeners: readonly Listener[]
   /** Where endpoints are asked for (`include_eds`). */
   readonly clusters: readonly ClusterView[] | undefined
+  /** Those of the bootstrap, and those that files have delivered. */
+  readonly secrets: { readonly fixed: readonly Secret[]; readonly delivered: readonly Secret[] }
 }
 
+/** What {@link encodeJson} writes for a text that is secret. */
+const REDACTED = '[redacted]'
 const MANAGER = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
-/** Envoy: `ClusterLoadAssignment.Policy.overprovisioning_factor`. */
-const OVERPROVISIONING_PERCENT = 140
+const SECRET = 'envoy.extensions.transport_sockets.tls.v3.Secret'
+/** In the order in which Envoy lists them. */
+const SECRET_KINDS = ['tlsCertificate', 'validationContext', 'sessionTicketKeys'] as const
 
 export function configDumpSections(config: DumpedConfig): ConfigDumpSection[] {
   const { bootstrap, listeners, clusters } = config
@@ -69,9 +76,40 @@ export function configDumpSections(config: DumpedConfig): ConfigDumpSection[] {
         last_updated,
       })),
     },
-    { type: 'SecretsConfigDump', message: {} },
+    { type: 'SecretsConfigDump', message: secretsDump(config, last_updated) },
   )
   return sections
+}
+
+function secretsDump({ secrets }: DumpedConfig, last_updated: string): JsonRecord {
+  const fixed = SECRET_KINDS.flatMap(kind => secrets.fixed.filter(secret => secret[kind] !== undefined))
+  return {
+    ...list('static_secrets', fixed, secret => ({ name: secret.name, secret: typed(SECRET, secret) })),
+    ...list('dynamic_active_secrets', secrets.delivered, secret => ({
+      name: secret.name,
+      last_updated,
+      secret: withFileContents(typed(SECRET, secret)) as JsonRecord,
+    })),
+  }
+}
+
+/** Envoy reads the files of a secret that is delivered, and shows their bytes, redacted like others. */
+function withFileContents(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withFileContents)
+  if (typeof value !== 'object' || value === null) return value
+  const { filename, ...fields } = value as { readonly filename?: string }
+  const others = Object.entries(fields).map(([name, inner]) => [name, withFileContents(inner)] as const)
+  const bytes = filename === undefined ? undefined : filename === REDACTED ? REDACTED : fileContent(filename)
+  const own = bytes === undefined ? { filename } : { inline_bytes: Buffer.from(bytes).toString('base64') }
+  return { ...(filename !== undefined && own), ...Object.fromEntries(others) }
+}
+
+function fileContent(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path)
+  } catch {
+    return undefined
+  }
 }
 
 /** A repeated field that is empty is left out, as proto JSON does. */
@@ -119,7 +157,7 @@ function endpointConfig(cluster: ClusterView): JsonRecord {
         ...(priority > 0 && { priority }),
       }
     }),
-    policy: { overprovisioning_factor: OVERPROVISIONING_PERCENT },
+    policy: { overprovisioning_factor: cluster.overprovisioningFactor },
   }
 }
 
@@ -133,6 +171,7 @@ function endpoint(host: HostView): JsonRecord {
       ...(host.hostname !== '' && { hostname: host.hostname }),
     },
     health_status: healthStatus(host.health),
+    ...(host.metadata && { metadata: encodeJson('envoy.config.core.v3.Metadata', host.metadata) }),
     load_balancing_weight: host.weight,
   }
 }

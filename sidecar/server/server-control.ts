@@ -176,14 +176,18 @@ export class Control implements ServerControl {
   }
 
   certificates(): readonly CertificateView[] {
-    return this.#server.tlsContexts.flatMap(({ material }) => {
+    return this.#server.tlsContexts.flatMap(context => {
+      const { material } = context
+      const shown = (path: string, secret: number | 'validation') => (context.isDelivered(secret) ? '' : pathOf(path))
       if (material === undefined) return []
       const trusted = material.validation?.trusted ?? []
       return [
         {
-          caCertificates: trusted.slice(0, 1).map(one => certificateDetails(one.certificate, pathOf(one.path))),
-          chain: material.certificates.flatMap(({ leaf, path }) =>
-            leaf === undefined ? [] : [certificateDetails(leaf, pathOf(path))],
+          caCertificates: trusted
+            .slice(0, 1)
+            .map(one => certificateDetails(one.certificate, shown(one.path, 'validation'))),
+          chain: material.certificates.flatMap(({ leaf, path }, i) =>
+            leaf === undefined ? [] : [certificateDetails(leaf, shown(path, i))],
           ),
         },
       ]
@@ -199,6 +203,7 @@ export class Control implements ServerControl {
       configuredMs,
       listeners: listeners.messages,
       clusters: includeEndpoints ? env.clusters.view() : undefined,
+      secrets: env.secrets.all(),
     })
   }
 

@@ -4,7 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { daysFromNow } from '../../demo-services/certificate-authority.ts'
 import { startEnvoy } from '../kit/envoy.ts'
 import { FakeUpstream } from '../kit/fake-upstream.ts'
 import { freePorts } from '../kit/free-port.ts'
@@ -12,9 +14,17 @@ import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw, TestClient } from '../kit/http-client.ts'
 import { accepts } from '../kit/process.ts'
 import { type ProxyProcess, temporaryFile } from '../kit/proxy-process.ts'
+import { TlsFiles } from '../kit/tls-files.ts'
 import { waitFor } from '../kit/wait-for.ts'
 import { typed } from './scenarios/bootstrap.ts'
 
+const tls = new TlsFiles()
+const own = tls.issue('own', { dns: ['own.test'], notAfter: daysFromNow(100.5) })
+/** A secret that a file delivers. */
+const delivered = tls.write(
+  'sds.yaml',
+  `resources:\n- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret\n  name: delivered\n  tls_certificate: ${tls.certificate('own')}\n`,
+)
 let upstream: FakeUpstream
 let envoy: ProxyProcess
 let hopwise: ProxyProcess
@@ -309,6 +319,7 @@ function configuration(main: number, other: number): string {
   const endpoint = (weight: number, hostname?: string) => ({
     endpoint: { address: address(upstream.port), hostname },
     load_balancing_weight: weight,
+    metadata: { filter_metadata: { 'envoy.lb': { canary: weight === 2, version: 'v1', n: 2 } } },
   })
   const sections = {
     node: { id: 'n1', cluster: 'orders', locality: { region: 'r', zone: 'z' }, metadata: { team: 'x' } },
@@ -342,9 +353,38 @@ function configuration(main: number, other: number): string {
               },
               { locality: { zone: 'z2' }, priority: 1, lb_endpoints: [{ ...endpoint(2), health_status: 'DEGRADED' }] },
             ],
+            policy: { overprovisioning_factor: 150 },
           },
         },
         { name: 'empty', alt_stat_name: 'none', load_assignment: { cluster_name: 'empty' } },
+        {
+          name: 'secret',
+          load_assignment: { cluster_name: 'secret' },
+          transport_socket: {
+            name: 'tls',
+            typed_config: {
+              '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+              common_tls_context: {
+                tls_certificate_sds_secret_configs: [
+                  { name: 'delivered', sds_config: { path_config_source: { path: delivered } } },
+                ],
+                validation_context_sds_secret_config: { name: 'trust' },
+              },
+            },
+          },
+        },
+      ],
+      secrets: [
+        {
+          name: 'pair',
+          tls_certificate: {
+            certificate_chain: { filename: join(tls.folder, 'own.crt') },
+            private_key: { inline_string: own.key },
+            password: { inline_string: 'x' },
+          },
+        },
+        { name: 'trust', validation_context: { trusted_ca: { inline_string: tls.authority.certificate } } },
+        { name: 'tickets', session_ticket_keys: { keys: [{ inline_bytes: Buffer.alloc(80).toString('base64') }] } },
       ],
     },
   }

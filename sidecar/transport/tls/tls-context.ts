@@ -105,6 +105,11 @@ export class TlsContext {
     this.#watchFiles()
   }
 
+  /** Whether a certificate, by its place, or what is trusted came by SDS: Envoy calls its files inline then. */
+  isDelivered(secret: number | 'validation'): boolean {
+    return (secret === 'validation' ? this.#validation : this.#certificates[secret])?.fromProvider ?? false
+  }
+
   /** Where expiry and rotations are counted. */
   useStats(stats: TlsStats): void {
     this.#stats = stats
