@@ -27,7 +27,8 @@ function greeter(name: string): ServingChain {
         onBackpressure: nothing,
         onClose: onClosed,
       }
-      return { ...events, adoptChain: () => false, drain: nothing, destroy: () => connection.close() }
+      const served = { protocol: '', protocolError: false, adoptChain: () => false, drain: nothing } as const
+      return { ...events, ...served, destroy: () => connection.close() }
     },
   }
 }
@@ -44,6 +45,8 @@ test('a socket that closes accepts who waits in its queue; the address can be ha
         statPrefix: name,
         bindToPort: true,
         reusePort: false,
+        dualStack: [false],
+        loggers: [],
         backlog: 16,
         bufferLimitBytes: 1024,
         chains: new FilterChainMatcher([{ chain: greeter(name), match: undefined }], undefined),
