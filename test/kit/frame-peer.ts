@@ -39,10 +39,10 @@ export class FramePeer {
     })
   }
 
-  /** A client, its preface and an empty SETTINGS sent. */
-  static connect(port: number, settings = SETTINGS): FramePeer {
+  /** A client; its preface and an empty SETTINGS are sent unless it begins otherwise. */
+  static connect(port: number, ...first: readonly Buffer[]): FramePeer {
     const peer = new FramePeer(connect({ port, host: '127.0.0.1', noDelay: true }))
-    peer.send(PREFACE, settings)
+    peer.send(...(first.length > 0 ? first : [PREFACE, SETTINGS]))
     return peer
   }
 

@@ -6,7 +6,7 @@ import { Http2KeepAlive } from '../../../sidecar/upstream/http2-keepalive.ts'
 import type { KeepAliveSettings } from '../../../sidecar/upstream/http2-settings.ts'
 
 /** A tick of the wheel later, a timer that is due has fired. */
-const TICK_MS = 20
+const TICK_MS = 5
 
 /** Milliseconds until the first PING, where chance says `random`. */
 function firstPing(settings: Partial<KeepAliveSettings>, random: number): number {
