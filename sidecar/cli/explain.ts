@@ -12,28 +12,36 @@ import type {
   Bootstrap,
   HttpConnectionManager,
   Listener,
+  Route,
   RouteConfiguration,
 } from '../config/schema/generated/types.ts'
 import { type SourcePosition, sourceOf } from '../config/source.ts'
 import { RuntimeLayers } from '../filter-chain/runtime-layers.ts'
 import { type DownstreamConnectionInfo, StreamInfo } from '../observability/stream-info.ts'
-import { positionOf } from '../router/explain.ts'
+import { positionOf, routeAt } from '../router/explain.ts'
+import type { RouteEntry } from '../router/route-entry.ts'
 import { compileRouteConfiguration } from '../router/route-table.ts'
 
 export const explainHelp = `usage: hopwise explain -c FILE [--listener NAME] METHOD URL [-H 'name: value' …] [--json]
 
-Says which route and cluster would serve a request, and why the routes before it would not.
+Says which route and cluster would serve a request, and why the routes before it would not. A header 'host' takes the
+place of the URL's.
 
   hopwise explain -c envoy.yaml GET http://orders/v1/list
   hopwise explain -c envoy.yaml --listener egress POST http://payments/pay -H 'x-canary: yes'
+
+Exit codes: 0 some listener has a route for it, 1 none has, 2 wrong command line.
 `
 
 interface Step {
   readonly listener: string
-  readonly place: SourcePosition | undefined
+  readonly place: string
   readonly virtualHost: string
   readonly note: string
   readonly tried: readonly { name: string; place: string; matched: boolean; reason: string }[]
+  /** Some route would serve the request. */
+  readonly served: boolean
+  /** What would come of it; '' where its routes have errors. */
   readonly outcome: string
 }
 
@@ -62,16 +70,16 @@ export async function explain(args: string[], io: CliIo): Promise<number> {
   const steps = chosen.flatMap(listener => explainListener(listener, bootstrap, options.headers))
   if (options.json) io.out(`${JSON.stringify(steps, undefined, 2)}\n`)
   else for (const step of steps) print(step, io)
-  return steps.some(step => step.tried.some(route => route.matched)) ? 0 : 1
+  return steps.some(({ served }) => served) ? 0 : 1
 }
 
 function explainListener(listener: Listener, bootstrap: Bootstrap, headers: RequestHeaders): Step[] {
   const steps: Step[] = []
-  for (const chain of listener.filterChains) {
+  const { filterChains, defaultFilterChain } = listener
+  for (const chain of [...filterChains, ...(defaultFilterChain === undefined ? [] : [defaultFilterChain])]) {
     const manager = chain.filters.at(-1)?.typedConfig?.value as HttpConnectionManager | undefined
     const routes = manager?.routeConfig
-    if (routes === undefined) continue
-    steps.push(explainRoutes(listener, routes, bootstrap, headers.clone()))
+    if (routes !== undefined) steps.push(explainRoutes(listener, routes, bootstrap, headers.clone()))
   }
   return steps
 }
@@ -86,9 +94,10 @@ function explainRoutes(
     runtime: RuntimeLayers.from(bootstrap.layeredRuntime),
     decodeFilterConfig: (_name, message) => message,
   })
-  const place = sourceOf(listener)
-  const common = { listener: listener.name, place }
-  if (table === undefined) return { ...common, virtualHost: '', note: 'its routes have errors', tried: [], outcome: '' }
+  const common = placeOf(listener)
+  if (table === undefined) {
+    return { ...common, virtualHost: '', note: 'its routes have errors', tried: [], served: false, outcome: '' }
+  }
   const found = table.explain(headers, new StreamInfo(NOBODY, 'HTTP/1.1', 0, 0), systemRandom)
   const tried = found.tried.map(route => ({
     name: route.name,
@@ -97,25 +106,59 @@ function explainRoutes(
     reason: route.reason,
   }))
   const { entry } = found
-  let outcome = 'no route: 404 (NR route_not_found)'
-  if (entry !== undefined) {
-    if (entry.kind === 'cluster') {
-      const cluster = bootstrap.staticResources?.clusters.find(one => one.name === entry.clusterName)
-      const hosts = cluster?.loadAssignment?.endpoints.flatMap(locality =>
-        locality.lbEndpoints.map(one => {
-          const address = one.endpoint?.address?.socketAddress
-          return `${address?.address}:${address?.portValue}`
-        }),
-      )
-      outcome =
-        cluster === undefined
-          ? `cluster '${entry.clusterName}', which does not exist: ${entry.clusterNotFoundResponseCode} (NC cluster_not_found)`
-          : `cluster '${entry.clusterName}' (${placeText(sourceOf(cluster))}), hosts ${hosts?.join(', ')}`
-    } else if (entry.kind === 'redirect') {
-      outcome = `redirect ${entry.directResponse.status} to ${entry.redirectLocation(headers, new StreamInfo(NOBODY, 'HTTP/1.1', 0, 0))}`
-    } else outcome = `direct response ${entry.directResponse.status}`
+  const matched = found.tried.find(route => route.matched)
+  const message = matched && routeAt(configuration, matched.field)
+  return {
+    ...common,
+    virtualHost: found.virtualHost?.name ?? '',
+    note: found.note,
+    tried,
+    served: entry !== undefined,
+    outcome: entry === undefined ? 'no route: 404 (NR route_not_found)' : outcomeOf(entry, message, bootstrap, headers),
   }
-  return { ...common, virtualHost: found.virtualHost?.name ?? '', note: found.note, tried, outcome }
+}
+
+function outcomeOf(
+  entry: RouteEntry,
+  message: Route | undefined,
+  bootstrap: Bootstrap,
+  headers: RequestHeaders,
+): string {
+  if (entry.kind === 'redirect') {
+    const location = entry.redirectLocation(headers, new StreamInfo(NOBODY, 'HTTP/1.1', 0, 0))
+    return `redirect ${entry.directResponse.status} to ${location}`
+  }
+  if (entry.kind !== 'cluster') return `direct response ${entry.directResponse.status}`
+  const notFound = `${entry.clusterNotFoundResponseCode} (NC cluster_not_found)`
+  const cluster = (name: string) => clusterText(name, bootstrap, notFound)
+  const { weightedClusters, clusterHeader = '' } = message?.route ?? {}
+  if (weightedClusters !== undefined) {
+    const shares = weightedClusters.clusters.map(({ name, clusterHeader: header, weight = 0 }) => {
+      return `${header === '' ? cluster(name) : cluster(headers.get(header.toLowerCase()) ?? '')}, weight ${weight}`
+    })
+    return `one of ${shares.length} clusters:\n      ${shares.join('\n      ')}`
+  }
+  if (clusterHeader !== '' && entry.clusterName === '')
+    return `no cluster: header ${clusterHeader} is missing: ${notFound}`
+  if (message?.nonForwardingAction !== undefined) return `no cluster, non_forwarding_action: ${notFound}`
+  return cluster(entry.clusterName)
+}
+
+function clusterText(name: string, bootstrap: Bootstrap, notFound: string): string {
+  const cluster = bootstrap.staticResources?.clusters.find(one => one.name === name)
+  if (cluster === undefined) return `cluster '${name}', which does not exist: ${notFound}`
+  const hosts = cluster.loadAssignment?.endpoints.flatMap(locality =>
+    locality.lbEndpoints.map(({ endpoint }) => {
+      const address = endpoint?.address?.socketAddress
+      return address === undefined ? 'another address' : `${address.address}:${address.portValue}`
+    }),
+  )
+  const text = hosts === undefined || hosts.length === 0 ? 'no hosts in this file' : `hosts ${hosts.join(', ')}`
+  return `cluster '${name}' (${placeText(sourceOf(cluster))}), ${text}`
+}
+
+function placeOf(listener: Listener): { readonly listener: string; readonly place: string } {
+  return { listener: listener.name, place: placeText(sourceOf(listener)) }
 }
 
 const NOBODY: DownstreamConnectionInfo = {
@@ -133,14 +176,14 @@ function placeText(place: SourcePosition | undefined): string {
 }
 
 function print(step: Step, io: CliIo): void {
-  io.out(`listener ${step.listener} (${placeText(step.place)})\n`)
+  io.out(`listener ${step.listener} (${step.place})\n`)
   if (step.virtualHost !== '') io.out(`  virtual host ${step.virtualHost}\n`)
   if (step.note !== '') io.out(`  ${step.note}\n`)
   for (const route of step.tried) {
     const name = route.name === '' ? 'route' : `route ${route.name}`
     io.out(`  ${route.matched ? '√' : '×'} ${name} (${route.place})${route.reason === '' ? '' : `: ${route.reason}`}\n`)
   }
-  io.out(`  → ${step.outcome}\n`)
+  if (step.outcome !== '') io.out(`  → ${step.outcome}\n`)
 }
 
 interface Options {
@@ -179,7 +222,9 @@ function readOptions(args: readonly string[]): Options | string {
   for (const line of values.header ?? []) {
     const colon = line.indexOf(':')
     if (colon <= 0) return `'${line}' is no header; write 'name: value'`
-    headers.add(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim())
+    const [name, value] = [line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim()]
+    if (name === 'host') headers.authority = value
+    else headers.add(name, value)
   }
   return {
     help: false,

@@ -1,5 +1,5 @@
 /** Why a request takes the route it takes: what `hopwise explain` prints. */
-import type { RouteConfiguration } from '../config/schema/generated/types.ts'
+import type { Route, RouteConfiguration } from '../config/schema/generated/types.ts'
 import { type SourcePosition, sourceOf } from '../config/source.ts'
 import type { MatchInput } from './match-input.ts'
 import type { RouteEntry } from './route-entry.ts'
@@ -58,11 +58,18 @@ export function explainMatch(
 
 /** Where the field of an explanation stands in the file; undefined for what came without positions. */
 export function positionOf(configuration: RouteConfiguration, field: string): SourcePosition | undefined {
-  const parts = /^virtual_hosts\[(\d+)\](?:\.(?:routes\[(\d+)\]|(matcher)))?$/.exec(field)
+  const parts = PLACE.exec(field)
   if (parts === null) return sourceOf(configuration)
   const host = configuration.virtualHosts[Number(parts[1])]
   if (host === undefined) return undefined
   if (parts[3] !== undefined) return sourceOf(host, 'matcher')
-  const route = parts[2] === undefined ? undefined : host.routes[Number(parts[2])]
-  return sourceOf(route ?? host)
+  return sourceOf(routeAt(configuration, field) ?? host)
 }
+
+/** The route that a field of an explanation names; undefined where it names something else, or one in a matcher. */
+export function routeAt(configuration: RouteConfiguration, field: string): Route | undefined {
+  const [, host, route] = PLACE.exec(field) ?? []
+  return route === undefined ? undefined : configuration.virtualHosts[Number(host)]?.routes[Number(route)]
+}
+
+const PLACE = /^virtual_hosts\[(\d+)\](?:\.(?:routes\[(\d+)\]|(matcher)))?$/
