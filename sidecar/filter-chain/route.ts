@@ -4,7 +4,11 @@
  */
 import type { Random } from '../base/random.ts'
 import type { RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
+import type { Metadata } from '../config/schema/generated/types.ts'
+import type { Formatter } from '../observability/formatter/context.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
+import type { CustomTag } from '../observability/tracing/custom-tags.ts'
+import type { SamplingRates } from '../observability/tracing/sampling.ts'
 
 /** A route that matched one request, with what was decided by lot (the weighted cluster) already decided. */
 export interface MatchedRoute {
@@ -23,6 +27,9 @@ export interface MatchedRoute {
   /** `decorator.operation`, '' when there is none, and whether it is propagated. */
   readonly operation: string
   readonly propagateOperation: boolean
+  /** `filter_metadata` of the route and of its virtual host. */
+  readonly metadata?: Metadata | undefined
+  readonly virtualHostMetadata?: Metadata | undefined
   /** Tracing overrides of the route, undefined where the connection manager's hold. */
   readonly tracing: RouteTracing | undefined
   /** Overrides the connection manager's `stream_idle_timeout`; undefined where the route says nothing, 0 for none. */
@@ -38,9 +45,12 @@ export interface MatchedRoute {
 }
 
 export interface RouteTracing {
-  readonly clientSampling: number
-  readonly randomSampling: number
-  readonly overallSampling: number
+  readonly rates: SamplingRates
+  /** They replace the connection manager's of the same names. */
+  readonly customTags: readonly CustomTag[]
+  /** Formats of the names of the request's span and of those of its attempts. */
+  readonly operation: Formatter | undefined
+  readonly upstreamOperation: Formatter | undefined
 }
 
 /** An immutable, compiled route configuration. */

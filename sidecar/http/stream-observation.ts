@@ -11,8 +11,15 @@ import { HeaderMap, type RequestHeaders, type ResponseHeaders } from '../codec/h
 import type { CutReason } from '../codec/stream.ts'
 import type { FailureOrigin, StreamFailures, TraceContext } from '../failure-origin/contract.ts'
 import { describeFailure } from '../failure-origin/record.ts'
+import type { MatchedRoute } from '../filter-chain/route.ts'
 import type { AttemptOutcome, UpstreamAttempt, UpstreamSpans } from '../filter-chain/upstream-spans.ts'
-import { binaryText } from '../observability/formatter/context.ts'
+import {
+  binaryText,
+  type FilterMetadata,
+  type FormatContext,
+  type MetadataKind,
+} from '../observability/formatter/context.ts'
+import type { StreamInfo } from '../observability/stream-info.ts'
 import type { Tap, TappedStream } from '../observability/tap.ts'
 import type { Span } from '../observability/tracing/span.ts'
 import type { RouteTracing, Tracer } from '../observability/tracing/tracer.ts'
@@ -53,6 +60,7 @@ export class StreamObservation implements UpstreamSpans, CutReason {
   #attempt: Span | undefined = undefined
   #route: RouteTracing | undefined = undefined
   #tapped: TappedStream | undefined = undefined
+  #trailers: HeaderMap | undefined = undefined
   readonly #observer: StreamObserver
   readonly #stream: ActiveStream
   readonly #path: string
@@ -128,6 +136,7 @@ export class StreamObservation implements UpstreamSpans, CutReason {
   }
 
   onResponseTrailers(trailers: HeaderMap): void {
+    this.#trailers = trailers
     this.failures.responseTrailers(this.#stream.info, trailers)
   }
 
@@ -146,7 +155,7 @@ export class StreamObservation implements UpstreamSpans, CutReason {
     if (span === undefined) return
     const record = this.failures.record
     if (record !== undefined && record.span !== '') this.#linkTo(record.span, span)
-    this.#observer.tracer!.end(span, stream)
+    this.#observer.tracer!.end(span, new SpanView(stream, this.#trailers))
   }
 
   #startSpan(tracer: Tracer | undefined, headers: RequestHeaders, inferred: TraceContext | undefined): void {
@@ -154,7 +163,10 @@ export class StreamObservation implements UpstreamSpans, CutReason {
     const route = this.#stream.route
     if (route !== undefined && (route.operation !== '' || route.tracing !== undefined)) {
       this.#route = {
-        rates: route.tracing,
+        rates: route.tracing?.rates,
+        customTags: route.tracing?.customTags,
+        operationName: route.tracing?.operation,
+        upstreamOperationName: route.tracing?.upstreamOperation,
         operation: route.operation,
         propagateOperation: route.propagateOperation,
       }
@@ -184,13 +196,38 @@ export class StreamObservation implements UpstreamSpans, CutReason {
     this.#attempt = undefined
     const { response, trailers } = outcome
     const grpcStatus = trailers?.get('grpc-status') ?? response?.get('grpc-status')
-    this.#observer.tracer!.endAttempt(attempt, {
+    const end = {
       ...outcome,
       endMs: this.#stream.nowMs,
       statusCode: response?.status ?? 0,
       protocol: this.#stream.info.upstreamProtocol,
       grpcStatus: grpcStatus === undefined ? -1 : Number(grpcStatus),
       grpcMessage: trailers?.get('grpc-message') ?? response?.get('grpc-message') ?? '',
-    })
+    }
+    this.#observer.tracer!.endAttempt(attempt, end, new SpanView(this.#stream, undefined))
+  }
+}
+
+/** A stream as the tags and names of its spans see it. */
+class SpanView implements FormatContext {
+  readonly info: StreamInfo
+  readonly requestHeaders: RequestHeaders
+  readonly responseHeaders: ResponseHeaders | undefined
+  readonly responseTrailers: HeaderMap | undefined
+  readonly #route: MatchedRoute | undefined
+
+  constructor(stream: ActiveStream, trailers: HeaderMap | undefined) {
+    this.info = stream.info
+    this.requestHeaders = stream.requestHeaders
+    this.responseHeaders = stream.responseHeaders
+    this.responseTrailers = trailers
+    this.#route = stream.route
+  }
+
+  metadata(kind: MetadataKind): FilterMetadata | undefined {
+    const owner = this.#route
+    const metadata =
+      kind === 'ROUTE' ? owner?.metadata : kind === 'VIRTUAL_HOST' ? owner?.virtualHostMetadata : undefined
+    return metadata && Object.fromEntries(metadata.filterMetadata)
   }
 }

@@ -5,15 +5,12 @@ import { textToBytes } from '../base/regex.ts'
 import { Priority } from '../cluster/cluster.ts'
 import { hopwiseMetadata } from '../config/hopwise-metadata.ts'
 import type {
-  FractionalPercent,
   JsonObject,
   Metadata,
   Route,
   RouteAction,
-  RouteTracing as RouteTracingMessage,
   WeightedCluster_ClusterWeight,
 } from '../config/schema/generated/types.ts'
-import type { RouteTracing } from '../filter-chain/route.ts'
 import type { Runtime } from '../filter-chain/runtime.ts'
 import { directResponse } from './direct-response.ts'
 import { type DecodeFilterConfig, type FilterConfigLevel, FilterConfigs, filterConfigLevel } from './filter-configs.ts'
@@ -30,6 +27,7 @@ import { Redirect } from './redirect.ts'
 import { retryPolicy, withHopwiseSettings } from './retry-policy.ts'
 import { RouteEntry, type RouteSettings } from './route-entry.ts'
 import { type CompiledMatch, routeMatch } from './route-match.ts'
+import { routeTracing } from './route-tracing.ts'
 import { quote } from './string-matcher.ts'
 import { WeightedClusters } from './weighted-clusters.ts'
 
@@ -244,10 +242,7 @@ function commonSettings(route: Route, parent: RouteParent, mistakes: Mistakes): 
     metadata: route.metadata,
     operation: decorator?.operation ?? '',
     propagateOperation: decorator?.propagate ?? true,
-    tracing: tracing && routeTracing(tracing),
-    customTags: tracing?.customTags ?? [],
-    tracingOperation: tracing?.operation ?? '',
-    tracingUpstreamOperation: tracing?.upstreamOperation ?? '',
+    tracing: tracing && mistakes.attempt('tracing', () => routeTracing(tracing)),
     statPrefix: route.statPrefix,
     requestBufferLimit:
       route.requestBodyBufferLimit ??
@@ -365,19 +360,4 @@ function checkCluster(
 function mergedMetadata(route: JsonObject | undefined, cluster: Metadata | undefined): JsonObject | undefined {
   const more = cluster?.filterMetadata.get('envoy.lb')
   return more === undefined ? route : { ...route, ...more }
-}
-
-/** What a route does not say is sampled whole, as in Envoy. */
-function routeTracing(message: RouteTracingMessage): RouteTracing {
-  return {
-    clientSampling: percent(message.clientSampling),
-    randomSampling: percent(message.randomSampling),
-    overallSampling: percent(message.overallSampling),
-  }
-}
-
-const DENOMINATORS = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 } as const
-
-function percent(message: FractionalPercent | undefined): number {
-  return message === undefined ? 100 : (message.numerator * 100) / DENOMINATORS[message.denominator]
 }

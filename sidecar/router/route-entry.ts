@@ -6,14 +6,7 @@
  */
 import type { Priority } from '../cluster/cluster.ts'
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
-import type {
-  CustomTag,
-  HedgePolicy,
-  JsonObject,
-  Metadata,
-  RateLimit,
-  RouteCorsPolicy,
-} from '../config/schema/generated/types.ts'
+import type { HedgePolicy, JsonObject, Metadata, RateLimit, RouteCorsPolicy } from '../config/schema/generated/types.ts'
 import type { MatchedRoute, RouteTracing } from '../filter-chain/route.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
 import { bodyOf, type DirectResponse } from './direct-response.ts'
@@ -85,9 +78,6 @@ export interface RouteSettings {
   readonly operation: string
   readonly propagateOperation: boolean
   readonly tracing: RouteTracing | undefined
-  readonly customTags: readonly CustomTag[]
-  readonly tracingOperation: string
-  readonly tracingUpstreamOperation: string
   readonly metadata: Metadata | undefined
   readonly virtualHostMetadata: Metadata | undefined
   readonly cors: RouteCorsPolicy | undefined
@@ -219,19 +209,9 @@ export class RouteEntry implements MatchedRoute {
   get propagateOperation(): boolean {
     return this.#settings.propagateOperation
   }
-  /** Sampling in percent, where the route says something about it. */
+  /** Sampling in percent, tags and names of spans, where the route says something about them. */
   get tracing(): RouteTracing | undefined {
     return this.#settings.tracing
-  }
-  get customTags(): readonly CustomTag[] {
-    return this.#settings.customTags
-  }
-  /** Formats of span names (`tracing.operation`, `tracing.upstream_operation`), '' for none. */
-  get tracingOperation(): string {
-    return this.#settings.tracingOperation
-  }
-  get tracingUpstreamOperation(): string {
-    return this.#settings.tracingUpstreamOperation
   }
   /** Name below which stats of this route are charged: `vhost.<v>.route.<stat_prefix>.`; '' for none. */
   get statPrefix(): string {

@@ -3,15 +3,14 @@
 import type { CollectorState } from '../admin/server-control.ts'
 import { VERSION } from '../base/version.ts'
 import type {
-  CustomTag,
   HttpConnectionManager,
   OpenTelemetryConfig,
+  StaticConfigResourceDetectorConfig,
+  TypedExtensionConfig,
   ZipkinConfig,
 } from '../config/schema/generated/types.ts'
 import type { ObservationPolicy } from '../http/stream-observation.ts'
-import { compileTextFormat } from '../observability/formatter/text-format.ts'
 import type { StatsScope } from '../observability/stats.ts'
-import type { CustomTagConfig } from '../observability/tracing/custom-tags.ts'
 import { OtlpProtobufEncoder } from '../observability/tracing/otlp-encoder.ts'
 import { otlpResource } from '../observability/tracing/otlp-resource.ts'
 import { SamplingStats } from '../observability/tracing/sampling.ts'
@@ -30,6 +29,7 @@ import {
   ZIPKIN_TRACING,
 } from '../observability/tracing/tracer.ts'
 import { ZipkinEncoder } from '../observability/tracing/zipkin-encoder.ts'
+import { customTagConfig, spanName } from '../router/route-tracing.ts'
 import type { AsyncClient } from './async-client.ts'
 import { BuildError, type BuildErrors } from './build-errors.ts'
 import type { Environment } from './environment.ts'
@@ -40,6 +40,9 @@ const REPORT_TIMEOUT_MS = 5000
 const PROBE_TIMEOUT_MS = 2000
 /** A trace larger than this is nothing for a page. */
 const MAX_TRACE_BYTES = 4 * 1024 * 1024
+
+const DETECTORS = 'envoy.extensions.tracers.opentelemetry.resource_detectors.v3'
+const ALWAYS_ON = 'envoy.extensions.tracers.opentelemetry.samplers.v3.AlwaysOnSamplerConfig'
 
 interface Provider {
   readonly base: TracingConfig
@@ -91,8 +94,11 @@ export class Tracers {
     if (tracing === undefined || provider === undefined) return undefined
     const before = errors.errors.length
     const customTags = tracing.customTags.map((tag, i) =>
-      errors.attempt(`${path}.custom_tags[${i}]`, tag, () => customTag(tag)),
+      errors.attempt(`${path}.custom_tags[${i}]`, tag, () => customTagConfig(tag)),
     )
+    const named = (text: string, field: string) => errors.attempt(path, tracing, () => spanName(text, field))
+    const operationName = named(tracing.operation, 'operation')
+    const upstreamOperationName = named(tracing.upstreamOperation, 'upstream_operation')
     const made = errors.attempt(path, tracing, () => this.#provider(provider.typeUrl, provider.value))
     if (made === undefined || errors.errors.length > before) {
       this.#closeUnused(provider.value)
@@ -120,6 +126,9 @@ export class Tracers {
         maxPathTagLength: tracing.maxPathTagLength ?? 256,
         verbose: tracing.verbose,
         customTags: customTags.filter(tag => tag !== undefined),
+        operationName,
+        upstreamOperationName,
+        propagateContext: !tracing.noContextPropagation,
         spawnUpstreamSpan: tracing.spawnUpstreamSpan ?? base.spawnUpstreamSpan,
       },
       {
@@ -230,6 +239,7 @@ export class Tracers {
         traceId128Bit: config.traceId128bit,
         sharedSpanContext: config.sharedSpanContext ?? true,
         splitSpansForRequest: config.splitSpansForRequest,
+        timestampTraceIds: config.timestampTraceIds,
         extract: formats,
         inject: formats,
       },
@@ -247,16 +257,32 @@ export class Tracers {
     const resource = otlpResource({
       serviceName: config.serviceName,
       version: VERSION,
-      fromEnvironment: config.resourceDetectors.some(one => one.name.endsWith('environment')),
+      ...detectedResource(config.resourceDetectors),
+      withServiceName: config.setServiceNameResourceAttribute,
+      withSdk: config.setTelemetrySdkResourceAttributes,
     })
+    const alwaysSampled = config.sampler?.typedConfig?.typeUrl === ALWAYS_ON
     const headers = service.requestHeadersToAdd.map(
       ({ header }) => [header?.key.toLowerCase() ?? '', header?.value ?? ''] as const,
     )
-    const encoder = new OtlpProtobufEncoder({ resource, version: VERSION })
+    const encoder = new OtlpProtobufEncoder({
+      resource,
+      version: VERSION,
+      withScope: config.setInstrumentationScope,
+    })
     const timeout = uri.timeout ?? REPORT_TIMEOUT_MS
     return {
-      base: OPENTELEMETRY_TRACING,
-      ...this.#exporter('opentelemetry', uri.cluster, url.pathname, url.host, headers, timeout, encoder),
+      base: { ...OPENTELEMETRY_TRACING, alwaysSampled },
+      ...this.#exporter(
+        'opentelemetry',
+        uri.cluster,
+        url.pathname,
+        url.host,
+        headers,
+        timeout,
+        encoder,
+        config.maxCacheSize,
+      ),
     }
   }
 
@@ -268,6 +294,7 @@ export class Tracers {
     headers: readonly (readonly [string, string])[],
     timeoutMs: number,
     encoder: SpanEncoder,
+    maxWaitingSpans?: number,
   ): Pick<Provider, 'reporter' | 'collector'> {
     if (this.#override !== undefined) return { reporter: this.#override, collector: undefined }
     const client = this.#client
@@ -294,41 +321,21 @@ export class Tracers {
       },
     }
     const { timers, stats, runtime } = this.#env
-    const exporter = new SpanExporter({ kind, path, encoder, sink, timers, stats, runtime })
+    const exporter = new SpanExporter({ kind, path, encoder, sink, timers, stats, runtime, maxWaitingSpans })
     return { reporter: exporter, collector: { kind, cluster, authority, path, exporter } }
   }
 }
 
-function customTag(tag: CustomTag): CustomTagConfig {
-  const name = tag.tag
-  if (tag.literal !== undefined) return { tag: name, type: 'literal', value: tag.literal.value }
-  if (tag.environment !== undefined) {
-    return { tag: name, type: 'environment', name: tag.environment.name, defaultValue: tag.environment.defaultValue }
-  }
-  if (tag.requestHeader !== undefined) {
-    const { name: header, defaultValue } = tag.requestHeader
-    return { tag: name, type: 'request_header', name: header.toLowerCase(), defaultValue }
-  }
-  if (tag.metadata !== undefined) {
-    const { kind, metadataKey, defaultValue } = tag.metadata
-    const place =
-      kind?.route !== undefined
-        ? 'ROUTE'
-        : kind?.cluster !== undefined
-          ? 'CLUSTER'
-          : kind?.host !== undefined
-            ? 'UPSTREAM_HOST'
-            : 'DYNAMIC'
-    return {
-      tag: name,
-      type: 'metadata',
-      kind: place,
-      namespace: metadataKey?.key ?? '',
-      path: metadataKey?.path.map(segment => segment.key ?? '') ?? [],
-      defaultValue,
+/** What resource detectors find, told apart by their types: their names are anybody's. A later one wins. */
+function detectedResource(detectors: readonly TypedExtensionConfig[]) {
+  const attributes: Record<string, string> = {}
+  let fromEnvironment = false
+  for (const { typedConfig } of detectors) {
+    if (typedConfig?.typeUrl === `${DETECTORS}.EnvironmentResourceDetectorConfig`) fromEnvironment = true
+    else if (typedConfig?.typeUrl === `${DETECTORS}.StaticConfigResourceDetectorConfig`) {
+      const found = (typedConfig.value as StaticConfigResourceDetectorConfig).attributes
+      for (const [key, value] of found) if (key !== '' && value !== '') attributes[key] = value
     }
   }
-  const format = compileTextFormat(tag.value ?? '')
-  if (format.errors !== undefined) throw new BuildError('value', format.errors.map(one => one.message).join('; '), tag)
-  return { tag: name, type: 'value', format: format.value }
+  return { fromEnvironment, attributes }
 }

@@ -66,7 +66,7 @@ function measure(name: string, rate: number, encoder?: SpanEncoder, base = ZIPKI
       if (!traced) continue
       const span = tracer.start(headers, info)
       span.injectInto(headers)
-      tracer.end(span, { requestHeaders: headers, responseHeaders: response })
+      tracer.end(span, { info: span.info, requestHeaders: headers, responseHeaders: response })
     }
     const { user, system } = process.cpuUsage(before)
     rounds.push((user + system) / REQUESTS)

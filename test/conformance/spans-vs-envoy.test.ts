@@ -80,7 +80,64 @@ const CALLS: readonly Call[] = [
   },
 ]
 
+const TAGS: readonly Json[] = [
+  { tag: 'literal', literal: { value: 'l' } },
+  { tag: 'header', request_header: { name: 'x-a', default_value: 'none' } },
+  { tag: 'environment', environment: { name: 'NOT_SET_AT_ALL', default_value: 'e' } },
+  { tag: 'value', value: '%REQ(:METHOD)% %RESPONSE_CODE% %UPSTREAM_CLUSTER%' },
+  {
+    tag: 'route',
+    metadata: { kind: { route: {} }, metadata_key: { key: 'ns', path: [{ key: 'k' }] }, default_value: 'm' },
+  },
+  { tag: 'int', literal: { value: '42' }, value_type: 'INT' },
+  { tag: 'double', literal: { value: '0.5' }, value_type: 'DOUBLE' },
+  { tag: 'bool', literal: { value: 'true' }, value_type: 'BOOL' },
+  { tag: 'no int', literal: { value: 'many' }, value_type: 'INT' },
+  { tag: 'no bool', literal: { value: 'yes' }, value_type: 'BOOL' },
+  { tag: 'text', literal: { value: '7' }, value_type: 'STRING' },
+]
+const routeTracing = {
+  random_sampling: { numerator: 100 },
+  custom_tags: [
+    { tag: 'literal', literal: { value: 'of the route' } },
+    { tag: 'more', literal: { value: 'r' } },
+  ],
+}
+const NAMING: readonly Call[] = [
+  { name: 'plain', headers: { 'x-a': 'a' } },
+  { name: 'with-metadata', route: { metadata: { filter_metadata: { ns: { k: 'v' } } } } },
+  { name: 'decorated', route: { decorator: { operation: 'deco' } } },
+  { name: 'retry', script: [{ status: 503 }, { body: 'x' }], action: { retry_policy: { retry_on: '5xx' } }, spans: 2 },
+  { name: 'route', route: { tracing: routeTracing } },
+  {
+    name: 'route-names',
+    route: {
+      tracing: { ...routeTracing, operation: 'route %REQ(:PATH)%', upstream_operation: 'route up %REQ(X-NONE)%' },
+    },
+  },
+  {
+    name: 'route-and-decorator',
+    route: { decorator: { operation: 'deco' }, tracing: { ...routeTracing, operation: 'route op' } },
+  },
+  { name: 'direct', route: { direct_response: { status: 410 } }, spans: 0 },
+]
+const NAMED: Fields = {
+  spawn_upstream_span: true,
+  operation: 'op %REQ(:METHOD)% %RESPONSE_CODE%|%REQ(X-NONE)%',
+  upstream_operation: 'up %UPSTREAM_CLUSTER% %RESPONSE_CODE%',
+  custom_tags: TAGS,
+}
+
 const SETTINGS: readonly Setting[] = [
+  { name: 'Zipkin, names and tags', provider: 'zipkin', direction: 'OUTBOUND', tracing: NAMED, calls: NAMING },
+  { name: 'Zipkin, names and tags, inbound', provider: 'zipkin', direction: 'INBOUND', tracing: NAMED, calls: NAMING },
+  {
+    name: 'OpenTelemetry, names and tags',
+    provider: 'opentelemetry',
+    direction: 'OUTBOUND',
+    tracing: NAMED,
+    calls: NAMING,
+  },
   { name: 'Zipkin, inbound', provider: 'zipkin', direction: 'INBOUND', calls: CALLS },
   { name: 'Zipkin, outbound', provider: 'zipkin', direction: 'OUTBOUND', calls: CALLS },
   {
@@ -266,5 +323,99 @@ for (const setting of SETTINGS) {
   })
   after(async () => {
     for (const side of sides) await side.stop()
+  })
+}
+
+/** Both sides with a setting of one call, and what `look` finds after it on each. */
+async function onBoth<T>(setting: Omit<Setting, 'name' | 'calls'>, call: Call, look: (side: Side) => T): Promise<T[]> {
+  const found: T[] = []
+  for (const start of [startEnvoy, startHopwise]) {
+    const side = await Side.start(start, { ...setting, name: '', calls: [call] })
+    try {
+      await side.call(call, 1)
+      found.push(look(side))
+    } finally {
+      await side.stop()
+    }
+  }
+  return found
+}
+
+const detector = (name: string, type: string, fields: Fields = {}): Json => ({
+  name,
+  typed_config: typed(`type.googleapis.com/envoy.extensions.tracers.opentelemetry.${type}`, fields),
+})
+
+for (const [name, config] of Object.entries<Fields>({
+  'with its defaults': {},
+  'of detectors, whatever they are called': {
+    resource_detectors: [
+      detector('one', 'resource_detectors.v3.EnvironmentResourceDetectorConfig'),
+      detector('two', 'resource_detectors.v3.StaticConfigResourceDetectorConfig', {
+        attributes: { a: 'static', c: 'd' },
+      }),
+    ],
+  },
+  'without what is switched off': {
+    set_telemetry_sdk_resource_attributes: false,
+    set_service_name_resource_attribute: false,
+    set_instrumentation_scope: false,
+  },
+})) {
+  test(`the resource ${name}`, async () => {
+    process.env['OTEL_RESOURCE_ATTRIBUTES'] = 'a=b,e=f'
+    const seen = await onBoth(
+      { provider: 'opentelemetry', direction: 'INBOUND', config },
+      { name: 'a' },
+      ({ collector }) => {
+        const { resource, scope } = collector.spans[0]!
+        // The names of the two programs.
+        const own = Object.entries(resource).map(([key, value]) => [key, key.startsWith('telemetry.sdk.') ? '' : value])
+        return { resource: Object.fromEntries(own.sort()), hasScope: scope !== '' }
+      },
+    )
+    delete process.env['OTEL_RESOURCE_ATTRIBUTES']
+    assert.deepEqual(seen[1], seen[0])
+  })
+}
+
+test('the sampler always_on does not ask whether the caller samples', async () => {
+  const config = { sampler: detector('s', 'samplers.v3.AlwaysOnSamplerConfig') }
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00'
+  const sent = await onBoth(
+    { provider: 'opentelemetry', direction: 'INBOUND', config },
+    { name: 'a', headers: { traceparent } },
+    ({ upstream }) => upstream.requests[0]!.header('traceparent')!.replace(/-[0-9a-f]{16}-/, '-<span>-'),
+  )
+  assert.equal(sent[0], '00-0af7651916cd43dd8448eb211c80319c-<span>-01')
+  assert.equal(sent[1], sent[0])
+})
+
+test('no_context_propagation keeps the context from the upstream', async () => {
+  const contexts = /^x-b3-|^b3$|^traceparent$/i
+  const sent = await onBoth(
+    { provider: 'zipkin', direction: 'INBOUND', tracing: { no_context_propagation: true } },
+    { name: 'a' },
+    ({ upstream }) => upstream.requests[0]!.headers.filter(([name]) => contexts.test(name)),
+  )
+  assert.deepEqual(sent, [[], []])
+})
+
+for (const long of [false, true]) {
+  test(`timestamp_trace_ids puts the time into ids of ${long ? 128 : 64} bits`, async () => {
+    const before = Math.floor(Date.now() / 1000)
+    const config = { timestamp_trace_ids: true, trace_id_128bit: long }
+    const ids = await onBoth(
+      { provider: 'zipkin', direction: 'INBOUND', config },
+      { name: 'a' },
+      ({ collector }) => collector.spans[0]!,
+    )
+    const after = Math.floor(Date.now() / 1000)
+    for (const { traceId, id } of ids) {
+      const seconds = Number.parseInt(traceId.slice(0, 8), 16)
+      assert.ok(seconds >= before && seconds <= after, `${traceId} at ${before}`)
+      assert.equal(traceId.length, long ? 32 : 16)
+      assert.equal(traceId.endsWith(id), long, `${traceId} ${id}`)
+    }
   })
 }

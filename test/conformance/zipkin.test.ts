@@ -63,7 +63,7 @@ function hop(
       info.endMs = systemClock.now()
       info.responseCode = failure === undefined ? 200 : 503
       info.failure = failure
-      tracer.end(span, { requestHeaders: headers.clone() })
+      tracer.end(span, { info, requestHeaders: headers.clone() })
     },
   }
 }

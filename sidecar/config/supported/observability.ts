@@ -41,11 +41,13 @@ export const observability: Supported = {
     'http_service',
     'service_name',
     'resource_detectors',
+    'sampler',
     'max_cache_size',
     'set_telemetry_sdk_resource_attributes',
     'set_service_name_resource_attribute',
     'set_instrumentation_scope',
   ],
+  'envoy.extensions.tracers.opentelemetry.samplers.v3.AlwaysOnSamplerConfig': '*',
   'envoy.extensions.tracers.opentelemetry.resource_detectors.v3.EnvironmentResourceDetectorConfig': '*',
   'envoy.extensions.tracers.opentelemetry.resource_detectors.v3.StaticConfigResourceDetectorConfig': '*',
 }

@@ -2,7 +2,10 @@
 import type { FormatContext, Formatter, HeaderView, MetadataKind } from '../formatter/context.ts'
 import { metadataText } from '../formatter/operators-metadata.ts'
 
-export type CustomTagConfig = { readonly tag: string } & (
+/** What a tag is in formats that know types; a text that is no such value stays a text. */
+export type TagValueType = 'STRING' | 'INT' | 'DOUBLE' | 'BOOL'
+
+export type CustomTagConfig = { readonly tag: string; readonly valueType?: TagValueType } & (
   | { readonly type: 'literal'; readonly value: string }
   | { readonly type: 'environment'; readonly name: string; readonly defaultValue: string }
   | { readonly type: 'request_header'; readonly name: string; readonly defaultValue: string }
@@ -20,6 +23,7 @@ export type CustomTagConfig = { readonly tag: string } & (
 /** A tag with how its value is found: '' leaves it out. */
 export interface CustomTag {
   readonly tag: string
+  readonly valueType: TagValueType
   value(context: FormatContext): string
 }
 
@@ -29,7 +33,11 @@ export function compileCustomTags(
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): CustomTag[] {
   const byName = new Map(configs.map(config => [config.tag, config]))
-  return [...byName.values()].map(config => ({ tag: config.tag, value: valueReader(config, environment) }))
+  return [...byName.values()].map(config => ({
+    tag: config.tag,
+    valueType: config.valueType ?? 'STRING',
+    value: valueReader(config, environment),
+  }))
 }
 
 function valueReader(

@@ -2,6 +2,7 @@
  * Spans as OTLP: protobuf (`application/x-protobuf`) or JSON of `ExportTraceServiceRequest`.
  * https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/trace/v1/trace.proto
  */
+import type { TagValueType } from './custom-tags.ts'
 import { longTraceId } from './propagation.ts'
 import { ProtobufWriter } from './protobuf-writer.ts'
 import type { Span } from './span.ts'
@@ -35,11 +36,13 @@ const EVENT = { timeUnixNano: 1, name: 2 } as const
 const LINK = { traceId: 1, spanId: 2 } as const
 const STATUS = { message: 2, code: 3 } as const
 const KEY_VALUE = { key: 1, value: 2 } as const
-const ANY_VALUE = { stringValue: 1 } as const
+const ANY_VALUE = { stringValue: 1, boolValue: 2, intValue: 3, doubleValue: 4 } as const
 
 export interface OtlpIdentity {
   readonly resource: Readonly<Record<string, string>>
   readonly version: string
+  /** `set_instrumentation_scope`, true by default. */
+  readonly withScope?: boolean | undefined
 }
 
 const SCOPE_NAME = 'hopwise'
@@ -52,12 +55,14 @@ export class OtlpProtobufEncoder implements SpanEncoder {
   /** `ScopeSpans.spans`, ready to be put behind the scope. */
   readonly #spans = new ProtobufWriter()
 
-  constructor({ resource, version }: OtlpIdentity) {
+  constructor({ resource, version, withScope = true }: OtlpIdentity) {
     const writer = new ProtobufWriter()
     for (const [key, value] of Object.entries(resource)) writeAttribute(writer, RESOURCE.attributes, key, value)
     this.#resource = writer.take()
-    writer.stringField(SCOPE.name, SCOPE_NAME)
-    writer.stringField(SCOPE.version, version)
+    if (withScope) {
+      writer.stringField(SCOPE.name, SCOPE_NAME)
+      writer.stringField(SCOPE.version, version)
+    }
     this.#scope = writer.take()
   }
 
@@ -73,7 +78,9 @@ export class OtlpProtobufEncoder implements SpanEncoder {
     writer.nanosecondsField(SPAN.startTimeUnixNano, startUs)
     writer.nanosecondsField(SPAN.endTimeUnixNano, startUs + span.durationUs)
     const { tags } = span
-    for (let i = 0; i < tags.length; i += 2) writeAttribute(writer, SPAN.attributes, tags[i]!, tags[i + 1]!)
+    for (let i = 0; i < tags.length; i += 2) {
+      writeAttribute(writer, SPAN.attributes, tags[i]!, typed(tags[i + 1]!, span.tagTypes?.get(tags[i]!)))
+    }
     const { failure } = span.info
     if (failure !== undefined) writeAttribute(writer, SPAN.attributes, 'error.type', failure.cause)
     for (const { timestampUs, value } of span.annotations) {
@@ -111,11 +118,29 @@ export class OtlpProtobufEncoder implements SpanEncoder {
   }
 }
 
-function writeAttribute(writer: ProtobufWriter, field: number, key: string, value: string): void {
+/** As Envoy's library reads them. */
+const YES = /^(?:true|t|yes|y|1)$/i
+const NO = /^(?:false|f|no|n|0)$/i
+
+type AttributeValue = string | bigint | number | boolean
+
+/** The value of a tag that is no text by configuration; what does not read as one stays a text. */
+function typed(text: string, type: TagValueType | undefined): AttributeValue {
+  if (type === undefined) return text
+  if (type === 'BOOL') return YES.test(text) ? true : NO.test(text) ? false : text
+  if (type === 'INT') return /^[+-]?\d{1,19}$/.test(text) ? BigInt.asIntN(64, BigInt(text.replace('+', ''))) : text
+  const value = text.trim() === '' ? Number.NaN : Number(text)
+  return Number.isNaN(value) ? text : value
+}
+
+function writeAttribute(writer: ProtobufWriter, field: number, key: string, value: AttributeValue): void {
   const start = writer.begin(field)
   writer.stringField(KEY_VALUE.key, key)
   const any = writer.begin(KEY_VALUE.value)
-  writer.alwaysStringField(ANY_VALUE.stringValue, value)
+  if (typeof value === 'string') writer.alwaysStringField(ANY_VALUE.stringValue, value)
+  else if (typeof value === 'boolean') writer.bigintField(ANY_VALUE.boolValue, value ? 1n : 0n)
+  else if (typeof value === 'bigint') writer.bigintField(ANY_VALUE.intValue, value)
+  else writer.doubleField(ANY_VALUE.doubleValue, value)
   writer.end(any)
   writer.end(start)
 }
@@ -139,7 +164,8 @@ export class OtlpJsonEncoder implements SpanEncoder {
   add(span: Span): void {
     const { tags, info } = span
     const attributes = []
-    for (let i = 0; i < tags.length; i += 2) attributes.push(attribute(tags[i]!, tags[i + 1]!))
+    for (let i = 0; i < tags.length; i += 2)
+      attributes.push(attribute(tags[i]!, typed(tags[i + 1]!, span.tagTypes?.get(tags[i]!))))
     if (info.failure !== undefined) attributes.push(attribute('error.type', info.failure.cause))
     const startUs = span.startUs
     this.#spans.push(
@@ -174,6 +200,8 @@ export class OtlpJsonEncoder implements SpanEncoder {
   }
 }
 
-function attribute(key: string, value: string) {
-  return { key, value: { stringValue: value } }
+function attribute(key: string, value: AttributeValue) {
+  if (typeof value === 'string') return { key, value: { stringValue: value } }
+  if (typeof value === 'boolean') return { key, value: { boolValue: value } }
+  return { key, value: typeof value === 'bigint' ? { intValue: String(value) } : { doubleValue: value } }
 }

@@ -7,6 +7,9 @@ export interface OtlpResourceConfig {
   readonly attributes?: Readonly<Record<string, string>> | undefined
   /** `….environment`: `OTEL_RESOURCE_ATTRIBUTES` is read. */
   readonly fromEnvironment?: boolean | undefined
+  /** `set_service_name_resource_attribute` and `set_telemetry_sdk_resource_attributes`, true by default. */
+  readonly withServiceName?: boolean | undefined
+  readonly withSdk?: boolean | undefined
 }
 
 /** Configured attributes win over those of the environment, and both over `service_name`. */
@@ -18,10 +21,12 @@ export function otlpResource(
     config.fromEnvironment === true ? parseResourceAttributes(environment['OTEL_RESOURCE_ATTRIBUTES'] ?? '') : {}
   return {
     // Envoy's own default name.
-    'service.name': config.serviceName || 'unknown_service:envoy',
-    'telemetry.sdk.language': 'nodejs',
-    'telemetry.sdk.name': 'hopwise',
-    'telemetry.sdk.version': config.version,
+    ...(config.withServiceName !== false && { 'service.name': config.serviceName || 'unknown_service:envoy' }),
+    ...(config.withSdk !== false && {
+      'telemetry.sdk.language': 'nodejs',
+      'telemetry.sdk.name': 'hopwise',
+      'telemetry.sdk.version': config.version,
+    }),
     ...detected,
     ...config.attributes,
   }

@@ -30,6 +30,24 @@ export class ProtobufWriter {
     this.#varint(value)
   }
 
+  /** 64 bits, also 0: in a oneof it says which one is set. */
+  bigintField(field: number, value: bigint): void {
+    this.#tag(field, 0)
+    let rest = BigInt.asUintN(64, value)
+    this.#reserve(10)
+    while (rest > 127n) {
+      this.#buffer[this.#length++] = Number(rest & 127n) | 128
+      rest >>= 7n
+    }
+    this.#buffer[this.#length++] = Number(rest)
+  }
+
+  doubleField(field: number, value: number): void {
+    this.#tag(field, 1)
+    this.#reserve(8)
+    this.#length = this.#buffer.writeDoubleLE(value, this.#length)
+  }
+
   /** Nanoseconds of a time given in microseconds, as fixed64: the product does not fit a number, its halves do. */
   nanosecondsField(field: number, microseconds: number): void {
     this.#tag(field, 1)

@@ -44,6 +44,8 @@ export interface SpanExporterOptions {
   /** Scope without a prefix. */
   readonly stats: StatsScope
   readonly runtime?: RuntimeNumbers | undefined
+  /** Spans that wait at most; more are dropped. */
+  readonly maxWaitingSpans?: number | undefined
 }
 
 export class SpanExporter implements SpanReporter {
@@ -53,6 +55,7 @@ export class SpanExporter implements SpanReporter {
   readonly #timers: Timers
   readonly #timer: Timer
   readonly #runtime: RuntimeNumbers | undefined
+  readonly #maxWaitingSpans: number
   readonly #prefix: string
   readonly #spansSent: Counter
   readonly #spansDropped: Counter
@@ -63,12 +66,14 @@ export class SpanExporter implements SpanReporter {
   #inFlight = 0
   #idle: (() => void)[] = []
 
-  constructor({ kind, path, encoder, sink, timers, stats, runtime }: SpanExporterOptions) {
+  constructor(options: SpanExporterOptions) {
+    const { kind, path, encoder, sink, timers, stats, runtime, maxWaitingSpans = MAX_WAITING_SPANS } = options
     this.#path = path
     this.#encoder = encoder
     this.#sink = sink
     this.#timers = timers
     this.#runtime = runtime
+    this.#maxWaitingSpans = maxWaitingSpans
     this.#prefix = `tracing.${kind}`
     const scope = stats.scope(this.#prefix)
     this.#spansSent = scope.counter('spans_sent')
@@ -90,7 +95,7 @@ export class SpanExporter implements SpanReporter {
   }
 
   report(span: Span): void {
-    if (this.#waiting >= MAX_WAITING_SPANS) {
+    if (this.#waiting >= this.#maxWaitingSpans) {
       this.#spansDropped.inc()
       return
     }

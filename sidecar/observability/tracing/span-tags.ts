@@ -2,7 +2,7 @@
  * Tags and annotations of a span, under Envoy's names and in its order (measured on 1.40; features.md §2.11), and those of
  * our own that tell where a failure began.
  */
-import type { FormatContext } from '../formatter/context.ts'
+import type { FormatContext, Formatter } from '../formatter/context.ts'
 import { responseFlagsText } from '../response-flags.ts'
 import type { FailureView } from '../stream-info.ts'
 import { type CustomTag, readableText } from './custom-tags.ts'
@@ -15,6 +15,8 @@ export interface TagSettings {
   readonly maxPathTagLength: number
   readonly verbose: boolean
   readonly customTags: readonly CustomTag[]
+  readonly operationName: Formatter | undefined
+  readonly upstreamOperationName: Formatter | undefined
 }
 
 /** gRPC statuses that Envoy marks as errors (measured): those a server is to blame for. */
@@ -22,7 +24,12 @@ const GRPC_ERRORS = new Set([2, 4, 8, 12, 13, 14, 15])
 
 /** Fills `span.tags`, `span.annotations` and `span.error`; once, when the span is reported. */
 export function fillTags(span: Span, settings: TagSettings): void {
-  const { attempt, attemptEnd } = span
+  const { attempt, attemptEnd, view, route } = span
+  const name =
+    attempt === undefined
+      ? (route?.operationName ?? settings.operationName)
+      : (route?.upstreamOperationName ?? settings.upstreamOperationName)
+  if (name !== undefined && view !== undefined) span.name = readableText(name(view))
   if (attempt === undefined || attemptEnd === undefined) fillRequestTags(span, settings)
   else fillAttemptTags(span, attempt, attemptEnd, settings)
 }
@@ -63,7 +70,7 @@ function fillRequestTags(span: Span, settings: TagSettings): void {
   span.refusedCall = span.kind === 'CLIENT' && (info.responseCode >= 400 || info.grpcStatus > 0)
   if (failed || info.failure !== undefined) pushError(span, info.failure, 'true')
   if (info.failure !== undefined) pushFailureTags(tags, info.failure)
-  finish(span, settings, span)
+  finish(span, settings)
   if (settings.verbose) annotateRequest(span)
 }
 
@@ -92,17 +99,28 @@ function fillAttemptTags(span: Span, attempt: UpstreamAttempt, end: UpstreamAtte
     pushError(span, failure, 'true')
     if (end.errorReason !== '') tags.push('error.reason', end.errorReason)
   }
-  finish(span, settings, { info: span.info })
+  finish(span, settings)
   if (settings.verbose) annotateAttempt(span, end)
 }
 
-function finish(span: Span, settings: TagSettings, context: FormatContext): void {
-  const { tags, extraTags } = span
-  for (const { tag, value } of settings.customTags) {
-    const text = value(context)
-    if (text !== '') tags.push(tag, text)
+function finish(span: Span, settings: TagSettings): void {
+  const { tags, extraTags, route } = span
+  const context: FormatContext = span.view ?? { info: span.info }
+  const own = route?.customTags
+  for (const custom of settings.customTags) {
+    if (own?.some(({ tag }) => tag === custom.tag) !== true) pushCustom(span, custom, context)
   }
+  if (own !== undefined) for (const custom of own) pushCustom(span, custom, context)
   if (extraTags !== undefined) tags.push(...extraTags)
+}
+
+function pushCustom(span: Span, { tag, valueType, value }: CustomTag, context: FormatContext): void {
+  const text = value(context)
+  if (text === '') return
+  span.tags.push(tag, text)
+  if (valueType === 'STRING') return
+  span.tagTypes ??= new Map()
+  span.tagTypes.set(tag, valueType)
 }
 
 /** `true` as in Envoy, or what failed, where that is known: `connect_refused at d (c>d)`. */

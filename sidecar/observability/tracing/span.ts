@@ -5,9 +5,12 @@
  * request that fails is reported after all. So making one costs ids and an object; tags are made when it is reported,
  * from what the span points at.
  */
-import type { HeaderView } from '../formatter/context.ts'
+import type { FormatContext, HeaderView } from '../formatter/context.ts'
 import { StreamInfo } from '../stream-info.ts'
+import type { TagValueType } from './custom-tags.ts'
 import { injectContext, type OutgoingContext, type PropagationFormat, type TraceHeaders } from './propagation.ts'
+
+import type { RouteTracing } from './tracer.ts'
 
 export type SpanKind = 'SERVER' | 'CLIENT'
 
@@ -75,6 +78,11 @@ export class Span implements OutgoingContext {
   requestHeaders: HeaderView | undefined = undefined
   responseHeaders: HeaderView | undefined = undefined
   responseTrailers: HeaderView | undefined = undefined
+  /** What tags and names from configuration are read of; undefined while nothing is at its end. */
+  view: FormatContext | undefined = undefined
+  route: RouteTracing | undefined = undefined
+  /** Types of tags that are no texts. */
+  tagTypes: Map<string, TagValueType> | undefined = undefined
   /** Of an attempt's span. */
   attempt: UpstreamAttempt | undefined = undefined
   attemptEnd: UpstreamAttemptEnd | undefined = undefined
@@ -136,7 +144,7 @@ export class Span implements OutgoingContext {
   detach(): void {
     this.tags = this.tags.slice()
     this.info = NO_REQUEST
-    this.requestHeaders = this.responseHeaders = this.responseTrailers = undefined
+    this.requestHeaders = this.responseHeaders = this.responseTrailers = this.view = undefined
   }
 
   /** Puts the context into the headers of a request to be sent on. */

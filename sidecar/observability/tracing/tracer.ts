@@ -11,7 +11,7 @@
  */
 import type { Clock } from '../../base/clock.ts'
 import { hex64, type Random } from '../../base/random.ts'
-import type { HeaderView } from '../formatter/context.ts'
+import type { FormatContext, Formatter, HeaderView } from '../formatter/context.ts'
 import type { StreamInfo } from '../stream-info.ts'
 import { type CustomTag, type CustomTagConfig, compileCustomTags } from './custom-tags.ts'
 import {
@@ -45,6 +45,18 @@ export interface TracingConfig {
   readonly maxPathTagLength: number
   readonly verbose: boolean
   readonly customTags: readonly CustomTagConfig[]
+  /** Formats of the names of spans, which win over everything else that names them. */
+  readonly operationName: Formatter | undefined
+  readonly upstreamOperationName: Formatter | undefined
+  /** `no_context_propagation`: nothing is written into the requests that go upstream. */
+  readonly propagateContext: boolean
+  /**
+   * `envoy.tracers.opentelemetry.samplers.always_on`: a decision that comes with the request does not count; what the
+   * connection manager decides does, in Envoy too.
+   */
+  readonly alwaysSampled: boolean
+  /** `timestamp_trace_ids`: ids of new traces begin with the second they began in. */
+  readonly timestampTraceIds: boolean
   readonly traceId128Bit: boolean
   /** The first span of a trace has the last 64 bits of the trace's id (Envoy's Zipkin tracer). */
   readonly rootSpanNamesTrace: boolean
@@ -66,6 +78,11 @@ const COMMON_DEFAULTS = {
   maxPathTagLength: 256,
   verbose: false,
   customTags: [],
+  operationName: undefined,
+  upstreamOperationName: undefined,
+  propagateContext: true,
+  alwaysSampled: false,
+  timestampTraceIds: false,
   splitSpansForRequest: false,
   spawnUpstreamSpan: false,
   ringSize: DEFAULT_RING_SIZE,
@@ -113,6 +130,9 @@ export interface RouteTracing {
   readonly operation?: string | undefined
   /** `decorator.propagate`, true by default. */
   readonly propagateOperation?: boolean | undefined
+  /** `tracing.operation` and `tracing.upstream_operation`. */
+  readonly operationName?: Formatter | undefined
+  readonly upstreamOperationName?: Formatter | undefined
 }
 
 /** Takes finished spans with their tags filled in. Must not throw. */
@@ -138,10 +158,8 @@ export interface SpanStart {
 }
 
 /** What a request's span reads at its end. */
-export interface RequestView {
+export interface RequestView extends FormatContext {
   readonly requestHeaders: HeaderView
-  readonly responseHeaders?: HeaderView | undefined
-  readonly responseTrailers?: HeaderView | undefined
 }
 
 export const DECORATOR_HEADER = 'x-envoy-decorator-operation'
@@ -172,6 +190,8 @@ export class Tracer {
       maxPathTagLength: config.maxPathTagLength,
       verbose: config.verbose,
       customTags: compileCustomTags(config.customTags, dependencies.environment),
+      operationName: config.operationName,
+      upstreamOperationName: config.upstreamOperationName,
     }
   }
 
@@ -189,6 +209,7 @@ export class Tracer {
     info.traceReason = reason
     info.requestId = headers.get('x-request-id') ?? ''
     const span = this.#makeSpan(headers, info, reason >= TraceReason.Sampling, inferred)
+    span.route = route
     this.#decorate(span, headers, route)
     info.traceId = span.traceId
     info.spanId = span.spanId
@@ -206,7 +227,7 @@ export class Tracer {
     const known = context !== undefined && context.traceId !== ''
     const shared = this.#isServer && config.sharedSpanContext
     const flags = {
-      sampled: context?.sampled ?? traced,
+      sampled: config.alwaysSampled ? traced : (context?.sampled ?? traced),
       debug: context?.debug ?? false,
       single: context?.single ?? false,
       shared,
@@ -225,10 +246,18 @@ export class Tracer {
   }
 
   #fresh() {
-    const { rootSpanNamesTrace, traceId128Bit } = this.config
+    const { rootSpanNamesTrace, traceId128Bit, timestampTraceIds } = this.config
     const spanId = hex64(this.#random)
+    if (!traceId128Bit && timestampTraceIds) return { traceId: this.#firstHalf(), spanId, parentSpanId: '' }
     const low = rootSpanNamesTrace ? spanId : hex64(this.#random)
-    return { traceId: traceId128Bit ? hex64(this.#random) + low : low, spanId, parentSpanId: '' }
+    return { traceId: traceId128Bit ? this.#firstHalf() + low : low, spanId, parentSpanId: '' }
+  }
+
+  #firstHalf(): string {
+    const drawn = hex64(this.#random)
+    if (!this.config.timestampTraceIds) return drawn
+    const seconds = Math.floor(this.#clock.wall() / 1000)
+    return seconds.toString(16).padStart(8, '0').slice(-8) + drawn.slice(8)
   }
 
   /**
@@ -277,7 +306,7 @@ export class Tracer {
    */
   startAttempt(span: Span, headers: TraceHeaders, attempt: UpstreamAttempt): Span | undefined {
     if (!this.config.spawnUpstreamSpan) {
-      span.injectInto(headers)
+      if (this.config.propagateContext) span.injectInto(headers)
       return undefined
     }
     const now = this.#clock.now()
@@ -288,12 +317,14 @@ export class Tracer {
     const wall = span.startWallMs + now - span.startMs
     const child = new Span(ids, flags, 'CLIENT', name, wall, now, span.info, span.inject)
     child.attempt = attempt
-    child.injectInto(headers)
+    child.route = span.route
+    if (this.config.propagateContext) child.injectInto(headers)
     return child
   }
 
-  endAttempt(child: Span, end: UpstreamAttemptEnd): void {
+  endAttempt(child: Span, end: UpstreamAttemptEnd, view?: FormatContext): void {
     child.attemptEnd = end
+    child.view = view
     child.endMs = end.endMs
     this.#end(child)
   }
@@ -305,6 +336,7 @@ export class Tracer {
     span.requestHeaders = view.requestHeaders
     span.responseHeaders = view.responseHeaders
     span.responseTrailers = view.responseTrailers
+    span.view = view
     if (info.failure !== undefined && !span.sampled) {
       this.promote(span.traceId)
       this.#report(span)

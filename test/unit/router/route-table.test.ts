@@ -169,9 +169,9 @@ test('tracing of a route is in percent, whole where it does not say', () => {
     custom_tags: [{ tag: 't', literal: { value: 'v' } }],
   }
   const entry = match(routesOf([to('a', { prefix: '/' }, { tracing })]))!
-  assert.deepEqual(entry.tracing, { clientSampling: 100, randomSampling: 0.05, overallSampling: 100 })
+  assert.deepEqual(entry.tracing?.rates, { clientSampling: 100, randomSampling: 0.05, overallSampling: 100 })
   assert.deepEqual(
-    entry.customTags.map(({ tag }) => tag),
+    entry.tracing?.customTags.map(({ tag }) => tag),
     ['t'],
   )
   assert.equal(match(routesOf([to('a')]))?.tracing, undefined)

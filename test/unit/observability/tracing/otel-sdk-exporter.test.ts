@@ -75,7 +75,7 @@ test('a span leaves through exporter-zipkin and the OTLP exporter with our ids, 
   info.endMs = info.startMs + 2.5
   info.responseCode = 503
   info.failure = { id: '5f', role: 'origin', origin: 'd', cause: 'app_error', link: '', path: 'd', confidence: 'exact' }
-  tracer.end(span, { requestHeaders: headers })
+  tracer.end(span, { info: span.info, requestHeaders: headers })
   await exporter.close()
 
   const zipkin = received.find(({ url }) => url === '/api/v2/spans')!

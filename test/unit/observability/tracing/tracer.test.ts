@@ -216,7 +216,7 @@ test('a parent found by failure location is used where the application passed no
   const { begin, tracer, reported } = setUp({ operation: 'egress', rates: NO_SAMPLING })
   const { span, headers } = begin({}, { inferred })
   assert.deepEqual([span.traceId, span.parentSpanId, span.sampled], ['463ac35c9f6413ad', 'b7ad6b7169203331', true])
-  tracer.end(span, { requestHeaders: headers })
+  tracer.end(span, { info: span.info, requestHeaders: headers })
   assert.equal(tags(reported[0]!)['parent'], 'inferred')
   assert.equal(begin(B3, { inferred }).span.parentSpanId, 'a2fb4a1d1a96d312')
 })
@@ -245,7 +245,7 @@ test('the tags of a request are Envoy’s', () => {
   info.clusterAltStatName = 'up_alt'
   info.bytesSent = 5
   info.setDynamicMetadata('r', 'l', [1, 'a'])
-  tracer.end(span, { requestHeaders: headers })
+  tracer.end(span, { info: span.info, requestHeaders: headers })
   assert.deepEqual(tags(reported[0]!), {
     node_id: 'nid',
     zone: 'z1',
@@ -290,7 +290,11 @@ test('gRPC has tags of its own, and its server errors are errors', () => {
     const { span, headers, info } = begin({ 'content-type': 'application/grpc+proto', 'grpc-timeout': '1S' })
     info.responseCode = 200
     info.grpcStatus = status
-    tracer.end(span, { requestHeaders: headers, responseHeaders: new ResponseHeaders(200, ['grpc-message', 'm%20x']) })
+    tracer.end(span, {
+      info: span.info,
+      requestHeaders: headers,
+      responseHeaders: new ResponseHeaders(200, ['grpc-message', 'm%20x']),
+    })
     const { error, ...rest } = tags(reported[0]!)
     assert.equal(error, failed ? 'true' : undefined, String(status))
     assert.equal(rest['grpc.status_code'], String(status))
@@ -353,7 +357,7 @@ test('nothing leaves of an unsampled request, and its span does not hold on to i
   const { begin, tracer, reported } = setUp({ rates: NO_SAMPLING })
   const { span, headers, info } = begin()
   info.responseCode = 503
-  tracer.end(span, { requestHeaders: headers })
+  tracer.end(span, { info: span.info, requestHeaders: headers })
   assert.deepEqual(reported, [])
   assert.notEqual(span.info, info)
   assert.equal(span.requestHeaders, undefined)
@@ -363,7 +367,7 @@ test('a span that was kept is reported as it was when it ended', () => {
   const { begin, tracer, reported } = setUp({ rates: NO_SAMPLING })
   const { span, headers, info } = begin(B3)
   info.responseCode = 418
-  tracer.end(span, { requestHeaders: headers })
+  tracer.end(span, { info: span.info, requestHeaders: headers })
   headers.set('user-agent', 'somebody else')
   info.responseCode = 200
   assert.equal(tracer.promote(span.traceId), 1)
@@ -376,14 +380,14 @@ test('a span that was kept is reported as it was when it ended', () => {
 test('a failed request is reported though unsampled, with the spans of its trace that ended before it', () => {
   const { begin, tracer, reported } = setUp({ rates: NO_SAMPLING, operation: 'egress' })
   const earlier = begin(B3)
-  tracer.end(earlier.span, { requestHeaders: earlier.headers })
+  tracer.end(earlier.span, { info: earlier.span.info, requestHeaders: earlier.headers })
   const other = begin()
-  tracer.end(other.span, { requestHeaders: other.headers })
+  tracer.end(other.span, { info: other.span.info, requestHeaders: other.headers })
   const { span, headers, info } = begin(B3)
   info.responseCode = 503
   info.failure = FAILURE
   span.link('0af7651916cd43dd8448eb211c80319c', 'b7ad6b7169203331')
-  tracer.end(span, { requestHeaders: headers })
+  tracer.end(span, { info: span.info, requestHeaders: headers })
   assert.deepEqual(reported, [earlier.span, span])
   const { error, ...rest } = tags(span)
   assert.equal(error, 'connect_refused at d (c>d)')
@@ -398,7 +402,7 @@ test('the ring of unsampled spans forgets the oldest', () => {
   const { begin, tracer, clock } = setUp({ rates: NO_SAMPLING, ringSize: 3 })
   for (let i = 0; i < 5; i++) {
     const { span, headers } = begin(i < 3 ? B3 : {})
-    tracer.end(span, { requestHeaders: headers })
+    tracer.end(span, { info: span.info, requestHeaders: headers })
     clock.advance(100)
   }
   assert.equal(tracer.promote(B3['x-b3-traceid']), 1)
@@ -408,7 +412,7 @@ test('when spans come faster than the ring turns, the first are kept for a while
   const { begin, tracer, clock } = setUp({ rates: NO_SAMPLING, ringSize: 3 })
   for (let i = 0; i < 5; i++) {
     const { span, headers } = begin(i < 3 ? B3 : {})
-    tracer.end(span, { requestHeaders: headers })
+    tracer.end(span, { info: span.info, requestHeaders: headers })
     clock.advance(10)
   }
   assert.equal(tracer.promote(B3['x-b3-traceid']), 3)
