@@ -41,21 +41,14 @@ const LISTED_COUNTERS = [
   'upstream_rq_0rtt',
   'upstream_rq_rx_reset_no_error',
 ]
-const LISTED_GAUGES = [
-  'lb_subsets_active',
-  'max_host_weight',
-  'membership_excluded',
-  'upstream_cx_rx_bytes_buffered',
-  'upstream_cx_tx_bytes_buffered',
-  'version',
-  'warming_state',
-]
+const LISTED_GAUGES = ['lb_subsets_active', 'membership_excluded', 'version', 'warming_state']
 
 /** Stats of discovery, membership and balancing. */
 export class ClusterStats {
   readonly membershipChange: Counter
   readonly membershipTotal: Gauge
   readonly membershipHealthy: Gauge
+  readonly maxHostWeight: Gauge
   readonly membershipDegraded: Gauge
   readonly updateAttempt: Counter
   readonly updateSuccess: Counter
@@ -72,6 +65,7 @@ export class ClusterStats {
     this.membershipChange = control.counter('membership_change')
     this.membershipTotal = control.gauge('membership_total')
     this.membershipHealthy = control.gauge('membership_healthy')
+    this.maxHostWeight = control.gauge('max_host_weight')
     this.membershipDegraded = control.gauge('membership_degraded')
     this.updateAttempt = control.counter('update_attempt')
     this.updateSuccess = control.counter('update_success')

@@ -416,6 +416,10 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     const { overprovisioningFactor } = settings
     this.#balancer.update(byPriority.map((list): HostSet => ({ hosts: list, overprovisioningFactor })))
     clusterStats.membershipTotal.set(hosts.length)
+    // Envoy looks at weights where it compares hosts with those before.
+    if (settings.discovery === 'STRICT_DNS') {
+      clusterStats.maxHostWeight.set(hosts.reduce((most, { weight }) => Math.max(most, weight), 0))
+    }
     clusterStats.membershipHealthy.set(hosts.filter(isHealthy).length)
     clusterStats.membershipDegraded.set(hosts.filter(isDegraded).length)
   }

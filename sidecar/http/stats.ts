@@ -80,9 +80,7 @@ const GAUGES = [
   'downstream_cx_http1_soft_drain',
   'downstream_cx_http2_active',
   'downstream_cx_http3_active',
-  'downstream_cx_rx_bytes_buffered',
   'downstream_cx_ssl_active',
-  'downstream_cx_tx_bytes_buffered',
   'downstream_cx_upgrades_active',
   'downstream_rq_active',
 ] as const

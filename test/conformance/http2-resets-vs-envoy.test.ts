@@ -139,7 +139,9 @@ async function observe(start: Start): Promise<Map<string, string>> {
   let before = new Map<string, number>()
   const addChanges = async (what: string) => {
     // Not the codec's own counters: whether a reset finds its stream still there depends on what is read in one go.
-    const now = await proxy.stats('(rq_rx_reset|rq_tx_reset|pending_failure_eject|rq_http2_total)$')
+    const now = await proxy.stats(
+      '(rq_rx_reset|rq_rx_reset_no_error|rq_tx_reset|pending_failure_eject|rq_http2_total)$',
+    )
     for (const [name, value] of now) {
       const change = value - (before.get(name) ?? 0)
       if (change !== 0) fields.set(`${what}: ${name}`, String(change))

@@ -16,6 +16,10 @@ const NOT_HERE: readonly (readonly [RegExp, string])[] = [
   [/^thread_local_cluster_manager\./, 'clusters are small until they are used'],
   [/^listener\.admin\.main_thread\./, 'the admin listener counts under worker_0'],
   [/^envoy\.overload_actions\.|^overload\./, 'there is no overload manager yet'],
+  [
+    /_cx_[rt]x_bytes_buffered$/,
+    'it would be counted at every write of every request; buffers are bounded by their limits',
+  ],
   [/^listener_manager\.workers_pinned$/, 'Node cannot pin threads'],
   [/^server\.stats_recent_lookups$/, 'there is no table of symbols whose lookups could be counted'],
 ]
@@ -34,6 +38,29 @@ test('--stats-tag labels every metric, before the tags of the configuration', as
   )
   assert.deepEqual(pages[1], pages[0])
   assert.match(pages[1]!.metrics, /\{region="eu",cell="7:8",mine="x"/)
+})
+
+test('the heaviest host is told where Envoy tells it', async () => {
+  const host = (port: number, weight: number) => ({
+    endpoint: { address: { socket_address: { address: 'localhost', port_value: port } } },
+    load_balancing_weight: weight,
+  })
+  const clusters = ['STRICT_DNS', 'LOGICAL_DNS'].map(type => ({
+    name: type,
+    type,
+    load_assignment: {
+      cluster_name: type,
+      endpoints: [{ lb_endpoints: type === 'STRICT_DNS' ? [host(1, 3), host(2, 7)] : [host(1, 3)] }],
+    },
+  }))
+  const weights = await Promise.all(
+    [startEnvoy, startHopwise].map(async start => {
+      await using proxy = await start(`static_resources: ${JSON.stringify({ clusters })}\n`)
+      return await proxy.stats('max_host_weight$')
+    }),
+  )
+  assert.deepEqual(weights[1], weights[0])
+  assert.equal(weights[1]!.get('cluster.STRICT_DNS.max_host_weight'), 7)
 })
 
 test('the names of the stats are those of Envoy', async () => {

@@ -99,8 +99,6 @@ function sessionOperators(prefix: 'DOWNSTREAM' | 'UPSTREAM', of: TlsOf): Operato
     [`${prefix}_LOCAL_URI_SAN`]: tls(of, session => session.localUriSans.join(',')),
     [`${prefix}_LOCAL_DNS_SAN`]: tls(of, session => session.localDnsSans?.join(',')),
     [`${prefix}_LOCAL_IP_SAN`]: absent,
-    [`${prefix}_LOCAL_CLOSE_REASON`]: absent,
-    [`${prefix}_DETECTED_CLOSE_TYPE`]: alone(() => 'Normal'),
   }
 }
 
@@ -128,7 +126,6 @@ export const connectionOperators: OperatorTable = {
 
   CONNECTION_ID: alone(({ info }) => info.downstream.id),
   REQUESTED_SERVER_NAME: alone(({ info }) => info.downstream.requestedServerName || undefined),
-  DOWNSTREAM_CX_RTT: alone(() => 0),
   DOWNSTREAM_HANDSHAKE_DURATION: alone(({ info }) => {
     const end = info.downstream.tls?.handshakeEndMs
     return end === undefined ? undefined : Math.floor(end - info.startMs)

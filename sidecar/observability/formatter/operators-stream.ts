@@ -178,7 +178,6 @@ export const streamOperators: OperatorTable = {
     info.upstreamPoolWaitMs < 0 ? undefined : Math.floor(info.upstreamPoolWaitMs),
   ),
   COMMON_DURATION: { syntax: 'argument', compile: compileCommonDuration },
-  ROUTE_RESOLUTION_TIME_US: zero,
   ROUTE_RESOLUTION_COUNT: alone(({ info }) => (info.routeName === '' && info.clusterName === '' ? 0 : 1)),
 
   PROTOCOL: alone(({ info }) => info.protocol || undefined),

@@ -25,6 +25,18 @@ export const OPERATORS: ReadonlyMap<string, Operator> = new Map(
   }),
 )
 
+/** What Envoy knows and could only be made up here. */
+const REFUSED: Readonly<Record<string, string>> = {
+  DOWNSTREAM_CX_RTT: 'Node does not tell the round-trip time of a socket',
+  ROUTE_RESOLUTION_TIME_US: 'finding a route is not timed',
+  ...Object.fromEntries(
+    ['DOWNSTREAM', 'UPSTREAM'].flatMap(side => [
+      [`${side}_DETECTED_CLOSE_TYPE`, 'how a connection closes is not known when a request of it is logged'],
+      [`${side}_LOCAL_CLOSE_REASON`, 'how a connection closes is not known when a request of it is logged'],
+    ]),
+  ),
+}
+
 /** One operator by its parts; `argument` and `length` are undefined where the format has none. */
 export function compileOperator(
   name: string,
@@ -35,6 +47,8 @@ export function compileOperator(
 ): Extractor {
   const operator = OPERATORS.get(name)
   if (operator === undefined) {
+    const refused = REFUSED[name]
+    if (refused !== undefined) throw new OperatorError(`${name} is not supported: ${refused}`)
     throw new OperatorError(`Not supported field in StreamInfo: ${name}`, didYouMean(name))
   }
   const { syntax } = operator

@@ -342,6 +342,18 @@ const MISTAKES: readonly (readonly [format: string, expected: string])[] = [
   ['%REQ()%', 'REQ requires parameters (column 1)'],
   ['%REQ(a?b?c)%', 'More than 1 alternative header specified in token: a?b?c (column 1)'],
   ['%REQ(X-Y Z)%', 'Invalid header configuration. Format string contains invalid characters. (column 1)'],
+  [
+    '%DOWNSTREAM_CX_RTT%',
+    'DOWNSTREAM_CX_RTT is not supported: Node does not tell the round-trip time of a socket (column 1)',
+  ],
+  ['%ROUTE_RESOLUTION_TIME_US%', 'ROUTE_RESOLUTION_TIME_US is not supported: finding a route is not timed (column 1)'],
+  ...['DOWNSTREAM_DETECTED_CLOSE_TYPE', 'UPSTREAM_LOCAL_CLOSE_REASON'].map(
+    name =>
+      [
+        `%${name}%`,
+        `${name} is not supported: how a connection closes is not known when a request of it is logged (column 1)`,
+      ] as const,
+  ),
   ['x %DURTION%', 'Not supported field in StreamInfo: DURTION, did you mean "DURATION"? (column 3)'],
   ['%CODE_RESPONSE%', 'Not supported field in StreamInfo: CODE_RESPONSE, did you mean "RESPONSE_CODE"? (column 1)'],
   [
