@@ -13,7 +13,7 @@ import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { ResponseHeaders } from '../codec/header-map.ts'
 import type { Cluster as ClusterMessage, MatchPredicate } from '../config/schema/generated/types.ts'
-import { ConfigError } from '../filter-chain/http-filter.ts'
+import { ConfigError, type Membership } from '../filter-chain/http-filter.ts'
 import type { Runtime } from '../filter-chain/runtime.ts'
 import type { LoadBalancingPolicy } from '../load-balancer/policy.ts'
 import type { Counter, Gauge, StatsScope } from '../observability/stats.ts'
@@ -209,13 +209,12 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
     return [...this.#clusters.values()].flatMap(({ settings }) => settings.transport.contexts)
   }
 
-  /** Percent of hosts that are healthy, or undefined where there is no such cluster. */
   scopeOf(name: string): StatsScope | undefined {
     return this.#clusters.get(name)?.stats
   }
 
-  healthyPercentage(name: string): number | undefined {
-    return this.#clusters.get(name)?.healthyPercentage
+  membershipOf(name: string): Membership | undefined {
+    return this.#clusters.get(name)?.membership
   }
 
   /** All clusters with their hosts as they are now, for `/clusters`. */

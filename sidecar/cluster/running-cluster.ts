@@ -14,6 +14,7 @@ import { SharedCount, sharedCounts } from '../base/shared-count.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { ResponseDecoder, StreamFailure } from '../codec/stream.ts'
 import type { Metadata } from '../config/schema/generated/types.ts'
+import type { Membership } from '../filter-chain/http-filter.ts'
 import type { Runtime } from '../filter-chain/runtime.ts'
 import type { LoadBalancerContext } from '../load-balancer/policy.ts'
 import { type HostSet, PriorityBalancer } from '../load-balancer/priority-balancer.ts'
@@ -214,9 +215,13 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
   }
 
   /** Percent of hosts that are healthy; 0 without hosts. */
-  get healthyPercentage(): number {
-    if (this.hosts.length === 0) return 0
-    return (100 * this.hosts.filter(isHealthy).length) / this.hosts.length
+  get membership(): Membership {
+    const { hosts } = this
+    return {
+      hosts: hosts.length,
+      healthy: hosts.filter(isHealthy).length,
+      degraded: hosts.filter(isDegraded).length,
+    }
   }
 
   resources(priority: Priority): ResourceManager {

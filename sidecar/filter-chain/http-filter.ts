@@ -108,9 +108,15 @@ export interface SharedState {
   place(message: object): string
 }
 
+export interface Membership {
+  readonly hosts: number
+  readonly healthy: number
+  readonly degraded: number
+}
+
 export interface ClusterView {
-  /** Percentage (0 to 100) of healthy hosts of a cluster, or undefined where there is no such cluster. */
-  healthyPercentage(cluster: string): number | undefined
+  /** The hosts of a cluster and how many of them may be sent to, or undefined where there is no such cluster. */
+  membershipOf(cluster: string): Membership | undefined
   /** Where stats of a cluster stand (`cluster.<name>`), or undefined where there is no such cluster. */
   scopeOf(cluster: string): StatsScope | undefined
 }

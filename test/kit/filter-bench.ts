@@ -85,7 +85,7 @@ export class FilterBench {
       stats: this.stats.scope('http.test'),
       rootStats: this.stats,
       clusters: {
-        healthyPercentage: () => undefined,
+        membershipOf: () => undefined,
         scopeOf: name => (name === 'app' ? this.#cluster : undefined),
       },
       statsOverflow: limit => overflowCounter(this.stats, limit),

@@ -158,11 +158,12 @@ class HealthCheck implements HttpFilter {
     }
     let details = 'health_check_ok'
     for (const [cluster, required] of config.minHealthyPercentages) {
-      const healthy = clusters.healthyPercentage(cluster)
-      if (healthy === undefined) return this.#fail(stream, 'failed_cluster_not_found', 'no_cluster_found')
-      // The view does not tell an empty cluster from one without a healthy host.
-      if (healthy === 0 && required > 0) return this.#fail(stream, 'failed_cluster_empty', 'cluster_empty')
-      if (healthy < required) return this.#fail(stream, 'failed_cluster_unhealthy', 'cluster_unhealthy')
+      const membership = clusters.membershipOf(cluster)
+      if (membership === undefined) return this.#fail(stream, 'failed_cluster_not_found', 'no_cluster_found')
+      const { hosts, healthy, degraded } = membership
+      if (hosts === 0 && required > 0) return this.#fail(stream, 'failed_cluster_empty', 'cluster_empty')
+      if (100 * (healthy + degraded) < hosts * required)
+        return this.#fail(stream, 'failed_cluster_unhealthy', 'cluster_unhealthy')
       details = 'health_check_ok_cluster_healthy'
     }
     return this.#reply(stream, 200, details)

@@ -54,6 +54,21 @@ const scenarios: readonly FilterScenario[] = [
     steps: [{ path, expect: { status: 503, body: '', log: '503 LH health_check_failed_cluster_empty' } }],
   },
   {
+    name: 'health_check: hosts, and none is healthy',
+    filters: [healthCheck({ pass_through_mode: false, cluster_min_healthy_percentages: { sick: { value: 1 } } })],
+    steps: [{ path, expect: { status: 503, body: '', log: '503 LH health_check_failed_cluster_unhealthy' } }],
+  },
+  {
+    name: 'health_check: a degraded host counts',
+    filters: [healthCheck({ pass_through_mode: false, cluster_min_healthy_percentages: { half: { value: 50 } } })],
+    steps: [{ path, expect: { status: 200, log: '200 - health_check_ok_cluster_healthy' } }],
+  },
+  {
+    name: 'health_check: not enough of them',
+    filters: [healthCheck({ pass_through_mode: false, cluster_min_healthy_percentages: { half: { value: 51 } } })],
+    steps: [{ path, expect: { status: 503, log: '503 LH health_check_failed_cluster_unhealthy' } }],
+  },
+  {
     name: 'health_check: no hosts where none are needed',
     filters: [healthCheck({ pass_through_mode: false, cluster_min_healthy_percentages: { empty: { value: 0 } } })],
     steps: [{ path, expect: { status: 200, log: '200 - health_check_ok_cluster_healthy' } }],

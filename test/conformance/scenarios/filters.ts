@@ -3,7 +3,7 @@
  * The expectations were measured on Envoy and are asserted on Envoy too.
  */
 import type { Scenario, Suite } from '../../kit/side-by-side.ts'
-import { bootstrap, cluster, type HttpListener, httpListener } from './bootstrap.ts'
+import { bootstrap, cluster, type HttpListener, httpListener, type Json } from './bootstrap.ts'
 import { HTTP2_CLUSTER, httpOptions } from './exchange.ts'
 import { bufferScenarios } from './filters-buffer.ts'
 import { corsScenarios } from './filters-cors.ts'
@@ -31,6 +31,15 @@ const all: readonly FilterScenario[] = [
   ...grpcJsonScenarios,
 ]
 
+/** A cluster whose hosts are as the configuration says; nobody calls them. */
+function clusterOfHealth(name: string, ...statuses: readonly string[]): Json {
+  const endpoints = statuses.map((health_status, i) => ({
+    health_status,
+    endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: i + 1 } } },
+  }))
+  return { name, type: 'STATIC', load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: endpoints }] } }
+}
+
 /** `s7`: short, because it is the stat prefix. */
 const listenerName = (index: number) => `s${index}`
 
@@ -50,6 +59,8 @@ export function filtersSuiteOf(scenarios: readonly FilterScenario[], http2 = fal
         cluster('app', '{{upstream:app}}', http2 ? HTTP2_CLUSTER : {}),
         cluster('trailing', '{{upstream:app}}', http2 ? HTTP2_CLUSTER : TRAILERS_CLUSTER),
         { name: 'empty', type: 'STATIC', load_assignment: { cluster_name: 'empty' } },
+        clusterOfHealth('sick', 'UNHEALTHY', 'UNHEALTHY'),
+        clusterOfHealth('half', 'DEGRADED', 'UNHEALTHY'),
       ],
       more: `layered_runtime:
   layers:

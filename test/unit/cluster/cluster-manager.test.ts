@@ -172,8 +172,8 @@ test('configured health is honoured: UNHEALTHY and DRAINING hosts get nothing, D
   assert.deepEqual([...chosen].sort(), [1, 2, 3, 4, 5])
   assert.equal(fixture.gauge('cluster.c.membership_healthy'), 5)
   assert.equal(fixture.gauge('cluster.c.membership_degraded'), 1)
-  assert.equal(fixture.manager.healthyPercentage('c'), 500 / 7)
-  assert.equal(fixture.manager.healthyPercentage('d'), undefined)
+  assert.deepEqual(fixture.manager.membershipOf('c'), { hosts: 7, healthy: 5, degraded: 1 })
+  assert.equal(fixture.manager.membershipOf('d'), undefined)
 })
 
 test('an endpoint listed twice is two hosts, also after a reload', () => {

@@ -7,7 +7,12 @@ import { FilterBench } from '../../../kit/filter-bench.ts'
 
 const headers = [{ name: ':path', string_match: { exact: '/healthz' } }]
 const check = { path: '/healthz' }
-const healthy: Record<string, number> = { good: 100, half: 50, none: 0 }
+const MEMBERS: Record<string, object> = {
+  good: { hosts: 2, healthy: 2, degraded: 0 },
+  half: { hosts: 4, healthy: 1, degraded: 1 },
+  sick: { hosts: 2, healthy: 0, degraded: 0 },
+  none: { hosts: 0, healthy: 0, degraded: 0 },
+}
 const healthBench = (config: object, failed = false) =>
   new FilterBench(
     healthCheck,
@@ -16,7 +21,7 @@ const healthBench = (config: object, failed = false) =>
       context: {
         health: { failed },
         localCluster: 'mine',
-        clusters: { healthyPercentage: (name: string) => healthy[name] },
+        clusters: { membershipOf: (name: string) => MEMBERS[name] },
       },
     },
   )
@@ -53,6 +58,8 @@ test('clusters must have enough healthy hosts', () => {
   assert.deepEqual(answer({ good: 100, half: 50 }), [200, 'health_check_ok_cluster_healthy', 0])
   const failedFlag = ResponseFlag.FailedLocalHealthCheck
   assert.deepEqual(answer({ good: 1, half: 51 }), [503, 'health_check_failed_cluster_unhealthy', failedFlag])
+  assert.deepEqual(answer({ sick: 1 }), [503, 'health_check_failed_cluster_unhealthy', failedFlag])
+  assert.deepEqual(answer({ sick: 0 }), [200, 'health_check_ok_cluster_healthy', 0])
   assert.deepEqual(answer({ none: 1 }), [503, 'health_check_failed_cluster_empty', failedFlag])
   assert.deepEqual(answer({ none: 0 }), [200, 'health_check_ok_cluster_healthy', 0])
   assert.deepEqual(answer({ unknown: 0 }), [503, 'health_check_failed_no_cluster_found', failedFlag])
