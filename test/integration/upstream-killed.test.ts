@@ -13,12 +13,13 @@ const CLIENTS = 20
 
 /**
  * An upstream that notes every request before it does anything else, then takes its time. Requests for `/together` are
- * answered when as many have come as there are clients, so that the proxy has a connection for each.
+ * answered when as many have come as there are clients, so that the proxy has a connection for each; those for `/held` after
+ * the time that the command line says.
  */
 const UPSTREAM = `
 import fs from 'node:fs'
 import http from 'node:http'
-const [port, log] = process.argv.slice(2)
+const [port, log, heldMs] = process.argv.slice(2)
 const out = fs.openSync(log, 'a')
 const together = []
 http.createServer((request, response) => {
@@ -27,7 +28,7 @@ http.createServer((request, response) => {
     return
   }
   fs.writeSync(out, request.headers['x-id'] + '\\n')
-  setTimeout(() => response.end('ok'), 5)
+  setTimeout(() => response.end('ok'), request.url === '/held' ? Number(heldMs) : 5)
 }).listen(Number(port), '127.0.0.1', () => console.log('listening'))
 `
 
@@ -58,44 +59,54 @@ const configuration = (listen: number, upstreams: readonly number[]) =>
     },
   })
 
-test('when an upstream is killed under load, only requests that it had received can fail', async () => {
+test('when an upstream is killed under load, only what it had received and cannot be said again fails', async () => {
   const [listen, one, other] = await freePorts(3)
   const script = temporaryFile('upstream.mjs', UPSTREAM)
   const log = temporaryFile('received.log', '')
-  const start = async (port: number) => {
-    const upstream = TestProcess.start(process.execPath, [script, String(port), log], { name: `upstream ${port}` })
+  const start = async (port: number, heldMs: number) => {
+    const upstream = TestProcess.start(process.execPath, [script, String(port), log, String(heldMs)], {
+      name: `upstream ${port}`,
+    })
     await upstream.waitForLine('listening')
     return upstream
   }
-  const victim = await start(one!)
-  await using survivor = await start(other!)
+  const victim = await start(one!, 600_000)
+  await using survivor = await start(other!, 5)
   await using _proxy = await startHopwise(configuration(listen!, [one!, other!]))
   const agent = new http.Agent({ keepAlive: true, maxSockets: 2 * CLIENTS })
   const failed: string[] = []
   let sent = 0
   let answered = 0
   let running = true
-  const get = (path: string, id: string) =>
+  const ask = (path: string, id: string, method = 'GET') =>
     new Promise<number>(resolve => {
-      const options = { port: listen, host: '127.0.0.1', path, agent, headers: { 'x-id': id } }
-      const request = http.get(options, response => {
+      const options = { port: listen, host: '127.0.0.1', path, method, agent, headers: { 'x-id': id } }
+      const request = http.request(options, response => {
         response.resume()
         response.on('close', () => resolve(response.complete ? (response.statusCode ?? 0) : 0))
       })
       request.on('error', () => resolve(0))
+      request.end(method === 'GET' ? undefined : 'body')
     })
   const client = async () => {
     while (running) {
       const id = String(++sent)
-      const status = await get('/', id)
+      const status = await ask('/', id)
       if (status === 200) answered++
       else failed.push(id)
     }
   }
   // From here on no connection is opened: a request on a new one may wait in the queue of a listener that is killed, and
   // nobody can tell that it has not been received.
-  const first = await Promise.all(Array.from({ length: 2 * CLIENTS }, () => get('/together', 'none')))
+  const first = await Promise.all(Array.from({ length: 2 * CLIENTS }, () => ask('/together', 'none')))
   assert.deepEqual(new Set(first), new Set([200]))
+  const received = () => new Set(readFileSync(log, 'utf8').split('\n'))
+  // Half of these are with the victim when it is killed, and what has been sent of a POST cannot be said again.
+  const heldIds = Array.from({ length: 6 }, (_, i) => `held-${i}`)
+  const held = heldIds.map(async id => {
+    if ((await ask('/held', id, 'POST')) !== 200) failed.push(id)
+  })
+  await waitFor(() => heldIds.every(id => received().has(id)), { what: 'the requests that are held' })
   const clients = Array.from({ length: CLIENTS }, client)
   const answeredAtLeast = (count: number) =>
     waitFor(() => answered >= count, { what: `${count} answers`, deadlineMs: 20_000 })
@@ -103,13 +114,14 @@ test('when an upstream is killed under load, only requests that it had received 
   await victim.stop('SIGKILL')
   await answeredAtLeast(answered + 200)
   running = false
-  await Promise.all(clients)
+  await Promise.all([...clients, ...held])
   agent.destroy()
-  const received = new Set(readFileSync(log, 'utf8').split('\n'))
+  const all = received()
   assert.deepEqual(
-    failed.filter(id => !received.has(id)),
+    failed.filter(id => !all.has(id)),
     [],
     'every failed request had been received by the upstream that was killed',
   )
+  assert.equal(failed.filter(id => heldIds.includes(id)).length, heldIds.length / 2, 'of those that were held')
   assert.equal(survivor.exitCode, undefined)
 })
