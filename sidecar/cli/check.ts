@@ -9,6 +9,7 @@ import { ADMIN_HELP, ADMIN_OPTION, AdminClient } from './admin-client.ts'
 import { type Check, isWorse } from './checks/check.ts'
 import { checkConfiguration } from './checks/configuration.ts'
 import { checkMachine } from './checks/machine.ts'
+import { checkPorts } from './checks/ports.ts'
 import { checkSidecar } from './checks/sidecar.ts'
 import { command, seconds, UsageError } from './command.ts'
 import { painter } from './table.ts'
@@ -19,7 +20,8 @@ Looks over this machine, a running sidecar and, with -c, its configuration file.
   √  well     ‼  works, but hardly as it was meant     ×  does not work
 and says below it what to do.
 
-  -c FILE            the configuration, checked as by validate
+  -c FILE            the configuration, checked as by validate; whether its ports are free (or the sidecar's), and whether
+                     the application behind its INBOUND listeners answers
 ${ADMIN_HELP}
   --offline          this machine and the configuration only; no sidecar is asked
   --wait SECONDS     look again until nothing is ×, for so long
@@ -52,10 +54,15 @@ export const check = command(
     const admin = AdminClient.of(values.admin ?? configuration?.admin)
     const end = performance.now() + (seconds('--wait', values.wait) ?? 0) * 1000
     for (;;) {
+      const offline = values.offline === true
+      const sidecar = offline ? [] : await checkSidecar(admin)
+      const runs = sidecar.some(({ id, status }) => id === 'sidecar.reachable' && status === 'ok')
+      const { bootstrap } = configuration ?? {}
       const checks = [
         ...checkMachine(),
         ...(configuration?.checks ?? []),
-        ...(values.offline === true ? [] : await checkSidecar(admin)),
+        ...(bootstrap === undefined ? [] : await checkPorts(bootstrap, runs ? 'runs' : offline ? 'unknown' : 'away')),
+        ...sidecar,
       ]
       const failed = checks.some(({ status }) => status === 'error')
       if (failed && performance.now() < end) {

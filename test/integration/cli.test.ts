@@ -321,6 +321,7 @@ test('check says what is well, what hardly is, and what to do', async () => {
     'config.valid',
     'config.name',
     'config.direction',
+    'ports.application',
     'sidecar.reachable',
     'sidecar.ready',
     'sidecar.clock',
@@ -350,11 +351,11 @@ test('check says what is well, what hardly is, and what to do', async () => {
 test('check fails for a sidecar that is away or drains, and for a configuration with a mistake', async () => {
   const away = await hopwise('check', '--admin', String(dead))
   assert.equal(away.code, 1)
-  assert.match(away.stdout, /^× no answer from the admin listener/m)
+  assert.match(away.stdout, /^× no answer from the admin listener .*\n {4}start it /m)
   const wrong = temporaryFile('wrong.yaml', yaml.replace('route: {cluster: app}', 'route: {clustr: app}'))
   const offline = await hopwise('check', '-c', wrong, '--offline')
   assert.equal(offline.code, 1)
-  assert.match(offline.stdout, /^× .*wrong\.yaml:\d+:\d+: error: .*did you mean "cluster"\?$/m)
+  assert.match(offline.stdout, /^× .*wrong\.yaml:\d+:\d+: error: .*did you mean "cluster"\?\n {4}change it there/m)
 
   await sidecar.admin('/healthcheck/fail', 'POST')
   const draining = await hopwise('check')

@@ -10,18 +10,26 @@ import { type Check, Checks } from './check.ts'
 
 const EVERYBODY = /^(0\.0\.0\.0|::)\/0$/
 
-/** The checks, and where the admin listener is by that file. */
-export function checkConfiguration(file: string): { readonly checks: Check[]; readonly admin: string | undefined } {
+const MEND = 'change it there: a sidecar does not start with it, and one that runs goes on with what it had'
+const LOADS =
+  'a sidecar starts with it all the same; look at that place, validate --strict shows what Envoy would refuse'
+
+/** The checks, where the admin listener is by that file, and what is in it where it can be read. */
+export function checkConfiguration(file: string): {
+  readonly checks: Check[]
+  readonly admin: string | undefined
+  readonly bootstrap: Bootstrap | undefined
+} {
   const checks = new Checks(`configuration ${file}`)
   const { bootstrap, errors, warnings } = checkWhole(loadBootstrap({ file }))
-  for (const error of errors) checks.error('config.valid', formatProblem(error), '')
+  for (const error of errors) checks.error('config.valid', formatProblem(error), MEND)
   if (errors.length === 0) checks.ok('config.valid', 'it is valid')
-  for (const warning of warnings) checks.warning('config.warning', formatProblem(warning), '')
-  if (bootstrap === undefined) return { checks: checks.all, admin: undefined }
+  for (const warning of warnings) checks.warning('config.warning', formatProblem(warning), LOADS)
+  if (bootstrap === undefined) return { checks: checks.all, admin: undefined, bootstrap }
   checkNames(bootstrap, checks)
   checkTrust(bootstrap, checks)
   checkTracing(bootstrap, checks)
-  return { checks: checks.all, admin: adminOf(bootstrap, checks) }
+  return { checks: checks.all, admin: adminOf(bootstrap, checks), bootstrap }
 }
 
 function checkNames({ node, staticResources }: Bootstrap, checks: Checks): void {

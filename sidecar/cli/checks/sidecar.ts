@@ -27,7 +27,11 @@ export async function checkSidecar(admin: AdminClient): Promise<Check[]> {
     part = await admin.json('/mesh/part')
   } catch (error) {
     if (!(error instanceof CommandError)) throw error
-    sidecar.error('sidecar.reachable', error.message, '')
+    sidecar.error(
+      'sidecar.reachable',
+      error.message,
+      'start it (hopwise run -c FILE), say where its admin listener is (--admin HOST:PORT), or ask none (--offline)',
+    )
     return sidecar.all
   }
   const view = part.sidecar
@@ -220,7 +224,7 @@ function checkLocation(
     checks.warning(
       'location.ledger',
       `${overflow} requests or calls were not followed, because a limit was reached`,
-      '',
+      'hopwise_failure_ledger_overflow_total says which; failures among them are named without their path',
     )
   } else checks.ok('location.ledger', 'every request was followed')
   return checks.all
@@ -272,8 +276,13 @@ function checkCollectors(collectors: readonly CollectorState[], stats: ReadonlyM
   let dropped = 0
   for (const [name, value] of stats)
     if (/^envoy_tracing_\w+_(spans_dropped|reports_dropped|reports_failed)$/.test(name)) dropped += value
-  if (dropped > 0) checks.warning('tracing.dropped', `${dropped} spans or reports were lost since the start`, '')
-  else checks.ok('tracing.dropped', 'nothing was lost since the start')
+  if (dropped > 0) {
+    checks.warning(
+      'tracing.dropped',
+      `${dropped} spans or reports were lost since the start`,
+      'the collector was away, or is too slow for so many: sample less (random_sampling), or give it more room',
+    )
+  } else checks.ok('tracing.dropped', 'nothing was lost since the start')
   return checks.all
 }
 

@@ -1,16 +1,32 @@
 /** `hopwise check` against an admin listener that tells of everything that can be wrong. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { test } from 'node:test'
 import { AdminHandler } from '../../../sidecar/admin/admin-handler.ts'
 import type { ClusterDetails, HostDetails } from '../../../sidecar/admin/server-control.ts'
 import type { CliIo } from '../../../sidecar/base/verb.ts'
 import { check } from '../../../sidecar/cli/check.ts'
 import type { Check } from '../../../sidecar/cli/checks/check.ts'
+import { freePort, freePorts } from '../../kit/free-port.ts'
+import { localCluster, oneListener } from '../../kit/one-listener.ts'
+import { temporaryFile } from '../../kit/proxy-process.ts'
 import { FakeControl } from '../admin/fake-control.ts'
 import { serveAdmin } from '../admin/serve-admin.ts'
 
-async function checks(control: FakeControl, ...args: string[]): Promise<{ code: number; found: Check[]; out: string }> {
+interface Found {
+  readonly code: number
+  readonly found: Check[]
+  readonly out: string
+}
+
+/** Asks a sidecar. */
+async function checks(control: FakeControl, ...args: string[]): Promise<Found> {
   await using admin = await serveAdmin(new AdminHandler(control))
+  return await run('--admin', String(admin.port), ...args)
+}
+
+async function run(...args: string[]): Promise<Found> {
   let out = ''
   const io: CliIo = {
     out: text => {
@@ -22,7 +38,10 @@ async function checks(control: FakeControl, ...args: string[]): Promise<{ code: 
     colours: args.includes('coloured'),
     errorColours: false,
   }
-  const code = await check(['--admin', String(admin.port), ...args.filter(arg => arg !== 'coloured')], io)
+  const code = await check(
+    args.filter(arg => arg !== 'coloured'),
+    io,
+  )
   return { code, out, found: out.startsWith('{') ? (JSON.parse(out) as { checks: Check[] }).checks : [] }
 }
 
@@ -176,4 +195,98 @@ test('lines are coloured where colours are wanted, and what hosts say cannot col
   assert.ok(out.includes('\u001b[31m×\u001b[39m x: 1 of 1 hosts'), out)
   assert.ok(out.includes('\\u001b[2J'))
   assert.doesNotMatch((await checks(control)).out, /\u001b/)
+})
+
+/** A port that something listens on. */
+async function takenPort() {
+  const server = createServer(socket => socket.destroy()).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return { port: (server.address() as AddressInfo).port, [Symbol.dispose]: () => void server.close() }
+}
+
+const fileFor = (listen: number, app: number, direction: 'INBOUND' | 'OUTBOUND' = 'INBOUND') =>
+  temporaryFile(
+    'envoy.yaml',
+    oneListener({ service: 'shop', direction, name: 'in', port: listen, clusters: [localCluster('app', app)] }),
+  )
+
+test('ports: those that a sidecar is to listen on are free, or somebody has them', async () => {
+  using taken = await takenPort()
+  const [free, app] = (await freePorts(2)) as [number, number]
+  const away = ['--admin', String(await freePort()), '--json']
+  const ports = async (file: string, ...args: string[]) => of((await run('-c', file, ...args)).found, 'ports.free')
+  assert.deepEqual(await ports(fileFor(free, app), ...away), ['ok: 1 ports to listen on are free'])
+  assert.deepEqual(await ports(fileFor(taken.port, app), ...away), [
+    `error: 127.0.0.1:${taken.port} of listener in cannot be listened on: EADDRINUSE`,
+  ])
+  // It may be the sidecar of this file that has it.
+  assert.deepEqual(await ports(fileFor(taken.port, app), '--offline', '--json'), [
+    `warning: 127.0.0.1:${taken.port} of listener in is in use`,
+  ])
+  const { found } = await checks(sidecar(), '-c', fileFor(taken.port, app), '--json')
+  assert.deepEqual(of(found, 'ports.free'), [], 'a sidecar that runs has its ports')
+
+  const elsewhere = temporaryFile(
+    'envoy.yaml',
+    `admin: {address: {socket_address: {address: 203.0.113.1, port_value: ${free}}}}\n`,
+  )
+  assert.deepEqual(await ports(elsewhere, ...away), [
+    `error: 203.0.113.1:${free} of the admin listener cannot be listened on: EADDRNOTAVAIL`,
+  ])
+})
+
+test('ports: the application behind INBOUND listeners answers, or does not; others are not asked', async () => {
+  using app = await takenPort()
+  const [listen, dead] = (await freePorts(2)) as [number, number]
+  const application = async (file: string) => {
+    const { code, found } = await run('-c', file, '--offline', '--json')
+    return [code, ...of(found, 'ports.application')]
+  }
+  assert.deepEqual(await application(fileFor(listen, app.port)), [
+    0,
+    `ok: the application answers at 127.0.0.1:${app.port} (cluster app)`,
+  ])
+  assert.deepEqual(await application(fileFor(listen, dead)), [
+    1,
+    `error: the application does not answer at 127.0.0.1:${dead} (cluster app): ECONNREFUSED`,
+  ])
+  assert.deepEqual(await application(fileFor(listen, dead, 'OUTBOUND')), [0])
+})
+
+test('every line that is not well says what to do', async () => {
+  using taken = await takenPort()
+  const control = new FakeControl()
+  control.sidecarMore = { at: Date.now() - 90_000 }
+  control.details = [cluster('none', { hosts: [] })]
+  control.collectorStates = [{ kind: 'zipkin', cluster: 'zipkin', failure: 'reset' }]
+  for (const counter of ['server.config_reload_failure', 'tracing.zipkin.spans_dropped'])
+    control.store.counter(counter).add(2)
+  control.store.labelled('hopwise_failure_ledger_overflow_total', ['limit'], 'x').counter('calls').add(1)
+  const [port, dead] = (await freePorts(2)) as [number, number]
+  const mistaken = temporaryFile('envoy.yaml', 'static_resources: {listners: []}\n')
+  const warned = temporaryFile('envoy.yaml', 'watchdog: {megamiss_timeout: 1s}\n')
+  const all = await Promise.all([
+    checks(control, '--json'),
+    run('-c', mistaken, '--admin', String(dead), '--json'),
+    run('-c', warned, '--offline', '--json'),
+    run('-c', fileFor(taken.port, dead), '--admin', String(dead), '--json'),
+    run('-c', fileFor(port, dead), '--offline', '--json'),
+  ])
+  const ill = all.flatMap(({ found }) => found).filter(({ status }) => status !== 'ok')
+  const ids = new Set(ill.map(({ id }) => id))
+  for (const id of [
+    'config.valid',
+    'config.warning',
+    'sidecar.reachable',
+    'location.ledger',
+    'tracing.dropped',
+    'ports.free',
+    'ports.application',
+  ]) {
+    assert.ok(ids.has(id), id)
+  }
+  assert.deepEqual(
+    ill.filter(({ hint }) => hint === ''),
+    [],
+  )
 })
