@@ -23,7 +23,7 @@ import { type ClusterSettings, type ClusterTransport, clusterSettings, PLAINTEXT
 import type { ClusterSharing, PublishedCluster } from './cluster-sharing.ts'
 import { type ClusterView, viewOf } from './cluster-view.ts'
 import { type DnsResolver, SystemDnsResolver } from './dns-resolver.ts'
-import type { ResolverSettings } from './dns-settings.ts'
+import type { DefaultResolver, ResolverSettings } from './dns-settings.ts'
 import type { OutlierEvent } from './outlier-event.ts'
 import { ejectionWarnings } from './outlier-settings.ts'
 import { type ClusterEnvironment, RunningCluster } from './running-cluster.ts'
@@ -44,6 +44,8 @@ export interface ClusterManagerOptions {
   readonly matchResponse?: (predicate: MatchPredicate) => (headers: ResponseHeaders) => boolean
   /** Told of every ejection and return; the event is what Envoy writes to `event_log_path` as one line of JSON. */
   readonly onOutlierEvent?: (event: OutlierEvent) => void
+  /** For clusters that say nothing of DNS resolvers. */
+  readonly defaultResolver?: DefaultResolver | undefined
   /** Replaces the DNS, in tests. */
   readonly resolver?: (settings: ResolverSettings) => DnsResolver
   /** Told when hosts of a cluster, or their health, or why there are none, change. */
@@ -265,9 +267,9 @@ export class ClusterManager implements Clusters, ClusterEnvironment {
   }
 
   #settings(message: ClusterMessage): ClusterSettings {
-    const { policies, transport = () => PLAINTEXT, matchResponse = cannotMatch } = this.#options
+    const { policies, transport = () => PLAINTEXT, matchResponse = cannotMatch, defaultResolver } = this.#options
     const before = this.#clusters.get(message.name)?.settings
-    return clusterSettings(message, { policies, transport, matchResponse }, before)
+    return clusterSettings(message, { policies, transport, matchResponse, defaultResolver }, before)
   }
 
   #drain(cluster: RunningCluster): void {

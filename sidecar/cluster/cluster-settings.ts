@@ -29,7 +29,7 @@ import { http2Settings } from '../upstream/http2-settings.ts'
 import type { Connect, ConnectionSettings } from '../upstream/pool.ts'
 import { PoolKind } from '../upstream/pool-kind.ts'
 import { type Limits, limitsOf } from './circuit-breaker.ts'
-import { type DnsSettings, dnsSettings } from './dns-settings.ts'
+import { type DefaultResolver, type DnsSettings, dnsSettings } from './dns-settings.ts'
 import { serviceNameOf } from './service-name.ts'
 
 /** Defaults of Envoy (features.md §2.4, §2.6). */
@@ -125,6 +125,8 @@ export interface ClusterContext {
   readonly transport: (message: ClusterMessage) => ClusterTransport
   /** Compiles a predicate over a response's headers. */
   readonly matchResponse: (predicate: MatchPredicate) => (headers: ResponseHeaders) => boolean
+  /** For clusters that say nothing of DNS resolvers. */
+  readonly defaultResolver?: DefaultResolver | undefined
 }
 
 /** Throws {@link ConfigError} for what cannot be run. */
@@ -156,7 +158,7 @@ export function clusterSettings(
     retryReusedConnection: hopwise.retryReusedConnection,
     metadata: message.metadata,
     discovery,
-    dns: discovery === 'STATIC' ? undefined : dnsSettings(message),
+    dns: discovery === 'STATIC' ? undefined : dnsSettings(message, context.defaultResolver),
     connection: connectionSettings(message, http, transport),
     transport,
     autoNames: autoNamesOf(http?.upstreamHttpProtocolOptions ?? message.upstreamHttpProtocolOptions),

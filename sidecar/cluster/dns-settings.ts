@@ -1,11 +1,14 @@
 /** How a cluster resolves names: from `cluster_type` envoy.clusters.dns, or from the older fields of the cluster. */
 import type {
   Address,
+  Bootstrap,
   CaresDnsResolverConfig,
   Cluster as ClusterMessage,
   DnsCluster,
   DnsLookupFamily,
+  DnsResolutionConfig,
   DnsResolverOptions,
+  GetAddrInfoDnsResolverConfig,
   TypedExtensionConfig,
 } from '../config/schema/generated/types.ts'
 
@@ -39,6 +42,7 @@ const QUERY_TIMEOUT_MS = 5000
 const QUERY_TRIES = 4
 /** A TTL of 0 must not make us ask without a pause. */
 const MIN_REFRESH_RATE_MS = 1000
+const GETADDRINFO = 'envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig'
 const CARES = 'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig'
 
 export const systemResolver: ResolverSettings = {
@@ -49,7 +53,10 @@ export const systemResolver: ResolverSettings = {
   useSearchList: true,
 }
 
-export function dnsSettings(message: ClusterMessage): DnsSettings {
+/** How clusters ask that say nothing of it themselves: `typed_dns_resolver_config` of the bootstrap, or what it replaces. */
+export type DefaultResolver = Pick<Bootstrap, 'typedDnsResolverConfig' | 'dnsResolutionConfig'>
+
+export function dnsSettings(message: ClusterMessage, defaults?: DefaultResolver): DnsSettings {
   const any = message.clusterType?.typedConfig
   const typed = any?.typeUrl.endsWith('envoy.extensions.clusters.dns.v3.DnsCluster')
     ? (any.value as DnsCluster)
@@ -68,11 +75,22 @@ export function dnsSettings(message: ClusterMessage): DnsSettings {
     jitterMs: (typed === undefined ? message.dnsJitter : typed.dnsJitter) ?? 0,
     minRefreshRateMs: typed?.dnsMinRefreshRate ?? MIN_REFRESH_RATE_MS,
     family: family === 'UNSPECIFIED' ? 'AUTO' : family,
-    resolver: resolverSettings(message, typed?.typedDnsResolverConfig ?? message.typedDnsResolverConfig),
+    resolver:
+      ownResolver(message, typed?.typedDnsResolverConfig ?? message.typedDnsResolverConfig) ??
+      typedResolver(defaults?.typedDnsResolverConfig) ??
+      olderResolver(defaults?.dnsResolutionConfig) ??
+      systemResolver,
   }
 }
 
-function resolverSettings(message: ClusterMessage, typed: TypedExtensionConfig | undefined): ResolverSettings {
+function ownResolver(message: ClusterMessage, typed: TypedExtensionConfig | undefined): ResolverSettings | undefined {
+  if (typed !== undefined) return typedResolver(typed)
+  if (message.dnsResolutionConfig !== undefined) return olderResolver(message.dnsResolutionConfig)
+  const servers = serverNames(message.dnsResolvers)
+  return servers.length === 0 ? undefined : { ...systemResolver, servers }
+}
+
+function typedResolver(typed: TypedExtensionConfig | undefined): ResolverSettings | undefined {
   const any = typed?.typedConfig
   if (any?.typeUrl.endsWith(CARES)) {
     const config = any.value as CaresDnsResolverConfig
@@ -84,10 +102,18 @@ function resolverSettings(message: ClusterMessage, typed: TypedExtensionConfig |
       useSearchList: searches(config.dnsResolverOptions),
     }
   }
-  if (typed !== undefined) return systemResolver
-  const older = message.dnsResolutionConfig
-  const servers = serverNames(older?.resolvers ?? message.dnsResolvers)
-  return { ...systemResolver, servers, useSearchList: searches(older?.dnsResolverOptions) }
+  if (any?.typeUrl.endsWith(GETADDRINFO)) {
+    // Without a number it goes on for as long as it takes; the next refresh does that here.
+    const { numRetries } = any.value as GetAddrInfoDnsResolverConfig
+    return numRetries === undefined ? systemResolver : { ...systemResolver, queryTries: numRetries + 1 }
+  }
+  return typed && systemResolver
+}
+
+function olderResolver(message: DnsResolutionConfig | undefined): ResolverSettings | undefined {
+  if (message === undefined) return undefined
+  const { resolvers, dnsResolverOptions } = message
+  return { ...systemResolver, servers: serverNames(resolvers), useSearchList: searches(dnsResolverOptions) }
 }
 
 function searches(options: DnsResolverOptions | undefined): boolean {

@@ -318,7 +318,7 @@ function forwardSettings(
     hashPolicy: HashPolicy.compile(action.hashPolicy, mistakes),
     rateLimits: action.rateLimits,
     includeVirtualHostRateLimits: action.includeVhRateLimits ?? false,
-    ...upgrades(action, mistakes),
+    upgrades: upgrades(action, mistakes),
     internalRedirectPolicy: internalRedirectPolicy(action, route.name, mistakes),
     autoHostRewrite: action.autoHostRewrite ?? false,
     appendForwardedHost: action.appendXForwardedHost,
@@ -330,21 +330,15 @@ function forwardSettings(
 
 const NOT_FOUND_STATUS = { SERVICE_UNAVAILABLE: 503, NOT_FOUND: 404, INTERNAL_SERVER_ERROR: 500 } as const
 
-function upgrades(action: RouteAction, mistakes: Mistakes): Pick<RouteSettings, 'upgrades' | 'terminatesConnect'> {
+function upgrades(action: RouteAction, mistakes: Mistakes): ReadonlyMap<string, boolean> {
   const enabled = new Map<string, boolean>()
-  let terminatesConnect = false
   action.upgradeConfigs.forEach((upgrade, index) => {
     const type = upgrade.upgradeType.toLowerCase()
     const field = `upgrade_configs[${index}]`
     if (enabled.has(type)) mistakes.error(`${field}.upgrade_type`, `Duplicate upgrade ${upgrade.upgradeType}`)
     enabled.set(type, upgrade.enabled ?? true)
-    if (upgrade.connectConfig === undefined) return
-    terminatesConnect = true
-    if (type !== 'connect' && type !== 'connect-udp') {
-      mistakes.error(`${field}.connect_config`, `Non-CONNECT upgrade type ${upgrade.upgradeType} has ConnectConfig`)
-    }
   })
-  return { upgrades: enabled, terminatesConnect }
+  return enabled
 }
 
 function checkCluster(

@@ -13,8 +13,6 @@ import { runtimeFraction } from './runtime-fraction.ts'
 export class MirrorPolicy {
   /** The fraction of requests that is mirrored, for `Runtime.enabled`; undefined for all. */
   readonly fraction: RuntimeFraction | undefined
-  /** Whether spans of the mirror are sampled; undefined to do as the request does. */
-  readonly traceSampled: boolean | undefined
   readonly #cluster: string
   readonly #clusterHeader: string
   readonly #shadowSuffix: boolean
@@ -28,7 +26,6 @@ export class MirrorPolicy {
     mistakes: Mistakes,
   ) {
     this.fraction = message.runtimeFraction && runtimeFraction(message.runtimeFraction)
-    this.traceSampled = message.traceSampled
     this.#cluster = message.cluster
     this.#clusterHeader = message.clusterHeader.toLowerCase()
     this.#shadowSuffix = !message.disableShadowHostSuffixAppend

@@ -56,8 +56,6 @@ export interface RouteSettings {
   readonly virtualHostRateLimits: readonly RateLimit[]
   readonly includeVirtualHostRateLimits: boolean
   readonly upgrades: ReadonlyMap<string, boolean>
-  /** `connect_config` of an upgrade to CONNECT: the proxy ends the tunnel itself. */
-  readonly terminatesConnect: boolean
   readonly internalRedirectPolicy: InternalRedirectPolicy | undefined
   readonly includeAttemptCountInRequest: boolean
   readonly includeAttemptCountInResponse: boolean
@@ -216,9 +214,6 @@ export class RouteEntry implements MatchedRoute {
   /** Name below which stats of this route are charged: `vhost.<v>.route.<stat_prefix>.`; '' for none. */
   get statPrefix(): string {
     return this.#settings.statPrefix
-  }
-  get terminatesConnect(): boolean {
-    return this.#settings.terminatesConnect
   }
   /** Redirects (their code, no body) and direct responses: status, and the body before `body_format`. */
   get directResponse(): DirectResponse {

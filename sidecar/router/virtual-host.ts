@@ -160,7 +160,6 @@ function routeParent(
     virtualHostRateLimits: message.rateLimits,
     includeVirtualHostRateLimits: false,
     upgrades: new Map(),
-    terminatesConnect: false,
     internalRedirectPolicy: undefined,
     includeAttemptCountInRequest: message.includeRequestAttemptCount,
     includeAttemptCountInResponse: message.includeAttemptCountInResponse,

@@ -111,6 +111,7 @@ export class DataPlane {
       runtime,
       transport,
       matchResponse,
+      defaultResolver: bootstrap,
       sharing,
       controlStats,
       onOutlierEvent: event => this.#logOutlierEvent?.(JSON.stringify(event)),

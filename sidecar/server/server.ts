@@ -261,7 +261,16 @@ export class Server {
 
   /** Fields a reload does not change and whose change would otherwise pass unnoticed. */
   #needRestart(next: Bootstrap): string[] {
-    const fields = ['node', 'admin', 'clusterManager', 'layeredRuntime', 'statsConfig', 'statsFlushInterval'] as const
+    const fields = [
+      'node',
+      'admin',
+      'clusterManager',
+      'layeredRuntime',
+      'statsConfig',
+      'statsFlushInterval',
+      'typedDnsResolverConfig',
+      'dnsResolutionConfig',
+    ] as const
     return fields.filter(field => JSON.stringify(next[field]) !== JSON.stringify(this.bootstrap[field]))
   }
 

@@ -254,6 +254,25 @@ export const routingConfigCases: readonly RoutingConfigCase[] = [
     field: 'virtual_hosts[0].virtual_clusters[0].headers',
   },
   {
+    name: 'keep_matching in a matcher',
+    routes: [],
+    virtualHost: {
+      matcher: {
+        on_no_match: {
+          keep_matching: true,
+          action: {
+            name: 'r',
+            typed_config: typed(
+              'type.googleapis.com/envoy.config.route.v3.Route',
+              to('app', { prefix: '/' }) as Fields,
+            ),
+          },
+        },
+      },
+    },
+    field: 'virtual_hosts[0].matcher.on_no_match.keep_matching',
+  },
+  {
     name: 'a matcher and routes',
     virtualHost: {
       matcher: {
