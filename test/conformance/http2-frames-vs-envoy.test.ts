@@ -103,7 +103,9 @@ class Side {
   readonly #proxy: ProxyProcess
   readonly #log: string
   #before: ReadonlyMap<string, number> = new Map()
-  #lines = 0
+  /** Lines of the log that requests so far must have made, and those that were told of. */
+  #expected = 0
+  #logged = 0
 
   constructor(proxy: ProxyProcess, log: string) {
     this.#proxy = proxy
@@ -130,7 +132,7 @@ class Side {
       { what: `the end of ${name}` },
     )
     const total = `http.${id}.downstream_rq_total`
-    this.#lines += (after.get(total) ?? 0) - (this.#before.get(total) ?? 0)
+    this.#expected += (after.get(total) ?? 0) - (this.#before.get(total) ?? 0)
     for (const [stat, value] of after) {
       const change = value - (this.#before.get(stat) ?? 0)
       if (change !== 0 && !GAUGES.test(stat)) {
@@ -139,12 +141,11 @@ class Side {
     }
     this.#before = after
     const read = () => (existsSync(this.#log) ? readFileSync(this.#log, 'latin1').split('\n').slice(0, -1) : [])
-    await waitFor(() => read().length >= this.#lines, { what: `the log of ${name}` })
+    await waitFor(() => read().length >= this.#expected, { what: `the log of ${name}` })
     const lines = read()
     this.fields.set(`${name}: log`, lines.slice(this.#logged).join('; '))
     this.#logged = lines.length
   }
-  #logged = 0
 }
 
 async function runDownstream(port: number, { name, frames, until }: DownstreamCase): Promise<string[]> {
