@@ -254,7 +254,7 @@ export class DownstreamTls {
     const certificate = certificateFor(certificates, hello, this.#message.fullScanCertsOnSniMismatch === true)
     const named = hello === undefined ? -1 : this.#keys.findIndex(({ name }) => name === hello.ticketKeyName)
     const ticketKey = this.#keys[Math.max(named, 0)]!
-    const wishes = { ciphers: hello?.ciphers ?? [], decides: this.#message.preferClientCiphers }
+    const wishes = { ciphers: hello?.ciphers ?? [], offersTls13: tls13, decides: this.#message.preferClientCiphers }
     const options = tlsOptions(this.context.message.tlsParams, 'downstream', wishes)
     const key = `${certificates.indexOf(certificate)} ${tls13} ${overlap} ${ticketKey.name} ${options.ciphers}`
     let server = this.#servers.get(key)

@@ -59,11 +59,12 @@ export interface TlsOptions {
 export interface ClientWishes {
   /** Cipher suites by number, in the client's order. */
   readonly ciphers: readonly number[]
+  readonly offersTls13: boolean
   /** Its order counts, not ours (`prefer_client_ciphers`). */
   readonly decides: boolean
 }
 
-const NO_WISHES: ClientWishes = { ciphers: [], decides: false }
+const NO_WISHES: ClientWishes = { ciphers: [], offersTls13: false, decides: false }
 
 /**
  * Envoy's defaults: at least TLS 1.2 on both sides; at most TLS 1.3 downstream and TLS 1.2 upstream.
@@ -73,7 +74,7 @@ const NO_WISHES: ClientWishes = { ciphers: [], decides: false }
 export function tlsOptions(
   params: TlsParameters | undefined,
   side: 'downstream' | 'upstream',
-  { ciphers: offered, decides }: ClientWishes = NO_WISHES,
+  wishes: ClientWishes = NO_WISHES,
 ): TlsOptions {
   const min = params?.tlsMinimumProtocolVersion ?? 'TLS_AUTO'
   const max = params?.tlsMaximumProtocolVersion ?? 'TLS_AUTO'
@@ -83,9 +84,12 @@ export function tlsOptions(
     const hint = max === 'TLS_AUTO' ? ', which is the default of upstreams: set tls_maximum_protocol_version too' : ''
     throw new ConfigError('tls_params', `the minimum is ${minVersion} and the maximum ${maxVersion}${hint}`)
   }
+  // Of the versions that it is not going to be, the order does not matter: clients differ less without.
+  const isTls13 = wishes.offersTls13 && maxVersion === 'TLSv1.3'
+  const [offered, offered13] = isTls13 ? [[], wishes.ciphers] : [wishes.ciphers, []]
   const ranks = cipherRanks(params).map(rank => favouriteFirst(rank, CIPHER_IDS, offered))
   // BoringSSL has no setting for TLS 1.3's ciphers, and neither has Envoy: all have one rank.
-  const ciphers = [favouriteFirst(Object.keys(TLS13_CIPHER_IDS), TLS13_CIPHER_IDS, offered), ...ranks].flat()
+  const ciphers = [favouriteFirst(Object.keys(TLS13_CIPHER_IDS), TLS13_CIPHER_IDS, offered13), ...ranks].flat()
   // OpenSSL's ordinary security level has no signatures that TLS 1.0 and 1.1 can use.
   if (minVersion === 'TLSv1' || minVersion === 'TLSv1.1') ciphers.push('@SECLEVEL=0')
   const signatures = params?.signatureAlgorithms ?? []
@@ -93,7 +97,7 @@ export function tlsOptions(
     minVersion,
     maxVersion,
     ciphers: ciphers.join(':'),
-    ecdhCurve: groupList(params?.ecdhCurves ?? [], side, decides),
+    ecdhCurve: groupList(params?.ecdhCurves ?? [], side, wishes.decides),
     ...(signatures.length > 0 && { sigalgs: signatures.join(':') }),
   }
 }

@@ -4,7 +4,11 @@ import type { TlsParameters } from '../../../sidecar/config/schema/generated/typ
 import { tlsOptions } from '../../../sidecar/transport/tls/tls-params.ts'
 
 const ciphersOf = (cipherSuites: string[], offered: number[] = []) =>
-  tlsOptions({ cipherSuites } as unknown as TlsParameters, 'downstream', { ciphers: offered, decides: false })
+  tlsOptions({ cipherSuites } as unknown as TlsParameters, 'downstream', {
+    ciphers: offered,
+    offersTls13: false,
+    decides: false,
+  })
     .ciphers.split(':')
     .filter(name => !name.startsWith('TLS_'))
 
