@@ -18,6 +18,8 @@ export interface Fault {
   readonly hop: Hop | 'client'
   readonly origin: string
   readonly causes: readonly Cause[]
+  /** Where it has to be named too. */
+  readonly subCause: string | undefined
   /** Whose application is the first to see a failure of its call; undefined where that is the client. */
   readonly seenBy: Hop | undefined
   /** A timer decides, so every request takes that long. */
@@ -29,6 +31,7 @@ export interface Fault {
 interface Kind {
   readonly kind: string
   readonly causes: readonly Cause[]
+  readonly subCause?: string
   /** application: beside its own sidecar · callee: where it is called · caller: where it calls */
   readonly where: 'application' | 'callee' | 'caller'
   readonly waits?: boolean
@@ -54,8 +57,8 @@ const KINDS: readonly Kind[] = [
   { kind: 'no_healthy', causes: ['no_healthy'], where: 'callee' },
   { kind: 'dns', causes: ['dns'], where: 'callee' },
   // Who answers the call shows a certificate for another name, or one of an authority that nobody here knows.
-  { kind: 'tls_name', causes: ['tls'], where: 'callee' },
-  { kind: 'tls_authority', causes: ['tls'], where: 'callee' },
+  { kind: 'tls_name', causes: ['tls'], subCause: 'san_mismatch', where: 'callee' },
+  { kind: 'tls_authority', causes: ['tls'], subCause: 'unknown_ca', where: 'callee' },
   { kind: 'timeout', causes: ['timeout'], where: 'callee', waits: true },
   { kind: 'per_try_timeout', causes: ['per_try_timeout'], where: 'callee', waits: true },
   { kind: 'stream_idle', causes: ['stream_idle'], where: 'callee', waits: true },
@@ -77,12 +80,13 @@ export function calleeOf(hop: Hop): Hop | undefined {
 }
 
 /** Every kind at every hop that has a victim for it. */
-export const FAULTS: readonly Fault[] = KINDS.flatMap(({ kind, causes, where, waits = false, cut = false }) =>
+export const FAULTS: readonly Fault[] = KINDS.flatMap(({ kind, causes, subCause, where, waits = false, cut = false }) =>
   CHAIN.filter(hop => (where === 'application' ? true : where === 'callee' ? hop !== 'a' : hop !== 'd')).map(hop => ({
     kind,
     hop,
     origin: hop,
     causes,
+    subCause,
     seenBy: where === 'caller' ? hop : callerOf(hop),
     waits,
     cut,

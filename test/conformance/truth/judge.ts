@@ -49,6 +49,7 @@ export interface Truth {
   /** One of these; several where nobody can tell which. */
   readonly origins: readonly string[]
   readonly causes: readonly Cause[]
+  readonly subCause?: string | undefined
 }
 
 /** What really was broken; a lying harness puts another answer here. */
@@ -56,8 +57,8 @@ export type TruthOf = (seen: Seen) => Truth | undefined
 
 const honest: TruthOf = ({ plan }) => plan.fault && truthOfFault(plan.fault)
 
-export function truthOfFault({ origin, causes }: Fault): Truth {
-  return { origins: [origin], causes }
+export function truthOfFault({ origin, causes, subCause }: Fault): Truth {
+  return { origins: [origin], causes, subCause }
 }
 
 export function judge({ entry: head, seen, evidence }: Run, truthOf: TruthOf = honest): Verdict {
@@ -92,7 +93,8 @@ export function judge({ entry: head, seen, evidence }: Run, truthOf: TruthOf = h
       own &&
       (one.cut || one.failureId === entry?.id) &&
       truth?.origins.includes(failure.origin) === true &&
-      truth.causes.includes(failure.cause)
+      truth.causes.includes(failure.cause) &&
+      (truth.subCause ?? failure.subCause) === failure.subCause
     visible.push({ seen: one, failure, confidence: entry?.confidence ?? 'none', right })
   }
 
