@@ -246,13 +246,12 @@ function filterConfig(message: AccessLogFilter, path: string): LogFilterConfig {
     const matches = matcher?.value === undefined ? undefined : valueMatch(matcher.value, 'matcher.value', mistakes)
     const [mistake] = mistakes.errors
     if (mistake !== undefined) throw new BuildError(`${path}.metadata_filter.${mistake.field}`, mistake.reason, message)
-    const invert = matcher?.invert === true
     return {
       type: 'metadata',
       namespace: matcher?.filter ?? '',
       path: matcher?.path.map(segment => segment.key ?? '') ?? [],
-      // Without a value to compare it with, any will do.
-      matches: value => (matches?.(value) ?? true) !== invert,
+      // Without a value to compare it with, any will do. `invert` does nothing here: Envoy does not look at it (measured).
+      matches: value => matches?.(value) ?? true,
       matchIfKeyNotFound: matchIfKeyNotFound ?? true,
     }
   }

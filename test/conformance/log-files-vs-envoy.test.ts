@@ -29,6 +29,20 @@ function typed(type: string, fields = ''): string {
   return `{"@type": type.googleapis.com/envoy.extensions.${type}, ${fields}}`
 }
 
+/** `metadata_filter`s, each with a log of its own, over the note that the fault filter leaves for some requests. */
+const METADATA_FILTERS: Readonly<Record<string, string>> = {
+  equal: 'matcher: {filter: envoy.filters.http.fault, path: [{key: note}], value: {string_match: {exact: late}}}',
+  present:
+    'match_if_key_not_found: false, matcher: {filter: envoy.filters.http.fault, path: [{key: note}], value: {string_match: {exact: late}}}',
+  inverted:
+    'matcher: {filter: envoy.filters.http.fault, path: [{key: note}], value: {string_match: {exact: late}}, invert: true}',
+  other:
+    'match_if_key_not_found: false, matcher: {filter: envoy.filters.http.fault, path: [{key: note}], value: {string_match: {exact: other}}}',
+  'any value':
+    'match_if_key_not_found: false, matcher: {filter: envoy.filters.http.fault, path: [{key: note}], value: {present_match: true}}',
+  nothing: '',
+}
+
 interface Started {
   readonly proxy: ProxyProcess
   readonly folder: string
@@ -62,9 +76,21 @@ function configuration(folder: string, ports: Started['ports']): string {
         log_format: {text_format_source: {inline_string: "${FORMAT}\\n"}}`
   const address = (port: number) => `{socket_address: {address: 127.0.0.1, port_value: ${port}}}`
   const router = `{name: router, typed_config: ${typed('filters.http.router.v3.Router')}}`
+  const fault = `{name: envoy.filters.http.fault, typed_config: ${typed(
+    'filters.http.fault.v3.HTTPFault',
+    'headers: [{name: x-fault, present_match: true}], filter_metadata: {note: late}, ' +
+      'delay: {fixed_delay: 0.001s, percentage: {numerator: 100}}',
+  )}}`
+  const filtered = Object.entries(METADATA_FILTERS).map(
+    ([name, filter]) =>
+      `{name: f, filter: {metadata_filter: {${filter}}}, typed_config: ${typed(
+        'access_loggers.file.v3.FileAccessLog',
+        `path: "${join(folder, name)}", log_format: {text_format_source: {inline_string: "%REQ(:PATH)%\\n"}}`,
+      )}}`,
+  )
   const manager = `[{name: http, typed_config: ${typed(
     'filters.network.http_connection_manager.v3.HttpConnectionManager',
-    `stat_prefix: m, http_filters: [${router}], delayed_close_timeout: 0.1s, ` +
+    `stat_prefix: m, http_filters: [${fault}, ${router}], delayed_close_timeout: 0.1s, access_log: [${filtered}], ` +
       `route_config: {virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: c}}]}]}`,
   )}}]`
   const files = new TlsFiles()
@@ -207,6 +233,31 @@ test('a handshake that fails is logged as a connection of its chain', () =>
   compare('tls', ({ ports }) => say(ports.tls, 'GET / HTTP/1.1\r\nhost: a\r\n\r\n', false), [
     /^- 0 - - - - type=NotSet chain=encrypted/,
   ]))
+
+/** How many of the two requests below each of {@link METADATA_FILTERS} takes, in Envoy. */
+const TAKEN: Readonly<Record<string, number>> = {
+  equal: 2,
+  present: 1,
+  inverted: 2,
+  other: 0,
+  'any value': 1,
+  nothing: 2,
+}
+
+test('metadata_filter chooses by what filters have noted', async () => {
+  const mine = (line: string) => line === '/noted' || line === '/plain'
+  const logged = await Promise.all(
+    sides.map(async side => {
+      await fetchRaw(side.ports.inspected, { path: '/noted', headers: [['x-fault', '1']] })
+      await fetchRaw(side.ports.inspected, { path: '/plain' })
+      const all = Object.entries(TAKEN).map(async ([name, count]) => [name, await lines(side, name, count, mine)])
+      return Object.fromEntries(await Promise.all(all)) as Record<string, string[]>
+    }),
+  )
+  const [theirs, ours] = logged
+  assert.deepEqual(theirs!['present'], ['/noted'])
+  assert.deepEqual(ours, theirs)
+})
 
 test('ejections and returns are logged as events', async () => {
   const events = await Promise.all(
