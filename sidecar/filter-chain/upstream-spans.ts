@@ -32,6 +32,8 @@ export interface AttemptOutcome {
 export interface UpstreamSpans {
   /** Id of the span that the next hop will see as its parent, '' where the request is not traced. */
   readonly wireSpanId: string
+  /** Attempts have spans of their own; where not, nobody wants to hear how they end. */
+  readonly perAttempt: boolean
   /** An attempt's head is about to be written: the trace context goes into it. */
   attemptStarted(headers: RequestHeaders, attempt: UpstreamAttempt): void
   /** The attempt is over: its response is complete, it has failed, or it was given up. */

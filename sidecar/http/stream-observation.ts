@@ -186,6 +186,10 @@ export class StreamObservation implements UpstreamSpans, CutReason {
     return this.#span?.spanId ?? ''
   }
 
+  get perAttempt(): boolean {
+    return this.#observer.tracer?.config.spawnUpstreamSpan === true
+  }
+
   attemptStarted(headers: RequestHeaders, attempt: UpstreamAttempt): void {
     this.#attempt = this.#observer.tracer!.startAttempt(this.#span!, headers, attempt)
   }

@@ -195,7 +195,7 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     if (this.#over) return
     this.receivedBytes = true
     this.#receivedBytes = 0
-    if (this.#router.spans !== undefined) {
+    if (this.#router.spans?.perAttempt === true) {
       this.#response = headers
       this.#firstRxMs = this.#context.clock.now()
     }
@@ -233,7 +233,8 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   #end(failure: StreamFailure | undefined, canceled: boolean, flag: number): void {
     if (this.#over) return
     this.#over = true
-    if (this.#router.spans !== undefined) this.#endSpan(this.#router.spans, failure, canceled, flag)
+    const { spans } = this.#router
+    if (spans?.perAttempt === true) this.#endSpan(spans, failure, canceled, flag)
     if (this.#perTryTimer !== undefined) this.#context.timers.stop(this.#perTryTimer)
     if (this.#idleTimer !== undefined) this.#context.timers.stop(this.#idleTimer)
     if (this.#durationTimer !== undefined) this.#context.timers.stop(this.#durationTimer)
