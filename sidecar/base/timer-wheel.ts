@@ -9,6 +9,7 @@
  * A timer fires at or after its deadline, at most one tick (5 ms) late plus whatever the event loop is behind.
  */
 import type { Clock } from './clock.ts'
+import { ownBug } from './own-bug.ts'
 
 const TICK_MS = 5
 const SLOTS = 1024
@@ -100,7 +101,11 @@ export class TimerWheel implements Timers {
         const next = timer.next!
         if (timer.tick <= target) {
           this.stop(timer)
-          timer.fire()
+          try {
+            timer.fire()
+          } catch (error) {
+            ownBug(error, 'a timer')
+          }
           // Firing may have stopped `next` or linked it elsewhere: begin again, what was fired is gone.
           timer = next.next === undefined || (next !== head && (next.tick & MASK) !== (tick & MASK)) ? head.next! : next
         } else timer = next

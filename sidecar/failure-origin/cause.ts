@@ -141,6 +141,7 @@ const BY_DETAILS: Readonly<Record<string, Verdict>> = {
   cluster_not_found: { cause: 'no_cluster', subCause: '', blame: 'self' },
   no_healthy_upstream: { cause: 'no_healthy', subCause: '', blame: 'callee' },
   maintenance_mode: { cause: 'breaker_open', subCause: 'maintenance', blame: 'self' },
+  internal_error: { cause: 'unknown', subCause: 'internal_error', blame: 'self' },
   overload: { cause: 'overloaded', subCause: '', blame: 'self' },
   overload_manager: { cause: 'overloaded', subCause: '', blame: 'self' },
   response_timeout: { cause: 'timeout', subCause: '', blame: 'callee' },

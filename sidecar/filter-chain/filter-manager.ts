@@ -76,6 +76,8 @@ export abstract class FilterManager {
   protected abstract informationalOut(headers: ResponseHeaders): void
   protected abstract onRequestTooLarge(): void
   protected abstract onResponseTooLarge(): void
+  /** Thrown by a filter, or behind the last one. What is caught here ends the stream, whoever's turn it was. */
+  protected abstract onException(error: unknown): void
   protected abstract holdRequestSource(hold: boolean): void
   protected abstract holdResponseSource(hold: boolean): void
   protected abstract get currentRequestHeaders(): RequestHeaders
@@ -91,21 +93,33 @@ export abstract class FilterManager {
   protected decodeHeaders(headers: RequestHeaders, endStream: boolean): void {
     this.#requestComplete = endStream
     const outer = this.#current
-    this.#runRequestHeaders(0, headers, endStream)
+    try {
+      this.#runRequestHeaders(0, headers, endStream)
+    } catch (error) {
+      this.onException(error)
+    }
     this.#current = outer
   }
 
   protected decodeData(data: BodyChunk, endStream: boolean): void {
     if (endStream) this.#requestComplete = true
     const outer = this.#current
-    this.#runRequestData(0, data, endStream)
+    try {
+      this.#runRequestData(0, data, endStream)
+    } catch (error) {
+      this.onException(error)
+    }
     this.#current = outer
   }
 
   protected decodeTrailers(trailers: HeaderMap): void {
     this.#requestComplete = true
     const outer = this.#current
-    this.#runRequestTrailers(0, trailers)
+    try {
+      this.#runRequestTrailers(0, trailers)
+    } catch (error) {
+      this.onException(error)
+    }
     this.#current = outer
   }
 
@@ -250,21 +264,33 @@ export abstract class FilterManager {
     if (this.#response !== undefined) this.#dropHeld(this.#response)
     this.#response = undefined
     const outer = this.#current
-    this.#runResponseHeaders(this.#filters.length - 1, headers, endStream)
+    try {
+      this.#runResponseHeaders(this.#filters.length - 1, headers, endStream)
+    } catch (error) {
+      this.onException(error)
+    }
     this.#current = outer
   }
 
   protected encodeData(data: BodyChunk, endStream: boolean): void {
     if (endStream) this.#responseComplete = true
     const outer = this.#current
-    this.#runResponseData(this.#filters.length - 1, data, endStream)
+    try {
+      this.#runResponseData(this.#filters.length - 1, data, endStream)
+    } catch (error) {
+      this.onException(error)
+    }
     this.#current = outer
   }
 
   protected encodeTrailers(trailers: HeaderMap): void {
     this.#responseComplete = true
     const outer = this.#current
-    this.#runResponseTrailers(this.#filters.length - 1, trailers)
+    try {
+      this.#runResponseTrailers(this.#filters.length - 1, trailers)
+    } catch (error) {
+      this.onException(error)
+    }
     this.#current = outer
   }
 
@@ -439,7 +465,11 @@ export abstract class FilterManager {
     const outer = this.#current
     const replacement = this.#replacement
     this.#replacement = undefined
-    this.#release(direction, hold)
+    try {
+      this.#release(direction, hold)
+    } catch (error) {
+      this.onException(error)
+    }
     this.#replacement = replacement
     this.#current = outer
   }
@@ -544,7 +574,13 @@ export abstract class FilterManager {
   protected destroyFilters(): void {
     invariant(!this.#destroyed, 'a stream ends once')
     this.#destroyed = true
-    for (const filter of this.#filters) filter.onStreamEnd?.(this.stream)
+    for (const filter of this.#filters) {
+      try {
+        filter.onStreamEnd?.(this.stream)
+      } catch (error) {
+        this.onException(error)
+      }
+    }
     this.#request = undefined
     this.#response = undefined
   }

@@ -9,6 +9,8 @@
  * peer is gone. There stats, span, failure record and access log read what the stream has noted.
  */
 
+import { addressText } from '../base/address.ts'
+import { ownBug } from '../base/own-bug.ts'
 import { Timer } from '../base/timer-wheel.ts'
 import { hasGrpcContentType } from '../codec/grpc/headers.ts'
 import { type HeaderMap, type RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
@@ -27,6 +29,9 @@ import { normalizeRequestPath } from './path-normalization.ts'
 import { isUpgradeRequest, mutateRequestHeaders } from './request-headers.ts'
 import { httpDate, mutateResponseHeaders } from './response-headers.ts'
 import type { StreamObservation } from './stream-observation.ts'
+
+/** Details of what a bug ended. */
+const INTERNAL_ERROR = 'internal_error'
 
 /** What a stream needs of the connection it came on. */
 export interface DownstreamConnection {
@@ -359,6 +364,15 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
       if (this.#responseStarted) this.#cutResponse('stream_idle_timeout')
       else this.sendLocalReply({ status, details: 'stream_idle_timeout', body: 'stream timeout' })
     } else this.#startTimer()
+  }
+
+  /** The stream is answered for the bug, where that is still possible, and its connection takes no more. */
+  protected override onException(error: unknown): void {
+    ownBug(error, `a request from ${addressText(this.info.downstream.directRemote)}`)
+    this.#connection.beginClosing()
+    if (this.#ended) return
+    if (this.#responseStarted || this.info.responseCodeDetails === INTERNAL_ERROR) this.#cutResponse(INTERNAL_ERROR)
+    else this.sendLocalReply({ status: 500, details: INTERNAL_ERROR, body: 'internal error', close: true })
   }
 
   #cutResponse(details: string): void {

@@ -8,7 +8,9 @@
  *                                  └────────────────────────────────────────┴─▶ abort
  */
 import type { Clock } from '../base/clock.ts'
+import { onOwnBug } from '../base/own-bug.ts'
 import type { Random } from '../base/random.ts'
+import { readableStack } from '../base/readable-stack.ts'
 import { TimerWheel } from '../base/timer-wheel.ts'
 import { ClusterManager } from '../cluster/cluster-manager.ts'
 import type { ClusterSharing } from '../cluster/cluster-sharing.ts'
@@ -23,6 +25,7 @@ import type { AnyListenerFilterFactory } from '../filter-chain/listener-filter.t
 import { RuntimeLayers } from '../filter-chain/runtime-layers.ts'
 import type { Listener } from '../listener/listener.ts'
 import type { LoadBalancingPolicy } from '../load-balancer/policy.ts'
+import { logger } from '../observability/logging.ts'
 import { compileStatsConfig } from '../observability/stats-config.ts'
 import { StatsStore } from '../observability/stats-store.ts'
 import type { TagExtractor } from '../observability/stats-tags.ts'
@@ -39,6 +42,8 @@ import type { ServerOptions } from './options.ts'
 import { Secrets } from './secrets.ts'
 import { Tracers } from './tracers.ts'
 import { upstreamTransport } from './transport-sockets.ts'
+
+const log = logger('main')
 
 /** Envoy's default of `--drain-time-s`; at SIGTERM ours is shorter, where Envoy has no drain. */
 export const LISTENER_DRAIN_S = 600
@@ -235,6 +240,7 @@ export class DataPlane {
   commit(): void {
     const { bootstrap, built } = this.#staged!
     this.#staged = undefined
+    if (!this.#serving) this.#tellOfBugs()
     this.#serving = true
     // A collector may go with its cluster: it is sent before what waits for it.
     void this.#tracers.flush()
@@ -272,6 +278,22 @@ export class DataPlane {
     this.env.clusters.close()
     this.env.secrets.close()
     this.env.timers.close()
+  }
+
+  /** Until it serves, an exception is the end; from then on it is that of one connection. */
+  #tellOfBugs(): void {
+    const exceptions = this.env.stats
+      .labelled(
+        'hopwise_exceptions_total',
+        ['service'],
+        'Bugs, of a filter or of the proxy, each of which ended a connection',
+      )
+      .counter(this.env.serviceName)
+    onOwnBug((error, where) => {
+      exceptions.inc()
+      const stack = error instanceof Error ? readableStack(error) : String(error)
+      log.error({ where, stack }, 'an exception: what it was about is ended, everything else goes on')
+    })
   }
 
   /** Hosts are judged by the control side, so workers have nothing to log. */

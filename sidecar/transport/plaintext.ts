@@ -7,7 +7,8 @@
  * ways.
  */
 import net from 'node:net'
-import type { Address } from '../base/address.ts'
+import { type Address, addressText } from '../base/address.ts'
+import { ownBug } from '../base/own-bug.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { Connection, ConnectionHandler } from './connection.ts'
 import { type ConnectOptions, connectSettings, SocketConnection, unmappedIp } from './socket-connection.ts'
@@ -73,7 +74,12 @@ export function listenPlaintext(
     if (local !== undefined) connection.local = local
     connection.remote = { ip: unmappedIp(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 }
     keepAlive(socket, options.keepAlive?.())
-    if (!options.accept(connection)) connection.close('reset')
+    try {
+      if (!options.accept(connection)) connection.close('reset')
+    } catch (error) {
+      ownBug(error, `accepting ${addressText(connection.remote)}`)
+      connection.close('reset')
+    }
   }
   server.on('connection', socket => {
     const connection = new SocketConnection({ ip: '', port: 0 }, open, timers, false)

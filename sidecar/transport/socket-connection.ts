@@ -11,7 +11,8 @@
  * shared out of a slab, so there is no buffer of ours to use again.
  */
 import type net from 'node:net'
-import type { Address } from '../base/address.ts'
+import { type Address, addressText } from '../base/address.ts'
+import { ownBug } from '../base/own-bug.ts'
 import { Timer, type Timer as TimerHandle, type Timers } from '../base/timer-wheel.ts'
 import type { TlsInfo } from '../observability/stream-info.ts'
 import { type CloseReason, type Connection, type ConnectionHandler, heldWrites } from './connection.ts'
@@ -129,16 +130,16 @@ export class SocketConnection implements Connection {
     this.#socket = socket
     const link = this.#link
     socket.on('end', () => {
-      if (link.connection !== undefined) link.connection.#onEnd()
+      if (link.connection !== undefined) link.connection.#guard(link.connection.#onEnd)
     })
     socket.on('drain', () => {
-      if (link.connection !== undefined) link.connection.#onDrain()
+      if (link.connection !== undefined) link.connection.#guard(link.connection.#onDrain)
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (link.connection !== undefined) link.connection.#onError(error)
     })
     socket.on('close', () => {
-      if (link.connection !== undefined) link.connection.#onClose()
+      if (link.connection !== undefined) link.connection.#guard(link.connection.#onClose)
     })
   }
 
@@ -217,7 +218,7 @@ export class SocketConnection implements Connection {
   onConnected(): void {
     this.#connecting = false
     if (this.#timer !== undefined) this.#timers.stop(this.#timer)
-    if (!this.closed) this.handler.onConnected()
+    if (!this.closed) this.#guard(() => this.handler.onConnected())
   }
 
   get local(): Address {
@@ -394,9 +395,25 @@ export class SocketConnection implements Connection {
     beginTurn()
     try {
       this.handler.onData(chunk)
+    } catch (error) {
+      this.#failFor(error)
     } finally {
       endTurn()
     }
+  }
+
+  /** Here exceptions end, with the connection they came over (`own-bug.ts`). */
+  #guard(work: () => void): void {
+    try {
+      work.call(this)
+    } catch (error) {
+      this.#failFor(error)
+    }
+  }
+
+  #failFor(error: unknown): void {
+    ownBug(error, `connection with ${addressText(this.remote)}`)
+    this.refuse(OWN_BUG)
   }
 
   #afterWrite(flowing: boolean): void {
@@ -451,6 +468,9 @@ export function plainReason(error: NodeJS.ErrnoException, connecting: boolean): 
       return { kind: 'error', details }
   }
 }
+
+/** An exception has been told. */
+const OWN_BUG: CloseReason = Object.freeze({ kind: 'error', details: 'internal_error' })
 
 /** The peer did not close in the time it was given. */
 const DELAYED_CLOSE: CloseReason = Object.freeze({ kind: 'local', details: 'delayed_close_timeout' })

@@ -6,6 +6,7 @@
  * delivery returns; writes from elsewhere (timers, promises) are flushed in a microtask.
  */
 import { freezeTime, resumeTime } from '../base/clock.ts'
+import { ownBug } from '../base/own-bug.ts'
 
 /** A connection that holds back what it was given until it is told to flush. */
 export interface Flushable {
@@ -47,7 +48,13 @@ function flushWaiting(): void {
   while (waiting.length > 0) {
     const now = waiting
     waiting = spare
-    for (const connection of now) connection.flush()
+    for (const connection of now) {
+      try {
+        connection.flush()
+      } catch (error) {
+        ownBug(error, 'writing')
+      }
+    }
     now.length = 0
     spare = now
   }

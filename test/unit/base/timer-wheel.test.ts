@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { ManualClock } from '../../../sidecar/base/clock.ts'
+import { onOwnBug } from '../../../sidecar/base/own-bug.ts'
 import { Timer, TimerWheel } from '../../../sidecar/base/timer-wheel.ts'
 
 function wheelWithClock() {
@@ -22,6 +23,24 @@ describe('timer wheel', () => {
     for (let i = 0; i < 20; i++) run(5)
     assert.equal(fired.length, 1)
     assert.ok(fired[0]! >= 42 && fired[0]! <= 47, `fired at ${fired[0]}`)
+    wheel.close()
+  })
+
+  test('a timer that throws is told, and the others fire all the same', () => {
+    const { wheel, run } = wheelWithClock()
+    const told: unknown[] = []
+    onOwnBug((error, where) => told.push(`${where}: ${error}`))
+    let fired = 0
+    wheel.start(
+      new Timer(() => {
+        throw new Error('a bug')
+      }),
+      10,
+    )
+    wheel.start(new Timer(() => fired++), 10)
+    run(100)
+    assert.deepEqual(told, ['a timer: Error: a bug'])
+    assert.equal(fired, 1)
     wheel.close()
   })
 

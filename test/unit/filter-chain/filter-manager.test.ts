@@ -37,6 +37,9 @@ class Stream extends FilterManager {
   protected informationalOut(headers: ResponseHeaders): void {
     this.log.push(`out ${headers.status}`)
   }
+  protected onException(error: unknown): void {
+    throw error
+  }
   protected onRequestTooLarge(): void {
     this.log.push('request too large')
   }
