@@ -21,8 +21,9 @@ import { FilterStatus, type HttpStream, type LocalReply } from '../filter-chain/
 import type { MatchedRoute } from '../filter-chain/route.ts'
 import type { UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
-import { type DownstreamConnectionInfo, type Protocol, StreamInfo } from '../observability/stream-info.ts'
+import { type Protocol, StreamInfo } from '../observability/stream-info.ts'
 import type { ConnectionManager } from './connection-manager.ts'
+import type { DownstreamConnection } from './downstream-connection.ts'
 import { noteGrpcStatus, tellGrpcTimeout } from './grpc-stream.ts'
 import { makeLocalReply } from './local-reply.ts'
 import { normalizeRequestPath } from './path-normalization.ts'
@@ -32,26 +33,6 @@ import type { StreamObservation } from './stream-observation.ts'
 
 /** Details of what a bug ended. */
 const INTERNAL_ERROR = 'internal_error'
-
-/** What a stream needs of the connection it came on. */
-export interface DownstreamConnection {
-  readonly info: DownstreamConnectionInfo
-  /** One exchange at a time: a response that ends before its request has to close the connection. */
-  readonly multiplexed: boolean
-  /** The request asked for the connection to be closed after the response, or the connection is to be closed anyway. */
-  readonly closing: boolean
-  /** From now on the connection takes no more requests and is closed after this response. */
-  beginClosing(): void
-  /** The stream is over and may be forgotten. */
-  onStreamEnd(stream: ActiveStream): void
-  /** Makes another stream for the same exchange and starts it with these headers (internal redirect). */
-  recreate(
-    headers: RequestHeaders,
-    body: readonly Buffer[],
-    trailers: HeaderMap | undefined,
-    previous: StreamInfo,
-  ): void
-}
 
 export class ActiveStream extends FilterManager implements HttpStream, RequestDecoder {
   readonly info: StreamInfo

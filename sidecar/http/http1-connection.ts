@@ -27,8 +27,9 @@ import type { BodyChunk, ResponseEncoder } from '../codec/stream.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { DownstreamConnectionInfo, Protocol, StreamInfo } from '../observability/stream-info.ts'
 import type { CloseReason, Connection } from '../transport/connection.ts'
-import { ActiveStream, type DownstreamConnection } from './active-stream.ts'
+import { ActiveStream } from './active-stream.ts'
 import type { ConnectionManager } from './connection-manager.ts'
+import type { DownstreamConnection } from './downstream-connection.ts'
 import { HttpConnection } from './http-connection.ts'
 
 const EMPTY = Buffer.alloc(0)

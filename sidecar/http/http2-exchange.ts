@@ -7,7 +7,8 @@ import type { Http2ServerStream } from '../codec/http2/contract.ts'
 import type { BodyChunk, CutReason, ResponseEncoder } from '../codec/stream.ts'
 import type { DownstreamConnectionInfo, StreamInfo } from '../observability/stream-info.ts'
 import { connectAsRequest, responseAsConnect } from '../upstream/upgrade-mapping.ts'
-import { ActiveStream, type DownstreamConnection } from './active-stream.ts'
+import { ActiveStream } from './active-stream.ts'
+import type { DownstreamConnection } from './downstream-connection.ts'
 import type { Http2Connection } from './http2-connection.ts'
 
 export class Http2Exchange implements DownstreamConnection, ResponseEncoder {
