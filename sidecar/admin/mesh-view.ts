@@ -5,7 +5,7 @@
  * Counts are since each sidecar's start. Whoever draws them asks again and takes the difference: so two who look at the
  * same time do not disturb each other, and nothing is kept for nobody.
  */
-import { EPISODE_GAP_MS, type Episode } from '../failure-origin/episodes.ts'
+import { EPISODE_GAP_MS, type Episode, OF_LATE_MS } from '../failure-origin/episodes.ts'
 import type { FailureEntry } from '../failure-origin/failure-log.ts'
 import { type LocatedFailure, locateFailures } from '../failure-origin/locate.ts'
 
@@ -202,6 +202,9 @@ function originsOf(sidecars: readonly SidecarView[], now: number): Map<string, E
       })
     }
   }
+  // Where somebody fails now, who has stopped a moment ago is not marked, and says nothing about the others.
+  const latest = Math.max(...[...origins.values()].map(({ last }) => last))
+  for (const { origin, last } of origins.values()) if (latest - last > OF_LATE_MS) origins.delete(origin)
   const all = [...origins.values()]
   const most = all.reduce((sum, { recent }) => sum + recent, 0) * LEAST_MARKED
   const surest = all.some(({ recent, sure }) => sure > 0 && recent > most)

@@ -4,9 +4,12 @@ import type { FailureEntry } from './failure-log.ts'
 /** Failures further apart belong to different episodes; one whose last is longer ago is over. */
 export const EPISODE_GAP_MS = 10_000
 
+/** Of failures so much older than the newest one is said what was, not what is. */
+export const OF_LATE_MS = 3000
+
 export interface Episode {
   readonly origin: string
-  /** The most frequent one. */
+  /** The most frequent one of late ({@link OF_LATE_MS} before the last): what it is now, not what it once was. */
   readonly cause: string
   /** Wall clock, milliseconds: the first and the last failure of the episode. */
   readonly since: number
@@ -28,19 +31,19 @@ export function episodes(entries: readonly FailureEntry[], now: number): Episode
       ids: Set<string>
       recent: Set<string>
       sure: Set<string>
-      causes: Map<string, number>
+      causes: { readonly at: number; readonly cause: string }[]
     }
   >()
   for (const { at, role, origin, cause, id, confidence } of entries) {
     if (role !== 'origin' && role !== 'propagated') continue
     let known = open.get(origin)
     if (known === undefined || at - known.last > EPISODE_GAP_MS) {
-      known = { since: at, last: at, ids: new Set(), recent: new Set(), sure: new Set(), causes: new Map() }
+      known = { since: at, last: at, ids: new Set(), recent: new Set(), sure: new Set(), causes: [] }
       open.set(origin, known)
     }
     known.last = Math.max(known.last, at)
     known.ids.add(id)
-    known.causes.set(cause, (known.causes.get(cause) ?? 0) + 1)
+    known.causes.push({ at, cause })
     if (now - at > EPISODE_GAP_MS) continue
     known.recent.add(id)
     if (confidence !== 'likely' && confidence !== 'none') known.sure.add(id)
@@ -48,8 +51,14 @@ export function episodes(entries: readonly FailureEntry[], now: number): Episode
   const result: Episode[] = []
   for (const [origin, { since, last, ids, recent, sure, causes }] of open) {
     if (now - last > EPISODE_GAP_MS) continue
-    const cause = [...causes].sort((a, b) => b[1] - a[1])[0]![0]
+    const cause = mostFrequent(causes.filter(({ at }) => at > last - OF_LATE_MS).map(one => one.cause))
     result.push({ origin, cause, since, last, count: ids.size, recent: recent.size, sure: sure.size })
   }
   return result.sort((a, b) => b.recent - a.recent)
+}
+
+function mostFrequent(causes: readonly string[]): string {
+  const counts = new Map<string, number>()
+  for (const cause of causes) counts.set(cause, (counts.get(cause) ?? 0) + 1)
+  return [...counts].sort((a, b) => b[1] - a[1])[0]![0]
 }

@@ -110,6 +110,16 @@ test('nobody is marked on guesses alone where others are sure', () => {
   assert.deepEqual(marked(episode('d', 50, { recent: 1, sure: 1 }), episode('b', 40, { sure: 0 })), ['b'], 'old news')
 })
 
+test('who has stopped a moment ago is not marked, and hides nobody, once somebody else fails', () => {
+  const marked = (...episodes: SidecarView['episodes']) =>
+    meshView([{ sidecar: sidecar('a', { episodes }), entries: [] }], 'mesh', NOW)
+      .services.filter(({ origin }) => origin !== undefined)
+      .map(({ name }) => name)
+  const stopped = episode('d', 50, { last: NOW - 4000, sure: 50 })
+  assert.deepEqual(marked(stopped), ['d'], 'until the gap is over, as long as nothing else fails')
+  assert.deepEqual(marked(stopped, episode('b', 5, { sure: 0 })), ['b'])
+})
+
 test('names in records cannot fill the picture', () => {
   const episodes = Array.from({ length: 9 }, (_, i) => episode(`x${i}`, 1))
   const parts = Array.from({ length: 9 }, (_, i) => ({

@@ -38,3 +38,10 @@ test('the worst comes first, and every service has its own', () => {
     ],
   )
 })
+
+test('the cause is that of the latest failures, not of most', () => {
+  const old = Array.from({ length: 20 }, (_, i) => entry(i, 'a', { cause: 'no_route' }))
+  const fresh = [4000, 4100, 4200].map((at, i) => entry(at, 'a', { cause: i === 1 ? 'no_route' : 'no_cluster' }))
+  const [found] = episodes([...old, ...fresh], 4300)
+  assert.deepEqual([found?.cause, found?.count], ['no_cluster', 23])
+})
