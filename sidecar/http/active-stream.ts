@@ -16,10 +16,12 @@ import { hasGrpcContentType } from '../codec/grpc/headers.ts'
 import { type HeaderMap, type RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk, RequestDecoder, ResponseEncoder, StreamFailure } from '../codec/stream.ts'
 import type { StreamFailures } from '../failure-origin/contract.ts'
+import { configuredMetadata } from '../filter-chain/configured-metadata.ts'
 import { FilterManager } from '../filter-chain/filter-manager.ts'
 import { FilterStatus, type HttpStream, type LocalReply } from '../filter-chain/http-filter.ts'
 import type { MatchedRoute } from '../filter-chain/route.ts'
 import type { UpstreamSpans } from '../filter-chain/upstream-spans.ts'
+import type { FilterMetadata, MetadataKind } from '../observability/formatter/context.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import { type Protocol, StreamInfo } from '../observability/stream-info.ts'
 import type { ConnectionManager } from './connection-manager.ts'
@@ -409,6 +411,10 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
 
   get wallMs(): number {
     return this.#manager.clock.wall()
+  }
+
+  metadata(kind: MetadataKind): FilterMetadata | undefined {
+    return configuredMetadata(kind, this.info, this.#route)
   }
 
   respondInformational(headers: ResponseHeaders): void {

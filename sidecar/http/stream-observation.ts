@@ -11,6 +11,7 @@ import { HeaderMap, type RequestHeaders, type ResponseHeaders } from '../codec/h
 import type { CutReason } from '../codec/stream.ts'
 import type { FailureOrigin, StreamFailures, TraceContext } from '../failure-origin/contract.ts'
 import { describeFailure } from '../failure-origin/record.ts'
+import { configuredMetadata } from '../filter-chain/configured-metadata.ts'
 import type { MatchedRoute } from '../filter-chain/route.ts'
 import type { AttemptOutcome, UpstreamAttempt, UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import {
@@ -229,9 +230,6 @@ class SpanView implements FormatContext {
   }
 
   metadata(kind: MetadataKind): FilterMetadata | undefined {
-    const owner = this.#route
-    const metadata =
-      kind === 'ROUTE' ? owner?.metadata : kind === 'VIRTUAL_HOST' ? owner?.virtualHostMetadata : undefined
-    return metadata && Object.fromEntries(metadata.filterMetadata)
+    return configuredMetadata(kind, this.info, this.#route)
   }
 }

@@ -5,12 +5,15 @@
  * ever loses a connection in the accept queue; the chains behind it are replaced whole. Connections keep the chain they
  * were accepted with and are drained when that chain is gone.
  */
+
 import { type Address, addressText } from '../base/address.ts'
 import type { Clock } from '../base/clock.ts'
 import { Linked, LinkedSet } from '../base/linked-set.ts'
 import type { Timers } from '../base/timer-wheel.ts'
+import type { Metadata } from '../config/schema/generated/types.ts'
+import { configuredMetadata } from '../filter-chain/configured-metadata.ts'
 import type { InspectedSocket, ListenerFilter } from '../filter-chain/listener-filter.ts'
-import type { FormatContext } from '../observability/formatter/context.ts'
+import type { FormatContext, MetadataKind } from '../observability/formatter/context.ts'
 import { logger } from '../observability/logging.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { Counter, Gauge, Histogram, StatsScope } from '../observability/stats.ts'
@@ -54,6 +57,7 @@ export interface ServingChain {
   readonly name: string
   /** Undefined where the chain is served in plaintext. */
   readonly tls: DownstreamTls | undefined
+  readonly metadata?: Metadata | undefined
   /** A connection of this chain has ended in its TLS handshake, before anything could serve it. */
   onHandshakeFailed(): void
   serve(connection: Connection, info: DownstreamConnectionInfo, onClosed: () => void): ServedConnection
@@ -68,6 +72,7 @@ export interface ListenerConfig {
   /** Where they are bound in fact: other workers have been given ports by the system. Default: `addresses`. */
   readonly bindTo?: readonly Address[] | undefined
   readonly statPrefix: string
+  readonly metadata?: Metadata | undefined
   readonly bindToPort: boolean
   readonly reusePort: boolean
   /** `ipv4_compat`, by the place of the address: an IPv6 socket that takes IPv4 connections too. */
@@ -139,14 +144,14 @@ class Held extends Linked {
   readonly startMs: number
   /** By which a chain of the next listener is chosen. */
   readonly traits: InspectedSocket
-  readonly chainName: string
+  readonly chain: ServingChain
   owner: Listener
   served!: ServedConnection
 
-  constructor(owner: Listener, { connection, startMs, traits }: PendingConnection, chainName: string) {
+  constructor(owner: Listener, { connection, startMs, traits }: PendingConnection, chain: ServingChain) {
     super()
     this.owner = owner
-    this.chainName = chainName
+    this.chain = chain
     this.connection = connection
     this.startMs = startMs
     this.traits = traits
@@ -230,7 +235,7 @@ export class Listener {
     // No connection yet, to Envoy: `downstream_cx_total` goes without it.
     this.stats.noFilterChainMatch.inc()
     this.#pending.delete(pending)
-    this.#log(pending, '', info => {
+    this.#log(pending, undefined, info => {
       info.responseFlags = ResponseFlag.NoRouteFound
       info.responseCodeDetails = 'filter_chain_not_found'
     })
@@ -248,7 +253,7 @@ export class Listener {
         'TLS handshake failed',
       )
     }
-    this.#log(pending, chain?.name ?? '', info => {
+    this.#log(pending, chain, info => {
       if (reason.kind === 'tls') info.downstreamTransportFailure = reason.details
     })
     this.#reportDrained()
@@ -256,8 +261,8 @@ export class Listener {
 
   serve(pending: PendingConnection, chain: ServingChain): ServedConnection {
     const { connection, traits } = pending
-    const info = this.#connectionInfo(connection, traits, chain.name)
-    const held = new Held(this, pending, chain.name)
+    const info = this.#connectionInfo(connection, traits, chain)
+    const held = new Held(this, pending, chain)
     held.served = chain.serve(connection, info, () => held.owner.#onClosed(held))
     this.#pending.delete(pending)
     this.#connections.add(held)
@@ -267,7 +272,7 @@ export class Listener {
 
   #onClosed(held: Held): void {
     this.#countEnd(held.startMs)
-    this.#log(held, held.chainName, info => {
+    this.#log(held, held.chain, info => {
       info.bytesReceived = held.connection.bytesRead
       info.bytesSent = held.connection.bytesWritten
       info.protocol = held.served.protocol as Protocol
@@ -277,27 +282,34 @@ export class Listener {
     this.#reportDrained()
   }
 
-  #log(ended: Held | PendingConnection, chainName: string, complete: (info: StreamInfo) => void): void {
+  #log(ended: Held | PendingConnection, chain: ServingChain | undefined, complete: (info: StreamInfo) => void): void {
     const { loggers } = this.config
     if (loggers.length === 0) return
     const { connection, traits, startMs } = ended
     const now = this.#clock.now()
-    const downstream = this.#connectionInfo(connection, traits, chainName)
+    const downstream = this.#connectionInfo(connection, traits, chain)
     const info = new StreamInfo(downstream, UNKNOWN_PROTOCOL, startMs, this.#clock.wall() - (now - startMs))
     info.endMs = now
     complete(info)
-    for (const logger of loggers) logger.log({ info, accessLogType: 'NotSet' })
+    const metadata = (kind: MetadataKind) => configuredMetadata(kind, info, undefined)
+    for (const logger of loggers) logger.log({ info, accessLogType: 'NotSet', metadata })
   }
 
-  #connectionInfo(connection: Connection, traits: InspectedSocket, filterChainName: string): DownstreamConnectionInfo {
+  #connectionInfo(
+    connection: Connection,
+    traits: InspectedSocket,
+    chain: ServingChain | undefined,
+  ): DownstreamConnectionInfo {
     return {
       id: connection.id,
       directRemote: connection.remote,
       local: connection.local,
       listenerName: this.config.name,
-      filterChainName,
+      filterChainName: chain?.name ?? '',
       tls: connection.tls,
       requestedServerName: traits.serverName,
+      listenerMetadata: this.config.metadata,
+      filterChainMetadata: chain?.metadata,
     }
   }
 

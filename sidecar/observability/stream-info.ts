@@ -4,6 +4,7 @@
  * Every field is set in the constructor in one order (one hidden class); times are readings of the monotonic clock in
  * milliseconds, `0` where the moment has not come; texts that only some reader wants are built by the reader.
  */
+
 import type { Address } from '../base/address.ts'
 
 /** What is known of one end's TLS session; undefined on plaintext. Filled by `transport/`. */
@@ -39,6 +40,11 @@ export interface TlsInfo {
   readonly handshakeEndMs?: number
 }
 
+/** `metadata` of a listener, a cluster, …, as it was configured: by namespace. */
+export interface ConfiguredMetadata {
+  readonly filterMetadata: ReadonlyMap<string, Readonly<Record<string, unknown>>>
+}
+
 /** What is the same for every request of one downstream connection. */
 export interface DownstreamConnectionInfo {
   readonly id: number
@@ -50,6 +56,9 @@ export interface DownstreamConnectionInfo {
   readonly tls: TlsInfo | undefined
   /** SNI as `tls_inspector` saw it, '' when there was none. */
   readonly requestedServerName: string
+  /** Of the listener and of its filter chain. */
+  readonly listenerMetadata?: ConfiguredMetadata | undefined
+  readonly filterChainMetadata?: ConfiguredMetadata | undefined
 }
 
 /** `grpc-status` was there and no number. */
@@ -102,9 +111,11 @@ export class StreamInfo {
   clusterName = ''
   /** `alt_stat_name` of the cluster, '' when it has none: what Envoy prints as `%UPSTREAM_CLUSTER%`. */
   clusterAltStatName = ''
+  clusterMetadata: ConfiguredMetadata | undefined = undefined
   /** Host of the last attempt, with the name it was configured by. */
   upstreamHost: Address | undefined = undefined
   upstreamHostname = ''
+  upstreamHostMetadata: ConfiguredMetadata | undefined = undefined
   upstreamLocal: Address | undefined = undefined
   upstreamProtocol: Protocol | '' = ''
   upstreamTls: TlsInfo | undefined = undefined

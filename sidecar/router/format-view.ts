@@ -3,15 +3,9 @@
  * is filled anew for each use: formatting is synchronous, and most routes have nothing to format.
  */
 import type { RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
-import type { Metadata } from '../config/schema/generated/types.ts'
+import { configuredMetadata, type MetadataOwner } from '../filter-chain/configured-metadata.ts'
 import type { FilterMetadata, FormatContext, MetadataKind } from '../observability/formatter/context.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
-
-/** The metadata that formats may ask a route for. */
-export interface MetadataOwner {
-  readonly metadata: Metadata | undefined
-  readonly virtualHostMetadata: Metadata | undefined
-}
 
 class FormatView implements FormatContext {
   info!: StreamInfo
@@ -21,9 +15,7 @@ class FormatView implements FormatContext {
   owner: MetadataOwner | undefined = undefined
 
   metadata(kind: MetadataKind): FilterMetadata | undefined {
-    const metadata =
-      kind === 'ROUTE' ? this.owner?.metadata : kind === 'VIRTUAL_HOST' ? this.owner?.virtualHostMetadata : undefined
-    return metadata && Object.fromEntries(metadata.filterMetadata)
+    return configuredMetadata(kind, this.info, this.owner)
   }
 }
 

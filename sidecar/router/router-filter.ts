@@ -22,7 +22,8 @@ import type { UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
 import type { Host } from '../upstream/host.ts'
-import { factsOf, factsOfNoHost, noteAttempt, noteFailure, noteResponse, noteTrailers } from './failure-facts.ts'
+import { noteAttempt, noteCluster, noteFailure, noteResponse, noteTrailers } from './attempt-notes.ts'
+import { factsOf, factsOfNoHost } from './failure-facts.ts'
 import { HeldHead, holdsHead } from './held-head.ts'
 import { HostWishes } from './host-wishes.ts'
 import { followsRedirect } from './internal-redirect.ts'
@@ -115,7 +116,7 @@ export class RouterFilter implements HttpFilter {
       return stream.sendLocalReply(replies.noClusterReply(route.clusterNotFoundResponseCode))
     }
     this.#cluster = cluster
-    this.#info.clusterName = cluster.name
+    noteCluster(this.#info, cluster)
     this.#internal = headers.get('x-envoy-internal') === 'true'
     this.#priority = route.priority
     return this.#begin(stream, headers, route, cluster, endStream)

@@ -174,7 +174,7 @@ export function adminChain(
     condition: { draining: false, overloaded: false },
     loggers,
   })
-  return new HttpServingChain('', manager, undefined)
+  return new HttpServingChain({}, manager, undefined)
 }
 
 /** A connection manager with nothing but defaults: no request ids, no routes and no filters of Envoy's. */

@@ -10,6 +10,7 @@ import type {
   HttpConnectionManager,
   HttpFilter as HttpFilterMessage,
   Listener as ListenerMessage,
+  Metadata,
 } from '../config/schema/generated/types.ts'
 import { FilterChain } from '../filter-chain/filter-manager.ts'
 import { ConfigError, type FilterContext, type SharedState } from '../filter-chain/http-filter.ts'
@@ -40,16 +41,18 @@ export class HttpServingChain implements ServingChain {
   readonly manager: ConnectionManager
   readonly routes: RouteTable | undefined
   readonly tls: DownstreamTls | undefined
+  readonly metadata: Metadata | undefined
   readonly close: () => void
 
   constructor(
-    name: string,
+    { name, metadata }: Partial<Pick<FilterChainMessage, 'name' | 'metadata'>>,
     manager: ConnectionManager,
     routes: RouteTable | undefined,
     tls?: DownstreamTls,
     close = () => {},
   ) {
-    this.name = name
+    this.name = name ?? ''
+    this.metadata = metadata
     this.manager = manager
     this.routes = routes
     this.tls = tls
@@ -147,7 +150,7 @@ export function buildChain(
     tls,
     last.typedConfig.value as HttpConnectionManager,
     `${path}.filters[${chain.filters.length - 1}].typed_config`,
-    chain.name,
+    chain,
     listener,
     env,
     errors,
@@ -158,7 +161,7 @@ function buildConnectionManager(
   tls: DownstreamTls | undefined,
   message: HttpConnectionManager,
   path: string,
-  chainName: string,
+  chain: FilterChainMessage,
   listener: ListenerFacts,
   env: Environment,
   errors: BuildErrors,
@@ -214,7 +217,7 @@ function buildConnectionManager(
     condition: env.condition.of(listener.message),
     loggers,
   })
-  return new HttpServingChain(chainName, manager, routes, tls, close)
+  return new HttpServingChain(chain, manager, routes, tls, close)
 }
 
 /** Which way a listener faces, and whether its peers are outside the mesh (failure-origin.md, "Words"). */

@@ -129,6 +129,7 @@ export class ListenerManager {
         addresses,
         bindTo: bound.get(name),
         statPrefix: message.statPrefix,
+        metadata: message.metadata,
         bindToPort: bindsHere(message, addresses, this.#env.worker),
         reusePort: this.#env.worker !== undefined && isShared(message, addresses),
         dualStack: [message.address, ...message.additionalAddresses.map(({ address }) => address)].map(isDualStack),

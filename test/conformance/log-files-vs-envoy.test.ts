@@ -22,7 +22,13 @@ const FORMAT = [
   'type=%ACCESS_LOG_TYPE% chain=%FILTER_CHAIN_NAME% from=%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%',
   'received=%BYTES_RECEIVED% upstream=%UPSTREAM_HOST%/%UPSTREAM_CLUSTER% sni=%REQUESTED_SERVER_NAME%',
   'details=%CONNECTION_TERMINATION_DETAILS% xff=%REQ(X-FORWARDED-FOR)%',
+  'listener=%METADATA(LISTENER:own:name)% chain=%METADATA(LISTENER_FILTER_CHAIN:own:name)%',
 ].join(' ')
+
+/** `metadata` of everything that has some. */
+const MET = ['LISTENER', 'LISTENER_FILTER_CHAIN', 'VIRTUAL_HOST', 'ROUTE', 'CLUSTER', 'UPSTREAM_HOST'] as const
+const MET_FORMAT = `%REQ(:PATH)% %UPSTREAM_CLUSTER% ${MET.map(kind => `%METADATA(${kind}:own:name)%`).join(' ')} %CLUSTER_METADATA(own)% %UPSTREAM_METADATA(own:name)%`
+const own = (name: string) => `metadata: {filter_metadata: {own: {name: ${name}}}}`
 
 /** A message of an extension, in YAML. */
 function typed(type: string, fields = ''): string {
@@ -88,10 +94,15 @@ function configuration(folder: string, ports: Started['ports']): string {
         `path: "${join(folder, name)}", log_format: {text_format_source: {inline_string: "%REQ(:PATH)%\\n"}}`,
       )}}`,
   )
+  const met = `{name: f, typed_config: ${typed(
+    'access_loggers.file.v3.FileAccessLog',
+    `path: "${join(folder, 'met')}", log_format: {text_format_source: {inline_string: "${MET_FORMAT}\\n"}}`,
+  )}}`
   const manager = `[{name: http, typed_config: ${typed(
     'filters.network.http_connection_manager.v3.HttpConnectionManager',
-    `stat_prefix: m, http_filters: [${fault}, ${router}], delayed_close_timeout: 0.1s, access_log: [${filtered}], ` +
-      `route_config: {virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: c}}]}]}`,
+    `stat_prefix: m, http_filters: [${fault}, ${router}], delayed_close_timeout: 0.1s, access_log: [${filtered}, ${met}], ` +
+      `route_config: {virtual_hosts: [{name: v, domains: ["*"], ${own('host')}, ` +
+      `routes: [{match: {prefix: /}, route: {cluster: c}, ${own('route')}}]}]}`,
   )}}]`
   const files = new TlsFiles()
   files.issue('own', { dns: ['own'] })
@@ -106,7 +117,8 @@ static_resources:
   - name: main
     address: ${address(ports.main)}
     access_log: ${log('main')}
-    filter_chains: [{name: plain, filters: ${manager}}]
+    ${own('listener')}
+    filter_chains: [{name: plain, filters: ${manager}, ${own('chain')}}]
   - name: none
     address: ${address(ports.none)}
     access_log: ${log('none')}
@@ -134,8 +146,10 @@ static_resources:
   clusters:
   - name: c
     type: STATIC
+    alt_stat_name: c-alt
+    ${own('cluster')}
     outlier_detection: {consecutive_5xx: 1, max_ejection_percent: 100, interval: 0.1s, base_ejection_time: 0.1s}
-    load_assignment: {cluster_name: c, endpoints: [{lb_endpoints: [{endpoint: {address: ${address(upstream.port)}}}]}]}
+    load_assignment: {cluster_name: c, endpoints: [{lb_endpoints: [{endpoint: {address: ${address(upstream.port)}}, ${own('endpoint')}}]}]}
 `
 }
 
@@ -258,6 +272,11 @@ test('metadata_filter chooses by what filters have noted', async () => {
   assert.deepEqual(theirs!['present'], ['/noted'])
   assert.deepEqual(ours, theirs)
 })
+
+test('a log tells of the metadata of whatever a request has met', () =>
+  compare('met', ({ ports }) => fetchRaw(ports.main, { path: '/met' }).then(() => {}), [
+    /^\/met c-alt listener chain host route cluster endpoint \{"name":"cluster"\} endpoint$/,
+  ]))
 
 test('ejections and returns are logged as events', async () => {
   const events = await Promise.all(

@@ -54,13 +54,17 @@ test('the stack of compose/ finds what is broken in it', { timeout: DEADLINE_MS 
       assert.ok(go! < MAX_GO_BYTES, `${go! / 1e6} MB`)
     })
 
+    const began = performance.now()
     await stack.up()
+    const up = performance.now()
     await t.test('the first failure is named without another command', async () => {
       await waitFor(() => /FAILED {3}c: app_error .*c → b → a → front/.test(stack.logs('traffic', 200)), {
         deadlineMs: 60_000,
         everyMs: 500,
         what: 'c as the origin in the output of `docker compose up`',
       }).catch((error: Error) => assert.fail(`${error.message}:\n${stack.logs('traffic', 200)}`))
+      const seconds = (ms: number) => (ms / 1000).toFixed(0)
+      t.diagnostic(`up in ${seconds(up - began)} s, the hop named ${seconds(performance.now() - up)} s later`)
       await waitFor(() => stack.logs('traffic', 200).includes('mended'), { deadlineMs: 30_000, everyMs: 500 })
     })
 
