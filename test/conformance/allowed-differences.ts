@@ -149,13 +149,6 @@ const rawFrames: readonly AllowedDifference[] = [
     reason: 'Envoy closes a connection that has said goodbye within its codec, and counts that as an error.',
     source: 'measured on Envoy 1.40',
   },
-  {
-    suite: 'http2 frames',
-    scenario: /METADATA that is allowed$/,
-    field: /metadata_empty_frames$/,
-    reason: 'METADATA is dropped unread.',
-    source: 'sidecar/config/accepted-without-effect.ts',
-  },
 ]
 
 /** Filters for gRPC, which run over both protocols. */

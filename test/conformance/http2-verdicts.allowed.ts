@@ -28,6 +28,16 @@ export const ALLOWED_DIFFERENCES: readonly AllowedDifference[] = [
     'frames: PRIORITY of a wrong size',
   ),
   ...allow(
+    'GOAWAY FRAME_SIZE_ERROR → 1: reset FRAME_SIZE_ERROR',
+    'RFC 9113 §6.3: an error of the stream; Envoy ends the connection',
+    'frames: PRIORITY of a wrong size on a stream under way',
+  ),
+  ...allow(
+    '1: answered → 1: reset PROTOCOL_ERROR',
+    'RFC 7540 §5.3.1: a stream cannot depend on itself; Envoy does not look',
+    'frames: PRIORITY on the stream itself',
+  ),
+  ...allow(
     '5: answered → GOAWAY STREAM_CLOSED',
     'RFC 9113 §5.1.1: a stream below one that was opened is closed; Envoy ignores it',
     'frames: an old stream',

@@ -241,11 +241,6 @@ const outOfPlace: readonly DownstreamCase[] = [
   { name: 'a frame that is too large', frames: 'bytes 004001000000000001\n' },
   { name: 'an unknown frame', frames: `FRAME 99 flags=1 1 "any"\n${get(1)}` },
   { name: 'METADATA', frames: `${post(1)}FRAME 77 flags=4 1 "any"\nDATA 1 end_stream\n` },
-  {
-    name: 'METADATA that is allowed',
-    options: { allow_metadata: true },
-    frames: `${post(1)}FRAME 77 flags=4 1\nDATA 1 end_stream\n`,
-  },
 ]
 
 const obsTextFrames: readonly DownstreamCase[] = [
@@ -391,10 +386,5 @@ export const upstreamCases: readonly UpstreamCase[] = [
   { name: 'upstream, GOAWAY with an error', frames: 'GOAWAY 0 ENHANCE_YOUR_CALM\n' },
   { name: 'upstream, GOAWAY', frames: `GOAWAY 1 NO_ERROR\n${ok()}` },
   { name: 'upstream, METADATA', frames: `FRAME 77 flags=4 1 "any"\n${ok()}` },
-  {
-    name: 'upstream, METADATA that is allowed',
-    options: { allow_metadata: true },
-    frames: `FRAME 77 flags=4 1\n${ok()}`,
-  },
   { name: 'upstream, an unknown frame', frames: `FRAME 99 flags=1 1 "any"\n${ok()}` },
 ]
