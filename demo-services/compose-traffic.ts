@@ -2,10 +2,11 @@
  * The driver of the chain in compose: steady HTTPS requests at the edge, a line about them every few seconds, a first fault
  * after a while (`FIRST_FAULT`, '' for none), and one line for whatever the sidecars have located.
  *
- * Port 8081: `/`, the page over all sidecars; `GET /ready`; `GET /report`, what callers saw and who is to blame since `?since=` (ms); `GET /failures`, the
- * entries of all sidecars since then; `GET /counters`, theirs; `GET /call?of=a`, a call into the mesh as a service of it
- * makes it, with the answer's headers; `GET /site-ca.pem`, who vouches for the edge; `POST /rate`, requests a second from
- * now on; `POST /traffic`, another shape ({@link TrafficShape}); `POST /break`, terms of `fault-words.ts`.
+ * Port 8081: `/`, the page over all sidecars; `GET /ready`; `GET /report`, what callers saw and who is to blame since
+ * `?since=` (ms); `GET /failures`, the entries of all sidecars since then; `GET /counters`, theirs; `GET /call?of=a`, a call
+ * into the mesh as a service of it makes it, with the answer's headers; `GET /site-ca.pem`, who vouches for the edge; `POST
+ * /rate`, requests a second from now on; `POST /traffic`, another shape ({@link TrafficShape}); `POST /break`, terms of
+ * `fault-words.ts`.
  */
 import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'

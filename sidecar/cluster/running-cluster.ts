@@ -214,7 +214,7 @@ export class RunningCluster implements Cluster, DiscoveryTarget {
     return this.settings.maxStreamDurationMs
   }
 
-  /** Percent of hosts that are healthy; 0 without hosts. */
+  /** How many hosts there are, and how many of them are in which health. */
   get membership(): Membership {
     const { hosts } = this
     return {

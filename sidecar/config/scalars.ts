@@ -6,6 +6,7 @@
  * Kinder than Envoy in one thing: an unquoted `n` or `123` in a string field is that string.
  */
 
+import { booleanOf } from '../base/boolean-text.ts'
 import { didYouMean } from '../base/suggest.ts'
 import type { JsonValue } from './schema/generated/types.ts'
 import { type EnumDescriptor, Kind } from './schema/table.ts'
@@ -70,9 +71,8 @@ function decodeBool(node: ScalarNode): boolean | Mismatch {
   const plain = node.quoted ? undefined : plainValue(node.text)
   if (typeof plain === 'boolean') return plain
   // A string goes through absl::SimpleAtob; an unquoted 1 is a number, and no bool.
-  if (plain === undefined && /^(?:true|t|yes|y|1)$/i.test(node.text)) return true
-  if (plain === undefined && /^(?:false|f|no|n|0)$/i.test(node.text)) return false
-  return new Mismatch(`must be true or false, not ${describeNode(node)}`)
+  const said = plain === undefined ? booleanOf(node.text) : undefined
+  return said ?? new Mismatch(`must be true or false, not ${describeNode(node)}`)
 }
 
 function decodeEnum(node: ScalarNode, { names, numbers, anyCase }: EnumDescriptor): string | Mismatch {

@@ -31,27 +31,28 @@ export function episodes(entries: readonly FailureEntry[], now: number): Episode
       ids: Set<string>
       recent: Set<string>
       sure: Set<string>
-      causes: { readonly at: number; readonly cause: string }[]
+      entries: FailureEntry[]
     }
   >()
-  for (const { at, role, origin, cause, id, confidence } of entries) {
+  for (const entry of entries) {
+    const { at, role, origin, id, confidence } = entry
     if (role !== 'origin' && role !== 'propagated') continue
     let known = open.get(origin)
     if (known === undefined || at - known.last > EPISODE_GAP_MS) {
-      known = { since: at, last: at, ids: new Set(), recent: new Set(), sure: new Set(), causes: [] }
+      known = { since: at, last: at, ids: new Set(), recent: new Set(), sure: new Set(), entries: [] }
       open.set(origin, known)
     }
     known.last = Math.max(known.last, at)
     known.ids.add(id)
-    known.causes.push({ at, cause })
+    known.entries.push(entry)
     if (now - at > EPISODE_GAP_MS) continue
     known.recent.add(id)
     if (confidence !== 'likely' && confidence !== 'none') known.sure.add(id)
   }
   const result: Episode[] = []
-  for (const [origin, { since, last, ids, recent, sure, causes }] of open) {
+  for (const [origin, { since, last, ids, recent, sure, entries: own }] of open) {
     if (now - last > EPISODE_GAP_MS) continue
-    const cause = mostFrequent(causes.filter(({ at }) => at > last - OF_LATE_MS).map(one => one.cause))
+    const cause = mostFrequent(own.filter(({ at }) => at > last - OF_LATE_MS).map(one => one.cause))
     result.push({ origin, cause, since, last, count: ids.size, recent: recent.size, sure: sure.size })
   }
   return result.sort((a, b) => b.recent - a.recent)

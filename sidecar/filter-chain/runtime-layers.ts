@@ -8,7 +8,7 @@
 import type { Random } from '../base/random.ts'
 import type { JsonObject, JsonValue, LayeredRuntime } from '../config/schema/generated/types.ts'
 import { ConfigError } from './http-filter.ts'
-import type { Runtime, RuntimeFraction } from './runtime.ts'
+import { DENOMINATORS, type Runtime, type RuntimeFraction } from './runtime.ts'
 
 /** One value, read in every way that it may be asked for; undefined where it is none of that kind. */
 interface RuntimeValue {
@@ -28,8 +28,6 @@ export interface RuntimeSnapshot {
   readonly layers: readonly string[]
   readonly entries: ReadonlyMap<string, { readonly finalValue: string; readonly layerValues: readonly string[] }>
 }
-
-const DENOMINATORS = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 } as const
 
 export class RuntimeLayers implements Runtime {
   readonly #layers: readonly Layer[]

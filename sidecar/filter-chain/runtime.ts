@@ -4,6 +4,9 @@
  */
 import type { Random } from '../base/random.ts'
 
+/** Envoy: `FractionalPercent.DenominatorType`. */
+export const DENOMINATORS = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 } as const
+
 /** A `FractionalPercent` that a runtime key may override: `numerator` of `denominator`. */
 export interface RuntimeFraction {
   readonly key: string

@@ -3,30 +3,12 @@
  * reports to it; a stream without one is not traced.
  */
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
+import type { AttemptEnding, UpstreamAttempt } from '../observability/tracing/span.ts'
 
-export interface UpstreamAttempt {
-  readonly clusterName: string
-  /** Host and port, `10.0.0.7:8080`. */
-  readonly hostText: string
-  /** 1 for the first. */
-  readonly attempt: number
-}
-
-export interface AttemptOutcome {
+export interface AttemptOutcome extends AttemptEnding {
   /** What came of a response. */
   readonly response: ResponseHeaders | undefined
   readonly trailers: HeaderMap | undefined
-  /** Of this attempt alone. */
-  readonly responseFlags: number
-  /** Envoy's words for why it failed (`connection termination`), '' where it did not. */
-  readonly errorReason: string
-  /** It was given up from this side. */
-  readonly canceled: boolean
-  /** Moments of the monotonic clock, 0 where they have not come. */
-  readonly firstTxMs: number
-  readonly lastTxMs: number
-  readonly firstRxMs: number
-  readonly lastRxMs: number
 }
 
 export interface UpstreamSpans {

@@ -13,7 +13,7 @@ import type { FailureOrigin, StreamFailures, TraceContext } from '../failure-ori
 import { describeFailure } from '../failure-origin/record.ts'
 import { configuredMetadata } from '../filter-chain/configured-metadata.ts'
 import type { MatchedRoute } from '../filter-chain/route.ts'
-import type { AttemptOutcome, UpstreamAttempt, UpstreamSpans } from '../filter-chain/upstream-spans.ts'
+import type { AttemptOutcome, UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import {
   binaryText,
   type FilterMetadata,
@@ -22,7 +22,7 @@ import {
 } from '../observability/formatter/context.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
 import type { Tap, TappedStream } from '../observability/tap.ts'
-import type { Span } from '../observability/tracing/span.ts'
+import type { Span, UpstreamAttempt } from '../observability/tracing/span.ts'
 import type { RouteTracing, Tracer } from '../observability/tracing/tracer.ts'
 import { traceIdsOf } from '../observability/tracing/wire-ids.ts'
 import type { ActiveStream } from './active-stream.ts'

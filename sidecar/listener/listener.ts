@@ -5,7 +5,6 @@
  * ever loses a connection in the accept queue; the chains behind it are replaced whole. Connections keep the chain they
  * were accepted with and are drained when that chain is gone.
  */
-
 import { type Address, addressText } from '../base/address.ts'
 import type { Clock } from '../base/clock.ts'
 import { Linked, LinkedSet } from '../base/linked-set.ts'

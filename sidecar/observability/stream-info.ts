@@ -4,7 +4,6 @@
  * Every field is set in the constructor in one order (one hidden class); times are readings of the monotonic clock in
  * milliseconds, `0` where the moment has not come; texts that only some reader wants are built by the reader.
  */
-
 import type { Address } from '../base/address.ts'
 
 /** What is known of one end's TLS session; undefined on plaintext. Filled by `transport/`. */

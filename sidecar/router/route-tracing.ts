@@ -6,11 +6,10 @@ import type {
 } from '../config/schema/generated/types.ts'
 import { ConfigError } from '../filter-chain/http-filter.ts'
 import type { RouteTracing } from '../filter-chain/route.ts'
+import { DENOMINATORS } from '../filter-chain/runtime.ts'
 import { type Formatter, formatErrorText } from '../observability/formatter/context.ts'
 import { compileTextFormat } from '../observability/formatter/text-format.ts'
 import { type CustomTagConfig, compileCustomTags } from '../observability/tracing/custom-tags.ts'
-
-const DENOMINATORS = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 } as const
 
 /** What a route does not say is sampled whole, as in Envoy. Throws {@link ConfigError}. */
 export function routeTracing(message: RouteTracingMessage): RouteTracing {

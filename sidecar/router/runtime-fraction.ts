@@ -1,8 +1,6 @@
 /** Fractions of requests in the form that `Runtime.enabled` takes. */
 import type { RuntimeFractionalPercent } from '../config/schema/generated/types.ts'
-import type { RuntimeFraction } from '../filter-chain/runtime.ts'
-
-const DENOMINATORS = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 } as const
+import { DENOMINATORS, type RuntimeFraction } from '../filter-chain/runtime.ts'
 
 /** Without a default value the fraction is none, unless the runtime says otherwise. */
 export function runtimeFraction(message: RuntimeFractionalPercent): RuntimeFraction {

@@ -14,7 +14,7 @@ import type {
   StdoutAccessLog,
   SubstitutionFormatString,
 } from '../config/schema/generated/types.ts'
-import type { Runtime } from '../filter-chain/runtime.ts'
+import { DENOMINATORS, type Runtime } from '../filter-chain/runtime.ts'
 import type { ActiveStream } from '../http/active-stream.ts'
 import type { StreamLogger } from '../http/connection-manager.ts'
 import type { ConnectionLogger } from '../listener/listener.ts'
@@ -33,8 +33,6 @@ import { headerMatcher } from '../router/header-matcher.ts'
 import { valueMatch } from '../router/metadata-matcher.ts'
 import { Mistakes } from '../router/mistakes.ts'
 import { BuildError, type BuildErrors } from './build-errors.ts'
-
-const DENOMINATORS = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 } as const
 
 const LOG_FORMAT = 'typed_config.log_format'
 

@@ -1,15 +1,5 @@
 /** Where our verdict on a request differs from Envoy's on purpose. */
-export interface AllowedDifference {
-  /** `file: name` in `test/corpus/http1/`. */
-  readonly case: string
-  /** Statuses that Envoy gives → that we give. */
-  readonly verdicts: string
-  readonly why: string
-}
-
-function allow(verdicts: string, why: string, ...cases: string[]): AllowedDifference[] {
-  return cases.map(one => ({ case: one, verdicts, why }))
-}
+import { type AllowedDifference, allow } from './verdicts.ts'
 
 export const ALLOWED_DIFFERENCES: readonly AllowedDifference[] = [
   ...allow(

@@ -11,6 +11,7 @@ import { freePorts } from '../kit/free-port.ts'
 import { type CorpusCase, readCorpus } from '../unit/codec/http1/corpus.ts'
 import { eventLog } from '../unit/codec/http1/event-log.ts'
 import { ALLOWED_DIFFERENCES } from './http1-verdicts.allowed.ts'
+import { compareVerdicts } from './verdicts.ts'
 
 /** Parser options and Envoy's fields for them; a listener each. */
 const LISTENERS: readonly (readonly [options: string, field: string])[] = [
@@ -56,7 +57,6 @@ const ROUTER =
 const ANSWER_MS = 3000
 /** How long to wait for an answer where none is expected. */
 const SILENCE_MS = 200
-const AT_ONCE = 16
 
 /** Statuses in order; what comes while the message is incomplete is nothing. */
 function ourVerdict({ kind, bytes, setting }: CorpusCase): string {
@@ -104,24 +104,11 @@ test('Envoy gives the same verdict on every request of the corpus', { timeout: 1
   await using envoy = await startEnvoy(yaml)
   await envoy.waitReady()
 
-  const found = new Map<string, string>()
-  const rest = [...cases]
-  await Promise.all(
-    Array.from({ length: AT_ONCE }, async () => {
-      for (let one = rest.shift(); one !== undefined; one = rest.shift()) {
-        const options = Object.keys(one.setting.options ?? {}).join()
-        const port = ports[LISTENERS.findIndex(([name]) => name === options)]
-        assert.ok(port !== undefined, `no listener for ${options}`)
-        const ours = ourVerdict(one)
-        const theirs = await envoyVerdict(port, one.bytes, ours)
-        if (ours !== theirs) found.set(`${one.file}: ${one.name}`, `${theirs || 'none'} → ${ours || 'none'}`)
-      }
-    }),
-  )
-  const allowed = new Map(ALLOWED_DIFFERENCES.map(entry => [entry.case, entry.verdicts]))
-  assert.equal(allowed.size, ALLOWED_DIFFERENCES.length, 'a case is listed twice')
-  assert.deepEqual(
-    Object.fromEntries([...found].sort(([a], [b]) => (a < b ? -1 : 1))),
-    Object.fromEntries([...allowed].sort(([a], [b]) => (a < b ? -1 : 1))),
-  )
+  await compareVerdicts(cases, ALLOWED_DIFFERENCES, async one => {
+    const options = Object.keys(one.setting.options ?? {}).join()
+    const port = ports[LISTENERS.findIndex(([name]) => name === options)]
+    assert.ok(port !== undefined, `no listener for ${options}`)
+    const ours = ourVerdict(one)
+    return { ours, theirs: await envoyVerdict(port, one.bytes, ours) }
+  })
 })

@@ -1,15 +1,5 @@
 /** Where our verdict on HTTP/2 frames differs from Envoy's on purpose. */
-export interface AllowedDifference {
-  /** `file: name` in `test/corpus/http2/`. */
-  readonly case: string
-  /** What Envoy does → what we do. */
-  readonly verdicts: string
-  readonly why: string
-}
-
-function allow(verdicts: string, why: string, ...cases: string[]): AllowedDifference[] {
-  return cases.map(one => ({ case: one, verdicts, why }))
-}
+import { type AllowedDifference, allow } from './verdicts.ts'
 
 export const ALLOWED_DIFFERENCES: readonly AllowedDifference[] = [
   ...allow(

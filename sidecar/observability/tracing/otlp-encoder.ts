@@ -2,6 +2,7 @@
  * Spans as OTLP: protobuf (`application/x-protobuf`) or JSON of `ExportTraceServiceRequest`.
  * https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/trace/v1/trace.proto
  */
+import { booleanOf } from '../../base/boolean-text.ts'
 import type { TagValueType } from './custom-tags.ts'
 import { longTraceId } from './propagation.ts'
 import { ProtobufWriter } from './protobuf-writer.ts'
@@ -118,16 +119,12 @@ export class OtlpProtobufEncoder implements SpanEncoder {
   }
 }
 
-/** As Envoy's library reads them. */
-const YES = /^(?:true|t|yes|y|1)$/i
-const NO = /^(?:false|f|no|n|0)$/i
-
 type AttributeValue = string | bigint | number | boolean
 
 /** The value of a tag that is no text by configuration; what does not read as one stays a text. */
 function typed(text: string, type: TagValueType | undefined): AttributeValue {
   if (type === undefined) return text
-  if (type === 'BOOL') return YES.test(text) ? true : NO.test(text) ? false : text
+  if (type === 'BOOL') return booleanOf(text) ?? text
   if (type === 'INT') return /^[+-]?\d{1,19}$/.test(text) ? BigInt.asIntN(64, BigInt(text.replace('+', ''))) : text
   const value = text.trim() === '' ? Number.NaN : Number(text)
   return Number.isNaN(value) ? text : value

@@ -9,7 +9,6 @@ import type { FormatContext, HeaderView } from '../formatter/context.ts'
 import { StreamInfo } from '../stream-info.ts'
 import type { TagValueType } from './custom-tags.ts'
 import { injectContext, type OutgoingContext, type PropagationFormat, type TraceHeaders } from './propagation.ts'
-
 import type { RouteTracing } from './tracer.ts'
 
 export type SpanKind = 'SERVER' | 'CLIENT'
@@ -28,31 +27,37 @@ export interface SpanAnnotation {
 /** What of an attempt upstream its span tells. */
 export interface UpstreamAttempt {
   readonly clusterName: string
-  /** `10.0.0.7:8080`, '' when no host was chosen. */
+  /** Host and port, `10.0.0.7:8080`; '' when no host was chosen. */
   readonly hostText: string
   /** 1 for the first. */
   readonly attempt: number
 }
 
-/** How an attempt ended. */
-export interface UpstreamAttemptEnd {
-  readonly endMs: number
-  /** 0 without a response. */
-  readonly statusCode: number
-  /** `HTTP/1.1`, '' when nothing was sent. */
-  readonly protocol: string
+/** What only whoever made the attempt knows of its end. */
+export interface AttemptEnding {
+  /** Of this attempt alone. */
   readonly responseFlags: number
-  /** -1 for none. */
-  readonly grpcStatus: number
-  readonly grpcMessage: string
-  /** `remote connection failure`; '' for none. */
+  /** Envoy's words for why it failed (`remote connection failure`), '' where it did not. */
   readonly errorReason: string
+  /** It was given up from this side. */
   readonly canceled: boolean
   /** Moments of the monotonic clock, 0 where they have not come. */
   readonly firstTxMs: number
   readonly lastTxMs: number
   readonly firstRxMs: number
   readonly lastRxMs: number
+}
+
+/** How an attempt ended. */
+export interface UpstreamAttemptEnd extends AttemptEnding {
+  readonly endMs: number
+  /** 0 without a response. */
+  readonly statusCode: number
+  /** `HTTP/1.1`, '' when nothing was sent. */
+  readonly protocol: string
+  /** -1 for none. */
+  readonly grpcStatus: number
+  readonly grpcMessage: string
 }
 
 export class Span implements OutgoingContext {

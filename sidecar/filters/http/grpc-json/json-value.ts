@@ -2,7 +2,9 @@
  * What callers may write for a field, in a body or in a query, in the one form that the protobuf library takes. Envoy's
  * library is older and takes more: truth in words, one value where several may stand, well-known types by their fields.
  */
+
 import type { DescEnum, DescField, DescMessage, JsonObject, JsonValue } from '@bufbuild/protobuf'
+import { booleanOf } from '../../../base/boolean-text.ts'
 
 /** The caller's mistake: its text goes into the answer. */
 export class RequestMistake extends Error {
@@ -63,7 +65,7 @@ function scalarValue(scalar: number | undefined, text: string): JsonValue | unde
   const name = SCALAR_NAMES[scalar ?? 0]
   if (name === 'STRING') return text
   if (name === 'BYTES') return isBase64(text) ? text : undefined
-  if (name === 'BOOL') return truth(text)
+  if (name === 'BOOL') return booleanOf(text)
   if (name === 'DOUBLE' || name === 'FLOAT') {
     return /^(?:NaN|-?Infinity)$/.test(text) || (text.trim() !== '' && Number.isFinite(Number(text))) ? text : undefined
   }
@@ -74,12 +76,6 @@ function scalarValue(scalar: number | undefined, text: string): JsonValue | unde
 function isBase64(text: string): boolean {
   const padding = text.length - text.replace(/=+$/, '').length
   return padding === 0 || text.length % 4 === 0
-}
-
-/** Protobuf: `safe_strtob`. */
-function truth(text: string): boolean | undefined {
-  if (/^(?:true|t|yes|y|1)$/i.test(text)) return true
-  return /^(?:false|f|no|n|0)$/i.test(text) ? false : undefined
 }
 
 /** A number in a text must be one of the enum's; a number may be any. */
@@ -115,7 +111,7 @@ export function messageValue(json: JsonValue, type: DescMessage, anyCase: boolea
 function fieldValue(value: JsonValue, field: DescField, anyCase: boolean, path: string): JsonValue {
   if (field.fieldKind === 'map' && isObject(value)) {
     const entries = Object.entries(value).map(([key, item]) => [
-      field.mapKey === 8 ? String(truth(key) ?? key) : key,
+      field.mapKey === 8 ? String(booleanOf(key) ?? key) : key,
       item === null && !nullable(field) ? zeroOf(field) : singleValue(item, field, anyCase, path),
     ])
     return Object.fromEntries(entries)
