@@ -22,6 +22,7 @@ import {
   httpServer,
   type Way,
 } from './speech.ts'
+import { wallMs } from './wall-clock.ts'
 
 export type Copies = 'headers' | 'request-id' | 'nothing'
 
@@ -51,11 +52,6 @@ export interface Reached {
   /** {@link wallMs}. */
   readonly atMs: number
   readonly hangs: boolean
-}
-
-/** Milliseconds since 1970 with fractions, the same for all processes of a machine. */
-export function wallMs(): number {
-  return performance.timeOrigin + performance.now()
 }
 
 const PLAN_HEADERS = ['x-number', 'x-fault', 'x-manner', 'x-budget', 'x-forge']

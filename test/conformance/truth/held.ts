@@ -12,19 +12,21 @@ const SLACK_MS = 10
 /** From the last that the request had surely come to, to the one that it may have been on its way to. */
 export function holders({ entry, reached }: Run): TruthOf {
   const byNumber = Map.groupBy(reached, ({ number }) => number)
-  return ({ plan, requestId, sentMs }) => {
+  return ({ plan, requestId, sentMs, door }) => {
     const { fault, budgetMs } = plan
     if (fault === undefined || budgetMs === undefined) return undefined
     const way = byNumber.get(requestId) ?? []
-    const untilMs = sentMs + budgetMs
+    // Somebody gave up when the time was over, and not after there was an answer: on a busy machine that is long.
+    const dueMs = (door?.cameMs ?? sentMs) + budgetMs - SLACK_MS
+    const answeredMs = (door?.answeredMs ?? sentMs + budgetMs) + SLACK_MS
     const hanging = way.find(({ hangs }) => hangs)
-    if (hanging !== undefined && hanging.atMs <= untilMs - SLACK_MS) return truthOfFault(fault)
+    if (hanging !== undefined && hanging.atMs <= dueMs) return truthOfFault(fault)
     const furthest = (atMs: number) =>
       Math.max(CHAIN.indexOf(entry), ...way.filter(one => one.atMs <= atMs).map(({ hop }) => CHAIN.indexOf(hop)))
     // Who hangs does so when the rest of the chain has answered, and the answer may be on its way.
     const hangs = CHAIN.indexOf(fault.origin as (typeof CHAIN)[number])
-    const first = Math.min(hangs, furthest(untilMs - SLACK_MS))
-    const last = furthest(untilMs + SLACK_MS) + 1
+    const first = Math.min(hangs, furthest(dueMs))
+    const last = furthest(answeredMs) + 1
     return { origins: CHAIN.slice(first, last + 1), causes: fault.causes }
   }
 }

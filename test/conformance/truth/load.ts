@@ -2,15 +2,20 @@
 import { randomUUID } from 'node:crypto'
 import { Agent, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Control, type Reached, wallMs } from './applications.ts'
+import type { Control, Reached } from './applications.ts'
+import { TIMES_HEADER } from './door.ts'
 import { faultHeader, type Hop, mannerHeader, type Plan } from './faults.ts'
 import type { Evidence, Mesh } from './mesh.ts'
+import { wallMs } from './wall-clock.ts'
 
 export interface Seen {
   readonly plan: Plan
   /** By which the first sidecar knows the request. */
   readonly requestId: string
+  /** {@link wallMs}. */
   readonly sentMs: number
+  /** When the sidecar that was asked had it, and when it answered, by its own door; undefined where it has none. */
+  readonly door: { readonly cameMs: number; readonly answeredMs: number } | undefined
   /** 0 where none came. */
   readonly status: number
   readonly failureId: string
@@ -84,7 +89,16 @@ export async function runPlans(
 function send(port: number, plan: Plan, agent: Agent): Promise<Seen> {
   return new Promise(resolve => {
     const requestId = randomUUID()
-    const nothing = { plan, requestId, sentMs: wallMs(), status: 0, failureId: '', proxyStatus: '', cut: false }
+    const nothing = {
+      plan,
+      requestId,
+      sentMs: wallMs(),
+      door: undefined,
+      status: 0,
+      failureId: '',
+      proxyStatus: '',
+      cut: false,
+    }
     const budgetMs = plan.budgetMs ?? (plan.fault?.kind === 'app_timeout' ? HANG_MS : undefined)
     const headers: Record<string, string> = {
       'x-request-id': requestId,
@@ -100,6 +114,7 @@ function send(port: number, plan: Plan, agent: Agent): Promise<Seen> {
       const proxyStatus = String(response.headers['proxy-status'] ?? '')
       const head = {
         ...nothing,
+        door: doorTimes(response.headers[TIMES_HEADER]),
         status: response.statusCode!,
         failureId: String(response.headers['x-failure-id'] ?? idIn(proxyStatus)),
         proxyStatus,
@@ -112,6 +127,12 @@ function send(port: number, plan: Plan, agent: Agent): Promise<Seen> {
     outgoing.end(body)
     if (plan.abortAfterMs !== undefined) setTimeout(() => outgoing.destroy(), plan.abortAfterMs)
   })
+}
+
+function doorTimes(header: string | string[] | undefined): Seen['door'] {
+  if (typeof header !== 'string') return undefined
+  const [cameMs, answeredMs] = header.split(' ').map(Number)
+  return { cameMs: cameMs!, answeredMs: answeredMs! }
 }
 
 /** Within the mesh the whole record is told, and not the id alone. */
