@@ -80,6 +80,8 @@ export class Claims {
   readonly #attribution = new Attribution()
   /** Highest `startSeq` of a call that was claimed by judgement. */
   #claimedSeq = 0
+  /** The same of calls that requests have waited for. */
+  #waitedSeq = 0
   /** Failed calls that a request was given whose timer fired: perhaps another's, which is about to fail over it. */
   readonly #taken: EgressCall[] = []
   #matchedByIds = 0
@@ -219,23 +221,24 @@ export class Claims {
     let first: EgressCall | undefined
     let candidates = 0
     let steps = 0
-    let tooLate = false
+    // Another has a call by judgement that may be this one's, or it is one of those that came late.
+    let doubtful = this.#waitedSeq >= entry.seq
     for (let call = this.#ledger.looseHead; call !== undefined && steps < MAX_WAITING; call = call.looseNext, steps++) {
       if (call.startSeq < entry.seq || call.waitedBy !== undefined || call.record !== undefined) continue
       if (this.#copiesElsewhere(call)) continue
       // Later calls come later still: none of them is this request's, though on a busy machine nobody can be sure.
       if (nowMs - call.startMs < leastAge) {
-        tooLate = true
+        doubtful = true
         break
       }
       if (call.startMs - entry.startMs > longestLag) {
-        tooLate = true
+        doubtful = true
         break
       }
       candidates++
       first ??= call
     }
-    if (first === undefined) return tooLate ? { call: undefined, confidence: 'likely', likelihood: 0.5 } : OWN
+    if (first === undefined) return doubtful ? { call: undefined, confidence: 'likely', likelihood: 0.5 } : OWN
     // First come, first served: requests that wait alike began to wait in the order in which they came.
     return { call: first, confidence: 'likely', likelihood: 1 / candidates }
   }
@@ -298,8 +301,12 @@ export class Claims {
    * correction (`waits.ts`).
    */
   waits(call: EgressCall, entry: InboundEntry, recordId: string, nowMs: number): void {
-    if (this.#ledger.isMatched(call)) call.claimed = true
-    else this.#waits.add(call, recordId, entry.seq, nowMs)
+    if (this.#ledger.isMatched(call)) {
+      call.claimed = true
+      return
+    }
+    this.#waitedSeq = Math.max(this.#waitedSeq, call.startSeq)
+    this.#waits.add(call, recordId, entry.seq, nowMs)
   }
 
   /** The application gives the call up. The id under which the request behind it was answered, '' where none was. */

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { derivedId } from '../../../sidecar/failure-origin/deadline.ts'
 import { ResponseFlag } from '../../../sidecar/observability/response-flags.ts'
 import type { TlsInfo } from '../../../sidecar/observability/stream-info.ts'
-import { FROM_D, Sidecar, withRecord } from './sidecar-by-hand.ts'
+import { FROM_D, Sidecar, type Stream, withRecord } from './sidecar-by-hand.ts'
 import { Headers } from './simulation.ts'
 
 test('a refused connection is begun at the egress and passed on by the ingress', () => {
@@ -340,6 +340,22 @@ test('a timed-out request names whom it waits for, under the id its callee deriv
   asleep.failures.attemptFailed({ kind: 'route_timeout', details: '' })
   asleep.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
   assert.equal(c.roles().at(-1), 'origin c app_timeout exact')
+})
+
+test('whose call another request was only likely to wait for is not sure that it had none', () => {
+  const c = new Sidecar()
+  const timeOut = (inbound: Stream) => {
+    inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
+    inbound.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+    return c.roles().at(-1)
+  }
+  // Nobody copies ids, and which of the two has sent the call is a judgement.
+  const first = c.inbound()
+  const second = c.inbound()
+  c.call(undefined)
+  c.clock.advance(50)
+  assert.equal(timeOut(first), 'origin d timeout likely')
+  assert.equal(timeOut(second), 'origin c app_timeout likely')
 })
 
 test('a call that timed out is what a request timed out over, though its application has not said so yet', () => {
