@@ -1,6 +1,6 @@
 /**
  * The reporter of `npm test`: a sign of life at most every two seconds, every failure in full as soon as it is known, and
- * at the end what failed once more in short, the slowest tests, coverage in one line, and Node's own closing lines
+ * at the end what failed once more in short, the slowest tests and files, coverage in one line, and Node's own closing lines
  * (`# tests N`, `# pass N`, …). `.ci/run` repeats the part that {@link FAILED_HEADING} begins.
  */
 
@@ -10,7 +10,7 @@ import type { TestEvent } from 'node:test/reporters'
 import { inspect } from 'node:util'
 
 const PROGRESS_EVERY_MS = 2000
-const SLOWEST = 5
+const SLOWEST = 8
 /** Below this nobody wonders where the time went. */
 const SLOW_MS = 500
 const FAILED_HEADING = 'failed:'
@@ -18,7 +18,8 @@ const FAILED_HEADING = 'failed:'
 const RECAP_LINES = 12
 
 export default async function* summaryReporter(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
-  const slow: { name: string; file: string; ms: number }[] = []
+  const slowTests: Timed[] = []
+  const slowFiles: Timed[] = []
   /** What a file's tests wrote, shown only when one of them fails. */
   const written = new Map<string, string>()
   const failedFiles = new Set<string>()
@@ -35,7 +36,7 @@ export default async function* summaryReporter(source: AsyncIterable<TestEvent>)
         const { data } = event
         if (data.details.type === 'suite' || data.skip !== undefined || data.todo !== undefined) break
         passed++
-        if (data.nesting === 0) slow.push({ name: data.name, file: place(data), ms: data.details.duration_ms })
+        if (data.nesting === 0) slowTests.push({ name: `${data.name} (${place(data)})`, ms: data.details.duration_ms })
         break
       }
       case 'test:fail': {
@@ -60,6 +61,11 @@ export default async function* summaryReporter(source: AsyncIterable<TestEvent>)
         // Bounded: a test that floods its output must not fill the memory of the runner.
         const text = written.get(file) ?? ''
         if (text.length < 100_000) written.set(file, text + event.data.message)
+        break
+      }
+      case 'test:summary': {
+        const { file, duration_ms: ms } = event.data
+        if (file !== undefined) slowFiles.push({ name: relative(process.cwd(), file), ms })
         break
       }
       case 'test:coverage': {
@@ -89,13 +95,23 @@ export default async function* summaryReporter(source: AsyncIterable<TestEvent>)
     const text = written.get(file)
     if (text !== undefined) yield `\nWritten by ${relative(process.cwd(), file)}:\n${indent(text.slice(0, 10_000))}\n`
   }
-  slow.sort((a, b) => b.ms - a.ms)
-  const slowest = slow.slice(0, SLOWEST).filter(test => test.ms > SLOW_MS)
-  if (slowest.length > 0) yield '\nslowest:\n'
-  for (const test of slowest) yield `  ${(test.ms / 1000).toFixed(1)} s  ${test.name} (${test.file})\n`
+  yield slowest('slowest tests', slowTests)
+  yield slowest('slowest files', slowFiles)
   if (recap.length > 0) yield `\n${FAILED_HEADING}\n${recap.join('')}\n`
   yield `\n${coverage}`
   yield* closing
+}
+
+interface Timed {
+  readonly name: string
+  readonly ms: number
+}
+
+function slowest(title: string, timed: readonly Timed[]): string {
+  const slow = timed.filter(({ ms }) => ms > SLOW_MS).sort((a, b) => b.ms - a.ms)
+  if (slow.length === 0) return ''
+  const lines = slow.slice(0, SLOWEST).map(({ name, ms }) => `  ${(ms / 1000).toFixed(1)} s  ${name}\n`)
+  return `\n${title}:\n${lines.join('')}`
 }
 
 function place(data: EventData.TestPass | EventData.TestFail): string {

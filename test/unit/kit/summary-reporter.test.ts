@@ -8,7 +8,7 @@ import { temporaryFile } from '../../kit/proxy-process.ts'
 const source = `
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-test('good', () => {})
+test('good', () => new Promise(done => setTimeout(done, 600)))
 test('parent', async t => {
   await t.test('bad child', () => { console.log('written before'); assert.equal(1, 2) })
 })
@@ -25,6 +25,10 @@ test('the reporter shows failures in full, what their file wrote, and the totals
   assert.doesNotMatch(stdout, /node:internal/)
   assert.match(stdout, /Written by .*some\.test\.mjs:\n {2}written before/)
   assert.doesNotMatch(stdout, /✖ parent/)
+  assert.match(
+    stdout,
+    /\nslowest tests:\n {2}\d\.\d s {2}good \(.*some\.test\.mjs:4\)\n\nslowest files:\n {2}\d\.\d s {2}.*some\.test\.mjs\n/,
+  )
   assert.match(
     stdout,
     /\n# tests 4\n# suites 0\n# pass 1\n# fail 2\n# cancelled 0\n# skipped 1\n# todo 0\n# duration_ms .*\n$/,
