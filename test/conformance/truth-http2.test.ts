@@ -79,6 +79,11 @@ for (const [name, spoken] of SPOKEN) {
     const { verdict: ofStreams } = await runCell(mesh, cut)
     assertConserved(ofStreams)
     assertRight(ofStreams.visible)
+  })
+
+  test(`${name}, d hangs, nothing copied, 50 at a time, timeouts of 50 ms and 1 s; c asleep is the control`, async () => {
+    await using mesh = await startMesh({ copies: 'nothing', ...spoken })
+    await hangs(mesh, 50)
     await hangs(mesh, 1000)
   })
 
@@ -99,6 +104,16 @@ for (const [name, spoken] of SPOKEN) {
   test(`${name}, the real Envoy in place of a sidecar: the origin is still named, with confidence link`, () =>
     envoyInPlaceOfASidecar(spoken))
 }
+
+test('HTTP/2 and gRPC, d hangs, nothing copied, 50 at a time, timeouts of 15 s; c asleep is the control', async () => {
+  // Nearly all of it is waiting, which four can do at once.
+  const meshes = await Promise.all(
+    [...SPOKEN, ...SPOKEN].map(([, spoken]) => startMesh({ copies: 'nothing', ...spoken })),
+  )
+  await Promise.all([0, 1].map(i => hangs(meshes[i]!, 15_000, 'a', meshes[i + 2]!))).finally(() =>
+    Promise.all(meshes.map(mesh => mesh.close())),
+  )
+})
 
 test('gRPC: callers that go away are nobody’s failure', async () => {
   await using mesh = await startMesh({ copies: 'headers', grpc: true })
