@@ -17,7 +17,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { judge, type Named, nameCulprit } from '../demo-services/judge.ts'
-import { type Counters, evidenceOf, secondsPerRequest } from '../demo-services/sidecar-output.ts'
+import { type Counters, evidenceOf, risen, secondsPerRequest } from '../demo-services/sidecar-output.ts'
 import { describe } from '../demo-services/terminal.ts'
 import { medianMs, type Seen, summaryOf } from '../demo-services/traffic.ts'
 import type { MeshView } from '../sidecar/admin/mesh-view.ts'
@@ -36,11 +36,15 @@ const LEAST_REQUESTS = 14
 const SETTLE_MS = 200
 const WELL_AGAIN = 6
 const RECOVERY_MS = 30_000
-/** A scrape and a little. */
-const PROMETHEUS_MS = 8000
+/** Prometheus asks everybody every second; a sidecar that has much to do may let one question pass. */
+const SCRAPED_MS = 10_000
 /** Spans are sent every few seconds. */
 const ZIPKIN_MS = 15_000
 const POLL_MS = 150
+/** Longer than a request takes. */
+const QUIET_MS = 1500
+/** Whoever makes a burst keeps it up a little longer than the fault lasts. */
+const BURST_MORE_MS = 200
 /** Samples of answers, at the edge and inside, taken while it is broken. */
 const SAMPLES = 4
 
@@ -61,6 +65,11 @@ export interface Verdict {
 interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
+}
+
+interface PrometheusSample {
+  readonly metric: Readonly<Record<string, string>>
+  readonly value: readonly [at: number, value: string]
 }
 
 interface ZipkinSpan {
@@ -111,7 +120,8 @@ export class Verification {
   }
 
   /**
-   * Breaks, asks, mends. The answer of Zipkin comes late, so `verdict` is to be awaited while the next cell goes on.
+   * Breaks, asks, mends. Zipkin's answer comes late, and Prometheus can be asked later about the time of the fault, so
+   * `verdict` is to be awaited while the next cell goes on.
    */
   async run(cell: Cell): Promise<{ readonly verdict: Promise<Verdict> }> {
     const problems: string[] = []
@@ -119,16 +129,21 @@ export class Verification {
     const before = await this.#counters()
     const since = Date.now()
     if (cell.traffic !== undefined) await this.#post('/traffic', JSON.stringify(cell.traffic))
-    if (cell.stopped !== undefined) await this.#stack.compose('kill', cell.stopped)
+    if (cell.stopped !== undefined) await this.#stack.compose('kill', ...cell.stopped)
     if (cell.terms.length > 0) await this.#post('/break', cell.terms.join(' '))
+    if (cell.burst !== undefined) {
+      await this.#post('/burst', JSON.stringify({ ...cell.burst, forMs: windowMs + BURST_MORE_MS }))
+    }
+    const path = cell.traffic?.path ?? '/shop/'
+    const inner = encodeURIComponent(path.replace('/shop', ''))
     const [edge, mesh] = await Promise.all([
-      this.#sample(0, windowMs, () => this.askEdge()),
-      this.#sample(0.5, windowMs, () => this.#json<Answer>(`${this.#traffic}/call?of=a`)),
+      this.#sample(0, windowMs, () => this.askEdge(path)),
+      this.#sample(0.5, windowMs, () => this.#json<Answer>(`${this.#traffic}/call?of=a&path=${inner}`)),
       delay(windowMs),
     ])
     // What comes later is about the mending.
     const until = Date.now()
-    const mended = this.#mend(cell, until)
+    const mended = Promise.all([this.#mend(cell, until), this.#scrapedSince(until)])
     await delay(SETTLE_MS)
     const { failures } = await this.#json<{ failures: FailureEntry[] }>(`${this.#traffic}/failures?since=${since}`)
     const { callers } = await this.#json<{ callers: Seen[] }>(`${this.#traffic}/report?since=${since}`)
@@ -140,6 +155,7 @@ export class Verification {
     const verdict = judge(named, cell.truth, evidence)
     if (!verdict.right) problems.push(`the page (/failures) says ${describe(named)}: ${verdict.why}`)
 
+    if (named !== undefined) problems.push(...tellingProblems(named, cell))
     const { origin } = cell.truth
     const slow = cell.truth.outcomes.includes('slow')
     const visible = named?.outcome === 'visible'
@@ -150,19 +166,25 @@ export class Verification {
         if (origin !== 'front' && cell.traffic?.rate !== 80) problems.push(...meshProblems(mesh, cell))
         problems.push(...markedProblems(view, cell), ...(await this.#pageProblems(callers, cell)))
       }
-      problems.push(...(await this.#prometheusProblems(since, cell)))
     }
+    if (origin === undefined) problems.push(...nobodysProblems(before, after))
     await mended
+    const prometheus = slow ? [] : this.#prometheusProblems(since, Date.now(), cell)
     const told = `${describe(named)}; callers saw ${summaryOf(callers)}, median ${medianMs(callers).toFixed(0)} ms`
     const zipkin =
       named !== undefined && origin !== undefined && !slow ? this.#zipkinProblems(named, entries, cell) : []
     return {
-      verdict: Promise.resolve(zipkin).then(more => ({ cell, told, problems: [...problems, ...more] })),
+      verdict: Promise.all([prometheus, zipkin]).then(more => ({
+        cell,
+        told,
+        problems: [...problems, ...more.flat()],
+      })),
     }
   }
 
   async #mend(cell: Cell, brokenAt: number): Promise<void> {
-    if (cell.stopped !== undefined) await this.#stack.compose('up', '--detach', '--no-deps', '--no-build', cell.stopped)
+    if (cell.stopped !== undefined)
+      await this.#stack.compose('up', '--detach', '--no-deps', '--no-build', ...cell.stopped)
     if (cell.returnsMs !== undefined) await delay(Math.max(0, cell.returnsMs - (Date.now() - brokenAt) + 500))
     const deadline = Date.now() + RECOVERY_MS
     // A service that is just coming back does not take the order yet.
@@ -240,6 +262,29 @@ export class Verification {
     throw new Error(`from the edge to d, the spans are ${seen.join(', ')}; they should be ${WAY.join(', ')}`)
   }
 
+  /**
+   * How many of `requests` to the edge, made one after another while nobody else asks, each instance of d got: by the
+   * counters of their own sidecars.
+   */
+  async requestsPerInstance(requests: number): Promise<Record<string, number>> {
+    await this.#post('/traffic', JSON.stringify({ rate: 0.01 }))
+    await delay(QUIET_MS)
+    const before = await this.#counters()
+    for (let i = 0; i < requests; i++) {
+      const { status } = await this.askEdge()
+      if (status !== 200) throw new Error(`request ${i} of ${requests}: ${status}`)
+    }
+    await delay(SETTLE_MS)
+    const after = await this.#counters()
+    await this.#post('/traffic', '{}')
+    const handled = (counters: Counters, instance: string) =>
+      [...(counters.get(instance) ?? [])].find(([key]) => key.startsWith('envoy_http_downstream_rq_completed{'))?.[1] ??
+      0
+    return Object.fromEntries(
+      ['d1', 'd2', 'd3'].map(instance => [instance, handled(after, instance) - handled(before, instance)]),
+    )
+  }
+
   /** Who calls whom, as Zipkin makes it of the spans. */
   async dependencies(): Promise<void> {
     const links = await this.#json<{ parent: string; child: string }[]>(
@@ -283,21 +328,38 @@ export class Verification {
     return [`/failures/<id> of the edge says ${said.join(', ')}, of ids that callers got`]
   }
 
-  async #prometheusProblems(since: number, { truth }: Cell): Promise<string[]> {
-    const deadline = Date.now() + PROMETHEUS_MS
-    let said = 'nothing'
-    do {
+  /** Resolves when Prometheus has asked every sidecar since then: what it knows now is whole. */
+  async #scrapedSince(since: number): Promise<void> {
+    const deadline = Date.now() + SCRAPED_MS
+    for (;;) {
+      const [oldest] = await this.#prometheusSays('min(timestamp(up{job="hopwise"}))', Date.now())
+      if (Number(oldest?.value[1] ?? 0) * 1000 >= since) return
+      if (Date.now() > deadline) throw new Error(`Prometheus has not asked all sidecars in ${SCRAPED_MS / 1000} s`)
       await delay(POLL_MS)
-      const seconds = Math.ceil((Date.now() - since) / 1000) + 1
-      const query = `topk(1, sum by (origin, cause) (increase(hopwise_failures_total{role="origin"}[${seconds}s])) > 0)`
-      const { data } = await this.#json<{ data: { result: { metric: { origin: string; cause: string } }[] } }>(
-        `${this.#prometheus}/api/v1/query?query=${encodeURIComponent(query)}`,
-      )
-      const top = data.result[0]?.metric
-      if (top === undefined) continue
-      said = `${top.origin}: ${top.cause}`
-      if (top.origin === truth.origin && (truth.causes as readonly string[]).includes(top.cause)) return []
-    } while (Date.now() < deadline)
+    }
+  }
+
+  /** As of the moment `at`, whenever that is asked. */
+  async #prometheusSays(query: string, at: number): Promise<PrometheusSample[]> {
+    const { data } = await this.#json<{ data: { result: PrometheusSample[] } }>(
+      `${this.#prometheus}/api/v1/query?query=${encodeURIComponent(query)}&time=${(at / 1000).toFixed(3)}`,
+    )
+    return data.result
+  }
+
+  /** From when it was broken until it was mended. */
+  async #prometheusProblems(since: number, until: number, { truth }: Cell): Promise<string[]> {
+    const seconds = Math.ceil((until - since) / 1000)
+    const by = (labels: string, role: string) =>
+      `topk(1, sum by (${labels}) (increase(hopwise_failures_total{role="${role}"}[${seconds}s])) > 0)`
+    const [top] = await this.#prometheusSays(by('origin, cause', 'origin'), until)
+    const said = top === undefined ? 'nothing' : `${top.metric['origin']}: ${top.metric['cause']}`
+    if (truth.origin === undefined) {
+      const [cancelled] = await this.#prometheusSays(by('role', 'cancelled'), until)
+      if (top !== undefined) return [`Prometheus says ${said}, though nobody is to be blamed`]
+      return cancelled === undefined ? ['Prometheus knows of nothing that was cancelled'] : []
+    }
+    if (truth.causes.some(cause => said === `${truth.origin}: ${cause}`)) return []
     return [`Prometheus says ${said}`]
   }
 
@@ -356,6 +418,23 @@ export class Verification {
   async #json<T>(url: string): Promise<T> {
     return JSON.parse(await this.#text(url)) as T
   }
+}
+
+/** What a cell wants of the record beyond origin and cause. */
+function tellingProblems({ subCause, details }: Named, cell: Cell): string[] {
+  const problems: string[] = []
+  if (cell.subCause !== undefined && subCause !== cell.subCause) problems.push(`the sub-cause is '${subCause}'`)
+  if (cell.details !== undefined && !cell.details.test(details)) problems.push(`the details are '${details}'`)
+  return problems
+}
+
+/** Where callers have gone away every sidecar counts that, and none takes it for a failure. */
+function nobodysProblems(before: Counters, after: Counters): string[] {
+  const rose = (role: string) => [...risen(before, after, 'hopwise_failures_total', 'service', `role="${role}"`).keys()]
+  const blaming = rose('origin').map(service => `${service} counts an origin, though nobody is to be blamed`)
+  const cancelled = rose('cancelled')
+  const silent = ['front', 'a', 'b', 'c', 'd'].filter(service => !cancelled.includes(service))
+  return [...blaming, ...silent.map(service => `${service} counts nothing that was cancelled`)]
 }
 
 /** What the page over all sidecars draws in red, with the cause: among those that failed of late is who is broken now. */

@@ -34,6 +34,8 @@ export interface TrafficShape {
   readonly abortAfterMs?: number
   /** Requests are POSTs with a body of this size. */
   readonly bodyBytes?: number
+  /** Another than what is asked for usually. */
+  readonly path?: string
 }
 
 export interface Fault {
