@@ -136,12 +136,11 @@ export const CELLS: readonly Cell[] = [
     title: `${hop} answers 503, at every attempt`,
     terms: [`${hop}=503`],
     truth: { ...fails(hop, 'app_error'), attempts: 2 },
-    // A record that d's own sidecar made is c's to pass on; what c made itself tells of the attempts.
-    ...(hop === 'outside' && { details: /^[\d.:]+: after 2 attempts \(app_error\): via_upstream$/ }),
+    details: /after 2 attempts \(app_error\): /,
   })),
   {
     title: 'outside hangs on /rates, at every attempt',
-    terms: ['outside=hang:/rates'],
+    terms: ['c=call:outside/rates', 'outside=hang:/rates'],
     traffic: WAITING,
     windowMs: 3500,
     seldom: true,
@@ -218,7 +217,7 @@ export const CELLS: readonly Cell[] = [
   ...[
     ['b', 'c/healthz', 'its rate limit lets 250 a second through'],
     ['c', 'd/healthz', 'its rate limit lets 250 a second through'],
-    ['c', 'outside/rates', 'the rate limit of the outside lets 40 a second through'],
+    ['c', 'outside/rates', 'the rate limit of the outside lets 150 a second through'],
   ].map(([hop = '', target, why]) => ({
     title: `${hop} calls ${target} 60 times for each request, ${why}`,
     terms: [`${hop}=spree:${target}`],
