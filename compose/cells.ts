@@ -15,6 +15,8 @@ export interface Cell {
   readonly burst?: { readonly of: string; readonly times: number }
   readonly traffic?: TrafficShape
   readonly truth: Truth
+  /** Answers that are looked at, at the edge and inside. */
+  readonly samples?: number
   /** How long it lasts. */
   readonly windowMs?: number
   /** It mends itself after this long: a process that was gone comes back. */
@@ -22,6 +24,8 @@ export interface Cell {
   /** Of the record, where it is to say more than origin and cause. */
   readonly subCause?: string
   readonly details?: RegExp
+  /** Who asked has given up before it could be told, so that only what all sidecars say together names the origin. */
+  readonly heardLate?: boolean
   /** Not every request meets it, or its answer has no place for a record. */
   readonly seldom?: boolean
 }
@@ -124,6 +128,8 @@ export const CELLS: readonly Cell[] = [
     title: `${hop}'s sidecar is down`,
     terms: [],
     stopped: [`${hop}-sidecar`],
+    // Nobody else takes calls into the mesh at a.
+    seldom: hop === 'a',
     truth: fails(hop, 'connect_refused', ...GOING),
   })),
   {
@@ -175,6 +181,7 @@ export const CELLS: readonly Cell[] = [
     title: 'b calls c over gRPC when its deadline is all but over',
     terms: ['b=deadline:1ms'],
     traffic: WAITING,
+    heardLate: true,
     truth: fails('b', 'deadline_exceeded', 'app_error'),
   },
   {
@@ -198,8 +205,10 @@ export const CELLS: readonly Cell[] = [
     title: `${hop} makes 40 calls at once, its circuit breaker lets 32 through`,
     terms: [`${hop}=flood`],
     seldom: true,
-    traffic: { rate: 3 },
-    windowMs: 3000,
+    // Few of them, or the rate limits further on speak as well.
+    traffic: { rate: 2 },
+    samples: 2,
+    windowMs: 4000,
     // Of the calls too many, one is the request's reason; the others show nowhere.
     truth: ends(fails(hop, 'circuit_open'), 'visible', 'masked'),
   })),
@@ -215,9 +224,9 @@ export const CELLS: readonly Cell[] = [
     }
   }),
   ...[
-    ['b', 'c/healthz', 'its rate limit lets 250 a second through'],
-    ['c', 'd/healthz', 'its rate limit lets 250 a second through'],
     ['c', 'outside/rates', 'the rate limit of the outside lets 150 a second through'],
+    ['c', 'd/healthz', 'its rate limit lets 250 a second through'],
+    ['b', 'c/healthz', 'its rate limit lets 250 a second through'],
   ].map(([hop = '', target, why]) => ({
     title: `${hop} calls ${target} 60 times for each request, ${why}`,
     terms: [`${hop}=spree:${target}`],

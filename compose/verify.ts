@@ -69,6 +69,9 @@ interface Answer {
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
 }
 
+type Said = Pick<FailureEntry, 'origin'> & { readonly cause: string }
+const NOTHING: Said = { origin: 'nothing', cause: '' }
+
 interface PrometheusSample {
   readonly metric: Readonly<Record<string, string>>
   readonly value: readonly [at: number, value: string]
@@ -142,8 +145,8 @@ export class Verification {
     const path = cell.traffic?.path ?? '/shop/'
     const inner = encodeURIComponent(path.replace('/shop', ''))
     const [edge, mesh] = await Promise.all([
-      this.#sample(0, windowMs, () => this.askEdge(path)),
-      this.#sample(0.5, windowMs, () => this.#json<Answer>(`${this.#traffic}/call?of=a&path=${inner}`)),
+      this.#sample(cell.samples ?? SAMPLES, 0, windowMs, () => this.askEdge(path)),
+      this.#sample(cell.samples ?? SAMPLES, 0.5, windowMs, () => this.#json<Answer>(`${this.#traffic}/call?of=a&path=${inner}`)),
       delay(windowMs),
     ])
     // What comes later is about the mending.
@@ -160,7 +163,7 @@ export class Verification {
     const verdict = judge(named, cell.truth, evidence)
     if (!verdict.right) problems.push(`the page (/failures) says ${describe(named)}: ${verdict.why}`)
 
-    if (named !== undefined) problems.push(...tellingProblems(named, cell))
+    if (named !== undefined) problems.push(...tellingProblems(named, entries, cell))
     const { origin } = cell.truth
     const slow = cell.truth.outcomes.includes('slow')
     const visible = named?.outcome === 'visible'
@@ -220,11 +223,11 @@ export class Verification {
    * Asks a few times in the first two thirds of the window, so that even what hangs has answered by its end. `offset` of a
    * step later than others that ask, for the sidecars tell requests apart by their times.
    */
-  async #sample<T>(offset: number, windowMs: number, ask: () => Promise<T>): Promise<T[]> {
-    const stepMs = (windowMs * 2) / 3 / SAMPLES
+  async #sample<T>(times: number, offset: number, windowMs: number, ask: () => Promise<T>): Promise<T[]> {
+    const stepMs = (windowMs * 2) / 3 / times
     const asked: Promise<T | undefined>[] = []
     await delay(offset * stepMs)
-    for (let i = 0; i < SAMPLES; i++) {
+    for (let i = 0; i < times; i++) {
       // A connection that broke has no head to look at.
       asked.push(ask().catch(() => undefined))
       await delay(stepMs)
@@ -316,21 +319,31 @@ export class Verification {
     return promise
   }
 
-  /** The page of the edge has, for most ids that callers were given, the right origin and cause. */
-  async #pageProblems(callers: readonly Seen[], { truth, seldom }: Cell): Promise<string[]> {
+  /** The page of the edge (or of the mesh) has, for most ids that callers were given, the right origin and cause. */
+  async #pageProblems(callers: readonly Seen[], { truth, seldom, heardLate }: Cell): Promise<string[]> {
     const ids = callers.map(({ failureId }) => failureId).filter(id => id !== '')
     if (ids.length === 0) return seldom === true ? [] : ['no caller was given an id']
     const said: string[] = []
     for (const id of ids.slice(0, 20)) {
-      const { failures } = await this.#json<{ failures: FailureEntry[] }>(
-        `${this.#admin}/failures/${id}?format=json`,
-      ).catch(() => ({ failures: [] as FailureEntry[] }))
-      const [{ origin, cause } = { origin: 'nothing', cause: '' }] = failures
+      const { origin, cause } = await (heardLate === true ? this.#saidByAll(id) : this.#saidByEdge(id)).catch(
+        () => NOTHING,
+      )
       if (origin !== truth.origin || !(truth.causes as readonly string[]).includes(cause))
         said.push(`${origin}: ${cause}`)
     }
     if (said.length < Math.min(ids.length, 20) / 2) return []
-    return [`/failures/<id> of the edge says ${said.join(', ')}, of ids that callers got`]
+    return [
+      `${heardLate === true ? '/mesh/failure' : '/failures'}/<id> says ${said.join(', ')}, of ids that callers got`,
+    ]
+  }
+
+  async #saidByEdge(id: string): Promise<Said> {
+    const { failures } = await this.#json<{ failures: FailureEntry[] }>(`${this.#admin}/failures/${id}?format=json`)
+    return failures[0] ?? NOTHING
+  }
+
+  async #saidByAll(id: string): Promise<Said> {
+    return await this.#json<Said>(`${this.#traffic}/mesh/failure/${id}`)
   }
 
   /** Resolves when Prometheus has asked every sidecar since then: what it knows now is whole. */
@@ -355,8 +368,11 @@ export class Verification {
   /** From when it was broken until it was mended. */
   async #prometheusProblems(since: number, until: number, { truth }: Cell): Promise<string[]> {
     const seconds = Math.ceil((until - since) / 1000)
+    // A series that was not there before began at 0, of which `increase` knows nothing.
+    const rose = (failures: string) =>
+      `((${failures} unless ${failures} offset ${seconds}s) or increase(${failures}[${seconds}s]))`
     const by = (labels: string, role: string) =>
-      `topk(1, sum by (${labels}) (increase(hopwise_failures_total{role="${role}"}[${seconds}s])) > 0)`
+      `topk(1, sum by (${labels}) ${rose(`hopwise_failures_total{role="${role}"}`)} > 0)`
     const [top] = await this.#prometheusSays(by('origin, cause', 'origin'), until)
     const said = top === undefined ? 'nothing' : `${top.metric['origin']}: ${top.metric['cause']}`
     if (truth.origin === undefined) {
@@ -425,11 +441,15 @@ export class Verification {
   }
 }
 
-/** What a cell wants of the record beyond origin and cause. */
-function tellingProblems({ subCause, details }: Named, cell: Cell): string[] {
+/** What a cell wants of the records beyond origin and cause. */
+function tellingProblems(named: Named, entries: readonly FailureEntry[], { subCause, details }: Cell): string[] {
   const problems: string[] = []
-  if (cell.subCause !== undefined && subCause !== cell.subCause) problems.push(`the sub-cause is '${subCause}'`)
-  if (cell.details !== undefined && !cell.details.test(details)) problems.push(`the details are '${details}'`)
+  if (subCause !== undefined && named.subCause !== subCause) problems.push(`the sub-cause is '${named.subCause}'`)
+  // Each attempt has a record, and the last of them tells of all.
+  const told = new Set(entries.filter(({ origin }) => origin === named.origin).map(entry => entry.details))
+  if (details !== undefined && ![...told].some(text => details.test(text))) {
+    problems.push(`the details are ${[...told].map(text => `'${text}'`).join(', ')}`)
+  }
   return problems
 }
 
@@ -466,7 +486,7 @@ function edgeProblems(answers: readonly Answer[], callers: readonly Seen[]): str
  * Inside: the answer that a service of the mesh gets names the origin. b copies no headers, so that where requests overlap
  * the evidence is only `likely`, which may be wrong and says so: none that is sure may be wrong, and one has to be right.
  */
-function meshProblems(answers: readonly Answer[], { truth, seldom }: Cell): string[] {
+function meshProblems(answers: readonly Answer[], { truth, seldom, heardLate }: Cell): string[] {
   const failed = answers.filter(({ status }) => status >= 400)
   // One that broke off after its head has no place for a record, and not every one meets what some only do.
   if (failed.length === 0) return seldom === true ? [] : [`no answer inside the mesh failed, of ${answers.length}`]
@@ -481,7 +501,7 @@ function meshProblems(answers: readonly Answer[], { truth, seldom }: Cell): stri
       return [`proxy-status is sure of ${record}`]
     else wrong.push(record)
   }
-  return right > 0 ? [] : [`proxy-status inside the mesh says ${wrong[0] || 'nothing'}`]
+  return right > 0 || heardLate === true ? [] : [`proxy-status inside the mesh says ${wrong[0] || 'nothing'}`]
 }
 
 /**

@@ -114,7 +114,7 @@ function member() {
   return { ca: read('ca.pem'), cert: read('chain.pem'), key: read('key.pem') }
 }
 
-/** Requests of another caller of a service, all at once, who has the patience to keep them open for so long. */
+/** Requests of another caller of a service, a few at a time, who has the patience to keep them open for so long. */
 interface Burst {
   /** An instance with a sidecar. */
   readonly of: string
@@ -122,12 +122,17 @@ interface Burst {
   readonly forMs: number
 }
 
+/** A sidecar can have opened connections for so many by the time that the next come. */
+const WAVE = 10
+const WAVE_MS = 10
+
 /** Resolves when all are on their way. */
 async function burst({ of, times, forMs }: Burst): Promise<void> {
   const session = connect(`https://${of}:15006`, { ...member(), servername: serviceOf(of) })
   session.on('error', error => console.error(`burst to ${of}: ${error.message}`))
   await new Promise((resolve, reject) => session.once('remoteSettings', resolve).once('error', reject))
   for (let i = 0; i < times; i++) {
+    if (i % WAVE === WAVE - 1) await delay(WAVE_MS)
     // c takes gRPC: an empty message, whole.
     const grpc = {
       ':method': 'POST',
