@@ -136,6 +136,9 @@ export const CELLS: readonly Cell[] = [
     title: "d's sidecars are down, all three: c has tried another",
     terms: [],
     stopped: ['d1-sidecar', 'd2-sidecar', 'd3-sidecar'],
+    // Docker has work to do, on the same processors.
+    traffic: { rate: 5 },
+    windowMs: 3000,
     truth: { ...fails('d', 'connect_refused', ...GOING), attempts: 2 },
   },
   ...['d', 'outside'].map(hop => ({
@@ -206,18 +209,18 @@ export const CELLS: readonly Cell[] = [
     terms: [`${hop}=flood`],
     seldom: true,
     // Few of them, or the rate limits further on speak as well.
-    traffic: { rate: 2 },
+    traffic: { rate: 1 },
     samples: 2,
-    windowMs: 4000,
+    windowMs: 5000,
     // Of the calls too many, one is the request's reason; the others show nowhere.
     truth: ends(fails(hop, 'circuit_open'), 'visible', 'masked'),
   })),
   ...['a', 'b', 'c', 'd1'].map(instance => {
     const hop = instance.slice(0, 1)
     return {
-      title: `${instance} hangs with 100 requests of another caller, its sidecar's circuit breaker lets 64 through`,
+      title: `${instance} hangs with 180 requests of another caller, more than its sidecar's circuit breaker lets through`,
       terms: [`${instance}=hang`],
-      burst: { of: instance, times: 100 },
+      burst: { of: instance, times: 180 },
       seldom: hop === 'd',
       // Two other instances of d answer in its stead.
       truth: ends(fails(hop, 'circuit_open', 'app_timeout', 'timeout'), 'visible', 'retried'),
@@ -225,20 +228,23 @@ export const CELLS: readonly Cell[] = [
   }),
   ...[
     ['c', 'outside/rates', 'the rate limit of the outside lets 150 a second through'],
-    ['c', 'd/healthz', 'its rate limit lets 250 a second through'],
+    ['c', 'd/healthz', 'its rate limit lets 200 a second through'],
     ['b', 'c/healthz', 'its rate limit lets 250 a second through'],
   ].map(([hop = '', target, why]) => ({
     title: `${hop} calls ${target} 60 times for each request, ${why}`,
     terms: [`${hop}=spree:${target}`],
-    traffic: { rate: 6 },
+    // Few requests: it is their calls that are many.
+    traffic: { rate: 4 },
+    samples: 2,
     seldom: true,
     // Of the calls too many, one is the request's reason; the others show nowhere.
     truth: ends(fails(hop, 'rate_limited'), 'visible', 'masked'),
   })),
   {
-    title: "80 requests a second, a's rate limit lets 30 through",
+    title: "60 requests a second, a's rate limit lets 30 through",
     terms: [],
-    traffic: { rate: 80 },
+    traffic: { rate: 60 },
+    seldom: true,
     truth: fails('a', 'rate_limited'),
   },
   ...CALLERS.flatMap(hop => [

@@ -27,7 +27,7 @@ import { Stack } from './stack.ts'
 
 const WINDOW_MS = 2000
 /** Requests a second: as many as leave most of them alone, on this machine. */
-const MOST_RATE = 8
+const MOST_RATE = 7
 const LEAST_RATE = 3
 const MOST_OVERLAP = 0.3
 const WARM_MS = 3000
@@ -48,7 +48,7 @@ const QUIET_MS = 1500
 /** Whoever makes a burst keeps it up a little longer than the fault lasts. */
 const BURST_MORE_MS = 200
 /** Samples of answers, at the edge and inside, taken while it is broken. */
-const SAMPLES = 4
+const SAMPLES = 3
 
 /** Of one request, from the edge down; b is not traced. */
 const WAY = [
@@ -146,7 +146,9 @@ export class Verification {
     const inner = encodeURIComponent(path.replace('/shop', ''))
     const [edge, mesh] = await Promise.all([
       this.#sample(cell.samples ?? SAMPLES, 0, windowMs, () => this.askEdge(path)),
-      this.#sample(cell.samples ?? SAMPLES, 0.5, windowMs, () => this.#json<Answer>(`${this.#traffic}/call?of=a&path=${inner}`)),
+      this.#sample(cell.samples ?? SAMPLES, 0.5, windowMs, () =>
+        this.#json<Answer>(`${this.#traffic}/call?of=a&path=${inner}`),
+      ),
       delay(windowMs),
     ])
     // What comes later is about the mending.
@@ -170,8 +172,8 @@ export class Verification {
     if (origin !== undefined && !slow) {
       if (visible) {
         problems.push(...edgeProblems(edge, callers))
-        // The outsider at the edge is no part of what a calls.
-        if (origin !== 'front' && cell.traffic?.rate !== 80) problems.push(...meshProblems(mesh, cell))
+        // What the edge itself refuses is no part of what a calls.
+        if (origin !== 'front') problems.push(...meshProblems(mesh, cell))
         problems.push(...markedProblems(view, cell), ...(await this.#pageProblems(callers, cell)))
       }
     }
