@@ -70,6 +70,15 @@ const STREAMS: readonly (readonly [
   ['outside', path => [`c=call:outside${path}`, `outside=hang:${path}`], () => WAITING],
 ]
 
+const sidecarDown = (hop: string): Cell => ({
+  title: `${hop}'s sidecar is down`,
+  terms: [],
+  stopped: [`${hop}-sidecar`],
+  // Nobody else takes calls into the mesh at a.
+  seldom: hop === 'a',
+  truth: fails(hop, 'connect_refused', ...GOING),
+})
+
 export const CELLS: readonly Cell[] = [
   ...EVERYWHERE.map(hop => ({
     title: `${hop} answers 500`,
@@ -124,14 +133,7 @@ export const CELLS: readonly Cell[] = [
     // Of three instances one is gone, and another answers in its stead where that may be tried.
     truth: ends(fails(hop.slice(0, 1), 'terminated', 'app_down', ...GOING), 'visible', 'retried'),
   })),
-  ...['a', 'c', 'b'].map(hop => ({
-    title: `${hop}'s sidecar is down`,
-    terms: [],
-    stopped: [`${hop}-sidecar`],
-    // Nobody else takes calls into the mesh at a.
-    seldom: hop === 'a',
-    truth: fails(hop, 'connect_refused', ...GOING),
-  })),
+  ...['a', 'c'].map(sidecarDown),
   {
     title: "d's sidecars are down, all three: c has tried another",
     terms: [],
@@ -141,6 +143,7 @@ export const CELLS: readonly Cell[] = [
     windowMs: 3000,
     truth: { ...fails('d', 'connect_refused', ...GOING), attempts: 2 },
   },
+  sidecarDown('b'),
   ...['d', 'outside'].map(hop => ({
     title: `${hop} answers 503, at every attempt`,
     terms: [`${hop}=503`],
@@ -204,9 +207,14 @@ export const CELLS: readonly Cell[] = [
     terms: [`${hop}=large`],
     truth: fails(hop, 'too_large'),
   })),
-  ...['b', 'c'].map(hop => ({
-    title: `${hop} makes 40 calls at once, its circuit breaker lets 32 through`,
-    terms: [`${hop}=flood`],
+  ...(
+    [
+      ['c', 80, 64],
+      ['b', 40, 32],
+    ] as const
+  ).map(([hop, calls, most]) => ({
+    title: `${hop} makes ${calls} calls at once, its circuit breaker lets ${most} through`,
+    terms: [`${hop}=flood:${calls}`],
     seldom: true,
     // Few of them, or the rate limits further on speak as well.
     traffic: { rate: 1 },
@@ -215,7 +223,7 @@ export const CELLS: readonly Cell[] = [
     // Of the calls too many, one is the request's reason; the others show nowhere.
     truth: ends(fails(hop, 'circuit_open'), 'visible', 'masked'),
   })),
-  ...['a', 'b', 'c', 'd1'].map(instance => {
+  ...['a', 'c', 'd1', 'b'].map(instance => {
     const hop = instance.slice(0, 1)
     return {
       title: `${instance} hangs with 180 requests of another caller, more than its sidecar's circuit breaker lets through`,
@@ -229,7 +237,8 @@ export const CELLS: readonly Cell[] = [
   ...[
     ['c', 'outside/rates', 'the rate limit of the outside lets 150 a second through'],
     ['c', 'd/healthz', 'its rate limit lets 200 a second through'],
-    ['b', 'c/healthz', 'its rate limit lets 250 a second through'],
+    ['a', 'b/healthz', 'its rate limit lets 30 a second through'],
+    ['b', 'c/healthz', 'its rate limit lets 150 a second through'],
   ].map(([hop = '', target, why]) => ({
     title: `${hop} calls ${target} 60 times for each request, ${why}`,
     terms: [`${hop}=spree:${target}`],
@@ -240,13 +249,6 @@ export const CELLS: readonly Cell[] = [
     // Of the calls too many, one is the request's reason; the others show nowhere.
     truth: ends(fails(hop, 'rate_limited'), 'visible', 'masked'),
   })),
-  {
-    title: "60 requests a second, a's rate limit lets 30 through",
-    terms: [],
-    traffic: { rate: 60 },
-    seldom: true,
-    truth: fails('a', 'rate_limited'),
-  },
   ...CALLERS.flatMap(hop => [
     { title: `${hop} calls a host without a route`, terms: [`${hop}=call:nobody`], truth: fails(hop, 'no_route') },
     {

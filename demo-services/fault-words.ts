@@ -21,7 +21,10 @@ const WORDS: Readonly<Record<string, readonly [help: string, make: (value: strin
   memory: ['keeps so many MiB with each request, until it is killed: memory:8', value => withMib(value)],
   swallow: ['answers 200 whatever its own calls came to', () => ({ swallow: true })],
   large: ['calls with more than its sidecars take (413)', () => ({ sendBytes: 100_000 })],
-  flood: ['makes 40 calls at once, more than its circuit breaker lets through', () => ({ fanOut: 40 })],
+  flood: [
+    'makes so many calls at once, more than its circuit breaker lets through: flood:80',
+    value => withCalls(value),
+  ],
   call: [
     'calls somebody else too: call:ledger (no such name), call:nobody (no route), call:outside/feed',
     value => withTarget(value, alsoCall => ({ alsoCall })),
@@ -87,6 +90,11 @@ function withMs(value: string, otherwise: number, make: (ms: number) => Behaviou
 function withMib(value: string): Behaviour | undefined {
   if (value === '') return { memory: 8 }
   return /^[1-9]\d{0,3}$/.test(value) ? { memory: Number(value) } : undefined
+}
+
+function withCalls(value: string): Behaviour | undefined {
+  if (value === '') return { fanOut: 40 }
+  return /^[1-9]\d{0,3}$/.test(value) ? { fanOut: Number(value) } : undefined
 }
 
 function withPath(value: string): Behaviour | undefined {

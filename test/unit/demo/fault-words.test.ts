@@ -12,6 +12,7 @@ test('a term says who is to do what', () => {
   assert.deepEqual(settings('b=delay:2s', 'a=delay:300ms'), { b: { delayMs: 2000 }, a: { delayMs: 300 } })
   assert.deepEqual(settings('b=crash:1.5s'), { b: { crash: 1500 } })
   assert.deepEqual(settings('a=call:ledger'), { a: { alsoCall: 'ledger' } })
+  assert.deepEqual(settings('b=flood', 'c=flood:80'), { b: { fanOut: 40 }, c: { fanOut: 80 } })
   assert.deepEqual(settings('b=deadline:1ms', 'c=upgrade:d'), { b: { deadlineMs: 1 }, c: { upgrade: 'd' } })
 })
 
@@ -53,6 +54,7 @@ test('what is no term is refused, with what would be one', () => {
     assert.throws(() => parseFaults([`b=${word}`]), new RegExp(`${word}: '' is not what it takes`))
     assert.throws(() => parseFaults([`b=${word}:/feed`]), new RegExp(`${word}: '/feed'`))
   }
+  assert.throws(() => parseFaults(['b=flood:some']), /flood: 'some' is not what it takes/)
   assert.throws(() => parseFaults(['d=hang:feed']), /hang: 'feed' is not what it takes/)
   assert.throws(() => parseFaults(['b=deadline:soon']), /deadline: 'soon'/)
   assert.throws(() => parseFaults(['b=memory:-1']), /memory: '-1'/)
