@@ -58,19 +58,22 @@ func callEverybody(r *http.Request, ill service.Behaviour, client chain.ChainCli
 	for name, value := range ill.Headers {
 		headers[name] = value
 	}
+	// What is asked of others comes first: without it there is no use in asking c.
+	if ill.AlsoCall != "" {
+		if err := get(ctx, plain, egress, ill.AlsoCall, headers); err != nil {
+			return err
+		}
+	}
+	if ill.Upgrade != "" {
+		asks := map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+		maps.Copy(asks, headers)
+		if err := get(ctx, plain, egress, ill.Upgrade, asks); err != nil {
+			return err
+		}
+	}
 	calls := []func() error{}
 	for range max(1, ill.FanOut) {
 		calls = append(calls, func() error { return askC(ctx, client, headers, ill) })
-	}
-	if ill.AlsoCall != "" {
-		calls = append(calls, func() error { return get(ctx, plain, egress, ill.AlsoCall, headers) })
-	}
-	if ill.Upgrade != "" {
-		calls = append(calls, func() error {
-			asks := map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-			maps.Copy(asks, headers)
-			return get(ctx, plain, egress, ill.Upgrade, asks)
-		})
 	}
 	if ill.Spree != "" {
 		for range spreeAtOnce {
