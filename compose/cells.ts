@@ -9,14 +9,23 @@ export interface Cell {
   readonly title: string
   /** For `break`. */
   readonly terms: readonly string[]
-  /** A container that is stopped. */
-  readonly stopped?: string
+  /** Containers that are stopped. */
+  readonly stopped?: readonly string[]
+  /** Another caller keeps this many requests open at the sidecar of an instance. */
+  readonly burst?: { readonly of: string; readonly times: number }
   readonly traffic?: TrafficShape
   readonly truth: Truth
+  /** Answers that are looked at, at the edge and inside. */
+  readonly samples?: number
   /** How long it lasts. */
   readonly windowMs?: number
   /** It mends itself after this long: a process that was gone comes back. */
   readonly returnsMs?: number
+  /** Of the record, where it is to say more than origin and cause. */
+  readonly subCause?: string
+  readonly details?: RegExp
+  /** Who asked has given up before it could be told, so that only what all sidecars say together names the origin. */
+  readonly heardLate?: boolean
   /** Not every request meets it, or its answer has no place for a record. */
   readonly seldom?: boolean
 }
@@ -26,6 +35,7 @@ export interface Cell {
  * itself makes it believe that for a while.
  */
 const CHAIN = ['a', 'c', 'd', 'b'] as const
+const CALLERS = ['a', 'c', 'b'] as const
 const EVERYWHERE = ['a', 'c', 'd', 'outside', 'b'] as const
 /** For what keeps requests waiting: more of them would fill the circuit breakers as well. */
 const WAITING: TrafficShape = { rate: 5 }
@@ -39,6 +49,35 @@ const fails = (origin: string, first: Cause, ...others: readonly Cause[]): Truth
   outcomes: ['visible'],
 })
 const ends = (truth: Truth, ...outcomes: Outcome[]): Truth => ({ ...truth, outcomes })
+
+const NEXT = { a: 'b', b: 'c', c: 'd' } as const
+/** What each of them finds where the vault should be, and what the record has for that. */
+const NO_VAULT = {
+  a: ['has a certificate of an unknown authority', 'unknown_ca'],
+  b: ['speaks no TLS', 'plaintext_peer'],
+  c: ['cannot show its name', 'san_mismatch'],
+} as const
+
+/** Who has feeds and exports, besides its usual work; how they are asked for; from whom. Each keeps requests waiting. */
+const STREAMS: readonly (readonly [
+  hop: string,
+  terms: (path: string) => readonly string[],
+  traffic: (path: string) => TrafficShape,
+])[] = [
+  ['a', path => [`a=hang:${path}`], path => ({ ...WAITING, path: `/shop${path}` })],
+  ['b', path => [`a=call:b${path}`, `b=hang:${path}`], () => WAITING],
+  ['d', path => [`c=call:d${path}`, `d=hang:${path}`], () => WAITING],
+  ['outside', path => [`c=call:outside${path}`, `outside=hang:${path}`], () => WAITING],
+]
+
+const sidecarDown = (hop: string): Cell => ({
+  title: `${hop}'s sidecar is down`,
+  terms: [],
+  stopped: [`${hop}-sidecar`],
+  // Nobody else takes calls into the mesh at a.
+  seldom: hop === 'a',
+  truth: fails(hop, 'connect_refused', ...GOING),
+})
 
 export const CELLS: readonly Cell[] = [
   ...EVERYWHERE.map(hop => ({
@@ -94,12 +133,69 @@ export const CELLS: readonly Cell[] = [
     // Of three instances one is gone, and another answers in its stead where that may be tried.
     truth: ends(fails(hop.slice(0, 1), 'terminated', 'app_down', ...GOING), 'visible', 'retried'),
   })),
-  ...['b', 'c'].map(hop => ({
-    title: `${hop}'s sidecar is down`,
+  ...['a', 'c'].map(sidecarDown),
+  {
+    title: "d's sidecars are down, all three: c has tried another",
     terms: [],
-    stopped: `${hop}-sidecar`,
-    truth: fails(hop, 'connect_refused', ...GOING),
+    stopped: ['d1-sidecar', 'd2-sidecar', 'd3-sidecar'],
+    // Docker has work to do, on the same processors.
+    traffic: { rate: 5 },
+    windowMs: 3000,
+    truth: { ...fails('d', 'connect_refused', ...GOING), attempts: 2 },
+  },
+  sidecarDown('b'),
+  ...['d', 'outside'].map(hop => ({
+    title: `${hop} answers 503, at every attempt`,
+    terms: [`${hop}=503`],
+    truth: { ...fails(hop, 'app_error'), attempts: 2 },
+    details: /after 2 attempts \(app_error\): /,
   })),
+  {
+    title: 'outside hangs on /rates, at every attempt',
+    terms: ['c=call:outside/rates', 'outside=hang:/rates'],
+    traffic: WAITING,
+    windowMs: 3500,
+    seldom: true,
+    truth: { ...fails('outside', 'per_try_timeout'), attempts: 2 },
+    details: /after 2 attempts \(per_try_timeout\)/,
+  },
+  ...STREAMS.map(([hop, terms, traffic]) => ({
+    title: `${hop} says nothing on its feed`,
+    terms: terms('/feed'),
+    traffic: traffic('/feed'),
+    windowMs: 3500,
+    seldom: true,
+    truth: fails(hop, 'stream_idle'),
+  })),
+  ...STREAMS.map(([hop, terms, traffic]) => ({
+    title: `${hop} does not come to an end with an export`,
+    terms: terms('/export'),
+    traffic: traffic('/export'),
+    windowMs: 3500,
+    seldom: true,
+    truth: fails(hop, 'max_duration'),
+  })),
+  {
+    title: 'b gives c 800 ms over gRPC, c hangs',
+    terms: ['b=deadline:800ms', 'c=hang'],
+    traffic: WAITING,
+    windowMs: 3500,
+    // The application hears of its deadline too, and may be the first to give up.
+    truth: fails('c', 'max_duration', 'app_timeout', 'app_error'),
+  },
+  {
+    title: 'b calls c over gRPC when its deadline is all but over',
+    terms: ['b=deadline:1ms'],
+    traffic: WAITING,
+    heardLate: true,
+    truth: fails('b', 'deadline_exceeded', 'app_error'),
+  },
+  {
+    title: 'callers go away after 150 ms, d takes 700: nobody is to be blamed',
+    terms: ['d=delay:700ms'],
+    traffic: { rate: 8, abortAfterMs: 150 },
+    truth: { origin: undefined, causes: [], outcomes: ['cancelled'] },
+  },
   {
     title: 'callers send 100 kB where 64 are taken',
     terms: [],
@@ -111,31 +207,87 @@ export const CELLS: readonly Cell[] = [
     terms: [`${hop}=large`],
     truth: fails(hop, 'too_large'),
   })),
-  ...['b', 'c'].map(hop => ({
-    title: `${hop} makes 40 calls at once, its circuit breaker lets 32 through`,
-    terms: [`${hop}=flood`],
+  ...(
+    [
+      ['c', 80, 64],
+      ['b', 40, 32],
+    ] as const
+  ).map(([hop, calls, most]) => ({
+    title: `${hop} makes ${calls} calls at once, its circuit breaker lets ${most} through`,
+    terms: [`${hop}=flood:${calls}`],
     seldom: true,
-    traffic: { rate: 3 },
-    windowMs: 3000,
+    // Few of them, or the rate limits further on speak as well.
+    traffic: { rate: 1 },
+    samples: 2,
+    windowMs: 5000,
     // Of the calls too many, one is the request's reason; the others show nowhere.
     truth: ends(fails(hop, 'circuit_open'), 'visible', 'masked'),
   })),
-  {
-    title: "80 requests a second, a's rate limit lets 30 through",
-    terms: [],
-    traffic: { rate: 80 },
-    truth: fails('a', 'rate_limited'),
-  },
-  { title: 'a calls a host without a route', terms: ['a=call:nobody'], truth: fails('a', 'no_route') },
-  { title: 'a calls a cluster that is not there', terms: ['a=call:payments'], truth: fails('a', 'no_cluster') },
-  {
-    title: 'a calls a name that does not exist',
-    terms: ['a=call:ledger'],
-    truth: fails('ledger', 'dns', 'no_healthy'),
-  },
-  { title: 'c calls who cannot show its name', terms: ['c=call:vault'], truth: fails('vault', 'tls') },
-  { title: 'c calls where no way leads', terms: ['c=call:archive'], truth: fails('archive', 'unreachable') },
-  { title: 'c calls what has no healthy host', terms: ['c=call:reports'], truth: fails('reports', 'no_healthy') },
+  ...['a', 'c', 'd1', 'b'].map(instance => {
+    const hop = instance.slice(0, 1)
+    return {
+      title: `${instance} hangs with 180 requests of another caller, more than its sidecar's circuit breaker lets through`,
+      terms: [`${instance}=hang`],
+      burst: { of: instance, times: 180 },
+      seldom: hop === 'd',
+      // Two other instances of d answer in its stead.
+      truth: ends(fails(hop, 'circuit_open', 'app_timeout', 'timeout'), 'visible', 'retried'),
+    }
+  }),
+  ...[
+    ['c', 'outside/rates', 'the rate limit of the outside lets 150 a second through'],
+    ['c', 'd/healthz', 'its rate limit lets 200 a second through'],
+    ['a', 'b/healthz', 'its rate limit lets 30 a second through'],
+    ['b', 'c/healthz', 'its rate limit lets 150 a second through'],
+  ].map(([hop = '', target, why]) => ({
+    title: `${hop} calls ${target} 60 times for each request, ${why}`,
+    terms: [`${hop}=spree:${target}`],
+    // Few requests: it is their calls that are many.
+    traffic: { rate: 4 },
+    samples: 2,
+    seldom: true,
+    // Of the calls too many, one is the request's reason; the others show nowhere.
+    truth: ends(fails(hop, 'rate_limited'), 'visible', 'masked'),
+  })),
+  ...CALLERS.flatMap(hop => [
+    { title: `${hop} calls a host without a route`, terms: [`${hop}=call:nobody`], truth: fails(hop, 'no_route') },
+    {
+      title: `${hop} calls a cluster that is not there`,
+      terms: [`${hop}=call:payments`],
+      truth: fails(hop, 'no_cluster'),
+    },
+    {
+      title: `${hop} asks for a WebSocket, which its sidecar does not let through`,
+      terms: [`${hop}=upgrade:${NEXT[hop]}`],
+      truth: fails(hop, 'denied'),
+    },
+    {
+      title: `${hop} calls a name that does not exist`,
+      terms: [`${hop}=call:ledger`],
+      truth: fails('ledger', 'dns', 'no_healthy'),
+    },
+    {
+      title: `${hop} calls who ${NO_VAULT[hop][0]}`,
+      terms: [`${hop}=call:vault`],
+      truth: fails('vault', 'tls'),
+      subCause: NO_VAULT[hop][1],
+    },
+    {
+      title: `${hop} calls where no way leads`,
+      terms: [`${hop}=call:archive`],
+      truth: fails('archive', 'unreachable'),
+    },
+    {
+      title: `${hop} calls who lets nobody connect`,
+      terms: [`${hop}=call:warehouse`],
+      truth: fails('warehouse', 'connect_timeout'),
+    },
+    {
+      title: `${hop} calls what has no healthy host`,
+      terms: [`${hop}=call:reports`],
+      truth: fails('reports', 'no_healthy'),
+    },
+  ]),
   ...['b', 'c'].map(hop => ({
     title: `${hop}'s fault filter aborts its calls`,
     terms: [`${hop}=abort`],

@@ -21,8 +21,14 @@ export interface Behaviour {
   sendBytes?: number
   /** Makes its first call this many times at once. */
   fanOut?: number
-  /** Calls this host as well. */
+  /** Calls this host as well, for `/` or the path behind it (`outside/feed`). */
   alsoCall?: string
+  /** Calls this host, with a path or without, {@link SPREE_CALLS} times, a few at a time. */
+  spree?: string
+  /** Asks this host for a WebSocket. */
+  upgrade?: string
+  /** Gives its calls over gRPC this long, and says so to whom it calls. */
+  deadlineMs?: number
   /** Request headers added to its calls. */
   headers?: Readonly<Record<string, string>>
   /** Its process ends at the next request; a supervisor, if it has one, starts it again after so many milliseconds. */
@@ -30,6 +36,10 @@ export interface Behaviour {
   /** Keeps this many MiB more with every request. */
   memory?: number
 }
+
+/** More than a rate limit lets through at once; few enough at a time for every circuit breaker. */
+export const SPREE_CALLS = 60
+export const SPREE_AT_ONCE = 4
 
 const KINDS: Readonly<Record<keyof Behaviour, 'string' | 'number' | 'boolean' | 'object'>> = {
   path: 'string',
@@ -44,6 +54,9 @@ const KINDS: Readonly<Record<keyof Behaviour, 'string' | 'number' | 'boolean' | 
   sendBytes: 'number',
   fanOut: 'number',
   alsoCall: 'string',
+  spree: 'string',
+  upgrade: 'string',
+  deadlineMs: 'number',
   headers: 'object',
   crash: 'number',
   memory: 'number',

@@ -2,7 +2,7 @@
  * Calls of a service to others, through the egress listener of its own sidecar: `http://d/` goes there, and the sidecar
  * knows where d is. HTTP is spoken by http2-wrapper's auto client, in HTTP/1.1 or HTTP/2 as the run wants it.
  */
-import { Agent } from 'node:http'
+import { Agent, request } from 'node:http'
 import type { ClientHttp2Stream } from 'node:http2'
 import { connect } from 'node:net'
 import type { TLSSocket } from 'node:tls'
@@ -93,6 +93,30 @@ export class HttpCalls {
     gone?.addEventListener('abort', giveUp, { once: true })
     if (gone?.aborted) giveUp()
     else outgoing.end(bodyBytes > 0 ? Buffer.alloc(bodyBytes, 'x') : undefined)
+    return promise
+  }
+
+  /** Asks for a WebSocket, as HTTP/1.1 does (RFC 6455 §4.1); resolves when there is one, and leaves it at that. */
+  upgrade(host: string, path: string, more: Headers, gone: AbortSignal | undefined): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const outgoing = request({
+      host: '127.0.0.1',
+      port: this.#egressPort,
+      path,
+      agent: false,
+      signal: gone,
+      headers: { ...more, host, connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' },
+    })
+    outgoing.on('upgrade', (_, socket) => {
+      socket.destroy()
+      resolve()
+    })
+    outgoing.on('response', response => {
+      response.resume()
+      reject(new Error(String(response.statusCode)))
+    })
+    outgoing.on('error', reject)
+    outgoing.end()
     return promise
   }
 }

@@ -3,7 +3,7 @@
  * compares what the sidecars said with the truth, and neither knows the other's part.
  *
  * Left out of the classes of failure location, because nothing here can suffer them yet: `tls` (with `--mtls` every
- * certificate is good; the truth test has bad ones), `denied` (no filter that refuses), `overloaded`, `breaker_open`.
+ * certificate is good; the truth test has bad ones), `overloaded`, `breaker_open`.
  */
 import type { Cause } from '../sidecar/failure-origin/record.ts'
 import type { Behaviour } from './behaviour.ts'
@@ -34,6 +34,8 @@ export interface TrafficShape {
   readonly abortAfterMs?: number
   /** Requests are POSTs with a body of this size. */
   readonly bodyBytes?: number
+  /** Another than what is asked for usually. */
+  readonly path?: string
 }
 
 export interface Fault {
@@ -307,6 +309,16 @@ export const CATALOGUE: readonly FaultKind[] = [
       title: `${hop}'s route to payments leads to no cluster`,
       injections: behave(hop, { alsoCall: 'payments' }),
       truth: visible(hop, 'no_cluster'),
+    }),
+  },
+  {
+    name: 'denied',
+    help: 'asks for a WebSocket, which its sidecar does not let through',
+    hops: ['a', 'b', 'c'],
+    at: hop => ({
+      title: `${hop} asks for a WebSocket, which its sidecar does not let through`,
+      injections: behave(hop, { upgrade: hop === 'a' ? 'b' : hop === 'b' ? 'c' : 'd' }),
+      truth: visible(hop, 'denied'),
     }),
   },
   {

@@ -3,13 +3,14 @@
  * after a while (`FIRST_FAULT`, '' for none), and one line for whatever the sidecars have located.
  *
  * Port 8081: `/`, the page over all sidecars; `GET /ready`; `GET /report`, what callers saw and who is to blame since
- * `?since=` (ms); `GET /failures`, the entries of all sidecars since then; `GET /counters`, theirs; `GET /call?of=a`, a call
- * into the mesh as a service of it makes it, with the answer's headers; `GET /site-ca.pem`, who vouches for the edge; `POST
- * /rate`, requests a second from now on; `POST /traffic`, another shape ({@link TrafficShape}); `POST /break`, terms of
- * `fault-words.ts`.
+ * `?since=` (ms); `GET /failures`, the entries of all sidecars since then; `GET /counters`, theirs; `GET /call?of=a&path=/`,
+ * a call into the mesh as a service of it makes it, with the answer's headers; `GET /site-ca.pem`, who vouches for the edge;
+ * `POST /rate`, requests a second from now on; `POST /traffic`, another shape ({@link TrafficShape}); `POST /break`, terms
+ * of `fault-words.ts`; `POST /burst`, many calls into the mesh at once ({@link Burst}).
  */
 import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { connect } from 'node:http2'
 import { request as httpsRequest } from 'node:https'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MeshPage } from '../observability/trace-store/mesh-page.ts'
@@ -17,7 +18,7 @@ import { control } from './break.ts'
 import { STEADY_RATE, type TrafficShape } from './catalogue.ts'
 import { parseFaults } from './fault-words.ts'
 import { locate, nameCulprit } from './judge.ts'
-import { SIDECARS } from './layout.ts'
+import { SIDECARS, serviceOf } from './layout.ts'
 import { SidecarOutput } from './sidecar-output.ts'
 import { describe, evidenceText } from './terminal.ts'
 import { medianMs, type Seen, summaryOf, Traffic } from './traffic.ts'
@@ -108,17 +109,57 @@ async function breakOnce(): Promise<void> {
   console.log(`mended   ${firstFault.join(' ')}`)
 }
 
+/** The identity of one of the mesh. */
+function member() {
+  return { ca: read('ca.pem'), cert: read('chain.pem'), key: read('key.pem') }
+}
+
+/** Requests of another caller of a service, a few at a time, who has the patience to keep them open for so long. */
+interface Burst {
+  /** An instance with a sidecar. */
+  readonly of: string
+  readonly times: number
+  readonly forMs: number
+}
+
+/** A sidecar can have opened connections for so many by the time that the next come. */
+const WAVE = 10
+const WAVE_MS = 10
+
+/** Resolves when all are on their way. */
+async function burst({ of, times, forMs }: Burst): Promise<void> {
+  const session = connect(`https://${of}:15006`, { ...member(), servername: serviceOf(of) })
+  session.on('error', error => console.error(`burst to ${of}: ${error.message}`))
+  await new Promise((resolve, reject) => session.once('remoteSettings', resolve).once('error', reject))
+  for (let i = 0; i < times; i++) {
+    if (i % WAVE === WAVE - 1) await delay(WAVE_MS)
+    // c takes gRPC: an empty message, whole.
+    const grpc = {
+      ':method': 'POST',
+      ':path': '/hopwise.demo.Chain/Work',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    }
+    const stream = session.request(
+      { ':authority': of, ...(of === 'c' ? grpc : { ':path': '/' }) },
+      { endStream: false },
+    )
+    stream.on('error', () => {})
+    stream.resume()
+    stream.end(of === 'c' ? Buffer.alloc(5) : undefined)
+  }
+  setTimeout(() => session.destroy(), forMs)
+}
+
 /** A call to the ingress listener of a service, with the identity of one of the mesh: what a sidecar gets to see. */
-function callMesh(service: string): Promise<{ status: number; headers: IncomingMessage['headers'] }> {
+function callMesh(service: string, path: string): Promise<{ status: number; headers: IncomingMessage['headers'] }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; headers: IncomingMessage['headers'] }>()
   const request = httpsRequest(
     {
       host: service,
       port: 15006,
-      path: '/',
-      ca: read('ca.pem'),
-      cert: read('chain.pem'),
-      key: read('key.pem'),
+      path,
+      ...member(),
       servername: service,
       agent: false,
       headers: { host: service },
@@ -156,6 +197,7 @@ async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> 
     for await (const part of req) body += part
     if (url.pathname === '/break') await breakThem(body.split(/\s+/).filter(term => term !== ''))
     else if (url.pathname === '/rate') traffic.usualRate = Number(body) || rate
+    else if (url.pathname === '/burst') await burst(JSON.parse(body) as Burst)
     else if (url.pathname === '/traffic') traffic.shape(JSON.parse(body || '{}') as TrafficShape)
     else return void res.writeHead(404).end()
     return json({})
@@ -168,14 +210,15 @@ async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> 
     return json([...counters].map(([instance, values]) => [instance, [...values]]))
   }
   if (url.pathname === '/site-ca.pem') return void res.end(read('site-ca.pem'))
-  if (url.pathname === '/call') return json(await callMesh(url.searchParams.get('of') ?? 'a'))
+  if (url.pathname === '/call')
+    return json(await callMesh(url.searchParams.get('of') ?? 'a', url.searchParams.get('path') ?? '/'))
   if (url.pathname === '/report') {
     collect()
     return json({ now: Date.now(), successes: traffic.successes, callers: since(from) })
   }
   res
     .writeHead(404)
-    .end('GET /, /ready, /report, /failures, /counters, /call, /site-ca.pem; POST /rate, /traffic, /break\n')
+    .end('GET /, /ready, /report, /failures, /counters, /call, /site-ca.pem; POST /rate, /traffic, /break, /burst\n')
 }
 
 ops.listen(OPS_PORT)

@@ -12,7 +12,7 @@ export const TARGETS = ['a', 'b', 'c', 'd1', 'd2', 'd3', 'outside'] as const
 const WORDS: Readonly<Record<string, readonly [help: string, make: (value: string) => Behaviour | undefined]>> = {
   '500': ['answers with this status (any from 400 to 599)', () => ({ status: 500 })],
   delay: ['takes longer: delay:300ms, delay:2s', value => withMs(value, 1000, delayMs => ({ delayMs }))],
-  hang: ['takes requests and never answers', () => ({ hang: true })],
+  hang: ['takes requests and never answers: hang, or hang:/feed for those alone', value => withPath(value)],
   reset: ['resets the connection instead of answering', () => ({ reset: true })],
   close: ['closes the connection instead of answering', () => ({ close: true })],
   garbage: ['answers what is no HTTP', () => ({ garbage: true })],
@@ -21,8 +21,23 @@ const WORDS: Readonly<Record<string, readonly [help: string, make: (value: strin
   memory: ['keeps so many MiB with each request, until it is killed: memory:8', value => withMib(value)],
   swallow: ['answers 200 whatever its own calls came to', () => ({ swallow: true })],
   large: ['calls with more than its sidecars take (413)', () => ({ sendBytes: 100_000 })],
-  flood: ['makes 40 calls at once, more than its circuit breaker lets through', () => ({ fanOut: 40 })],
-  call: ['calls somebody else too: call:ledger (no such name), call:nobody (no route)', value => withHost(value)],
+  flood: [
+    'makes so many calls at once, more than its circuit breaker lets through: flood:80',
+    value => withCalls(value),
+  ],
+  call: [
+    'calls somebody else too: call:ledger (no such name), call:nobody (no route), call:outside/feed',
+    value => withTarget(value, alsoCall => ({ alsoCall })),
+  ],
+  spree: [
+    'calls somebody 60 times, a few at a time, more than a rate limit lets through: spree:d/healthz',
+    value => withTarget(value, spree => ({ spree })),
+  ],
+  upgrade: ['asks somebody for a WebSocket: upgrade:d', value => withTarget(value, upgrade => ({ upgrade }))],
+  deadline: [
+    'gives its calls over gRPC only so long: deadline:300ms',
+    value => withMs(value, 1000, deadlineMs => ({ deadlineMs })),
+  ],
   abort: [
     "asks its sidecar's fault filter to abort its calls",
     () => ({ headers: { 'x-envoy-fault-abort-request': '503' } }),
@@ -77,6 +92,17 @@ function withMib(value: string): Behaviour | undefined {
   return /^[1-9]\d{0,3}$/.test(value) ? { memory: Number(value) } : undefined
 }
 
-function withHost(value: string): Behaviour | undefined {
-  return /^[\w.-]+$/.test(value) ? { alsoCall: value } : undefined
+function withCalls(value: string): Behaviour | undefined {
+  if (value === '') return { fanOut: 40 }
+  return /^[1-9]\d{0,3}$/.test(value) ? { fanOut: Number(value) } : undefined
+}
+
+function withPath(value: string): Behaviour | undefined {
+  if (value === '') return { hang: true }
+  return /^(?:\/[\w.-]*)+$/.test(value) ? { hang: true, path: value } : undefined
+}
+
+/** A host, with a path or without. */
+function withTarget(value: string, make: (target: string) => Behaviour): Behaviour | undefined {
+  return /^[\w.-]+(?:\/[\w.-]*)*$/.test(value) ? make(value) : undefined
 }

@@ -60,7 +60,12 @@ export class ChainClient {
   }
 
   /** Resolves with an answer that is none of an error. */
-  work(ballastBytes: number, headers: Readonly<Record<string, string>>, gone: AbortSignal | undefined): Promise<void> {
+  work(
+    ballastBytes: number,
+    headers: Readonly<Record<string, string>>,
+    gone: AbortSignal | undefined,
+    deadlineMs?: number,
+  ): Promise<void> {
     const metadata = new grpc.Metadata()
     for (const [name, value] of Object.entries(headers)) metadata.set(name, value)
     const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -71,6 +76,7 @@ export class ChainClient {
       WORK.responseDeserialize,
       request,
       metadata,
+      deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs },
       error => (error === null ? resolve() : reject(new Error(`${Status[error.code]}: ${error.details}`))),
     )
     const cancel = () => call.cancel()

@@ -141,7 +141,8 @@ function nameOrigin(blamed: readonly LocatedFailure[]): Named {
     sureShare: sure(blamed) === 0 ? 1 : sure(ofOrigin) / sure(blamed),
     confidences,
     path: example.path,
-    details: example.merged.entries.find(entry => entry.id === example.merged.id)?.details ?? '',
+    details:
+      example.merged.entries.find(({ id, details }) => id === example.merged.id && details !== '')?.details ?? '',
     failureId: example.merged.id,
     traceId: example.traceId,
     causes,

@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Registry } from 'prom-client'
-import { type Behaviour, parseBehaviour } from './behaviour.ts'
+import { type Behaviour, parseBehaviour, SPREE_AT_ONCE, SPREE_CALLS } from './behaviour.ts'
 import { HttpCalls } from './calls.ts'
 import type { Exchange } from './exchange.ts'
 import type { ChainClient } from './grpc-chain.ts'
@@ -133,9 +133,31 @@ async function makeCalls(ill: Behaviour, trace: RequestTrace, gone: AbortSignal)
     const times = i === 0 ? (ill.fanOut ?? 1) : 1
     const bytes = i === 0 ? (ill.sendBytes ?? 0) : 0
     const path = paths?.[turn % paths.length]
-    for (let n = 0; n < times; n++) made.push(call(host, path, trace, gone, bytes, headers))
+    for (let n = 0; n < times; n++) {
+      made.push(
+        call(host, trace, own => {
+          const all = { ...own, ...headers }
+          if (path === undefined) return chainClients.get(host)!.work(bytes, all, gone, ill.deadlineMs)
+          return http.send(host, path, bytes, all, gone)
+        }),
+      )
+    }
   }
-  if (ill.alsoCall !== undefined) made.push(call(ill.alsoCall, '/', trace, gone, 0, headers))
+  const get = (target: string) => {
+    const [host, path] = splitTarget(target)
+    return call(host, trace, own => http.send(host, path, 0, { ...own, ...headers }, gone))
+  }
+  if (ill.alsoCall !== undefined) made.push(get(ill.alsoCall))
+  if (ill.upgrade !== undefined) {
+    const [host, path] = splitTarget(ill.upgrade)
+    made.push(call(host, trace, own => http.upgrade(host, path, { ...own, ...headers }, gone)))
+  }
+  const { spree } = ill
+  if (spree !== undefined) {
+    for (let lane = 0; lane < SPREE_AT_ONCE; lane++) {
+      made.push(oneByOne(SPREE_CALLS / SPREE_AT_ONCE, () => get(spree)))
+    }
+  }
   const failures: string[] = []
   for (const result of await Promise.allSettled(made)) {
     if (result.status === 'rejected') failures.push((result.reason as Error).message)
@@ -143,20 +165,32 @@ async function makeCalls(ill: Behaviour, trace: RequestTrace, gone: AbortSignal)
   return failures
 }
 
-/** Resolves when the whole answer is there and is none of an error. Without a path it is made over gRPC. */
+/** `outside/feed`: whom, and what for. */
+function splitTarget(target: string): [host: string, path: string] {
+  const slash = target.indexOf('/')
+  return slash < 0 ? [target, '/'] : [target.slice(0, slash), target.slice(slash)]
+}
+
+/** All of them, though some fail; rejects with the first failure then. */
+async function oneByOne(times: number, make: () => Promise<void>): Promise<void> {
+  let failure: unknown
+  for (let n = 0; n < times; n++) {
+    await make().catch(error => {
+      failure ??= error
+    })
+  }
+  if (failure !== undefined) throw failure
+}
+
+/** One call with its span; `send` is given the headers that carry it, and resolves with an answer that is no error. */
 async function call(
   host: string,
-  path: string | undefined,
   trace: RequestTrace,
-  gone: AbortSignal,
-  bytes: number,
-  more: Readonly<Record<string, string>>,
+  send: (headers: Readonly<Record<string, string>>) => Promise<void>,
 ): Promise<void> {
   const span = trace.call(host)
-  const headers = { ...span.headers, ...more }
   try {
-    if (path === undefined) await chainClients.get(host)!.work(bytes, headers, gone)
-    else await http.send(host, path, bytes, headers, gone)
+    await send(span.headers)
     span.end(undefined)
   } catch (error) {
     const { message } = error as Error

@@ -27,7 +27,7 @@ export class Traffic {
   readonly #edge: Edge
   readonly #agent: Agent
   #usualRate = STEADY_RATE
-  #shape: Required<TrafficShape> = { rate: STEADY_RATE, abortAfterMs: 0, bodyBytes: 0 }
+  #shape: Required<TrafficShape>
   #seen: Seen[] = []
   #timer: NodeJS.Timeout | undefined
   #next = 0
@@ -38,6 +38,7 @@ export class Traffic {
   /** To a port of this machine, or to an edge elsewhere. */
   constructor(edge: number | Edge) {
     this.#edge = typeof edge === 'number' ? { host: '127.0.0.1', port: edge, path: '/' } : edge
+    this.#shape = { rate: STEADY_RATE, abortAfterMs: 0, bodyBytes: 0, path: this.#edge.path }
     const how = { keepAlive: true, maxSockets: 500 }
     const { ca } = this.#edge
     this.#agent = ca === undefined ? new Agent(how) : new HttpsAgent({ ...how, ca, servername: SITE })
@@ -70,7 +71,7 @@ export class Traffic {
   }
 
   shape(shape: TrafficShape): void {
-    this.#shape = { rate: this.#usualRate, abortAfterMs: 0, bodyBytes: 0, ...shape }
+    this.#shape = { rate: this.#usualRate, abortAfterMs: 0, bodyBytes: 0, path: this.#edge.path, ...shape }
     this.#next = performance.now()
   }
 
@@ -99,7 +100,7 @@ export class Traffic {
   }
 
   #send(): void {
-    const { abortAfterMs, bodyBytes } = this.#shape
+    const { abortAfterMs, bodyBytes, path } = this.#shape
     const started = performance.now()
     let over = false
     const end = (what: string, failureId = ''): void => {
@@ -111,7 +112,7 @@ export class Traffic {
       if (--this.#inFlight === 0) this.#idle?.()
     }
     this.#inFlight++
-    const { host, port, path, ca } = this.#edge
+    const { host, port, ca } = this.#edge
     const outgoing = (ca === undefined ? request : httpsRequest)(
       {
         host,

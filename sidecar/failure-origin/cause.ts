@@ -135,6 +135,7 @@ const BY_DETAILS: Readonly<Record<string, Verdict>> = {
   ext_authz_denied: { cause: 'denied', subCause: 'ext_authz', blame: 'self' },
   ext_authz_error: { cause: 'denied', subCause: 'ext_authz_error', blame: 'self' },
   jwt_authn_access_denied: { cause: 'denied', subCause: 'jwt', blame: 'self' },
+  upgrade_failed: { cause: 'denied', subCause: 'upgrade', blame: 'self' },
   csrf_origin_mismatch: { cause: 'denied', subCause: 'csrf', blame: 'self' },
   direct_response: { cause: 'no_route', subCause: 'direct_response', blame: 'self' },
   route_not_found: { cause: 'no_route', subCause: '', blame: 'self' },

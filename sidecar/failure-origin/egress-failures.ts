@@ -237,6 +237,8 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     info.failure = this.#context.write('outbound', this.claimed ? 'propagated' : role, record, known, info)
     this.endMs = now
     if (!this.#isOfApplication) return
+    // Or it could not be the reason of any request's failure.
+    this.target ??= this.#context.refused
     this.#context.claims.callFailed(this)
     sharing?.callFailed(this)
   }
@@ -265,7 +267,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     const facts = this.#facts
     if (facts?.trailers !== undefined) this.#receive(facts.trailers, info)
     if (this.#received !== undefined && (facts === undefined || cut)) {
-      const record = { ...this.#received, at: this.#context.clock.wall() }
+      const record = this.#tried({ ...this.#received, at: this.#context.clock.wall() }, info)
       return { role: 'propagated', record: passedOn(record, service), aliases: [] }
     }
     if (cut) return this.#judgeCut(info)
@@ -282,6 +284,19 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     const confidence = (answered || waited) && !external ? 'link' : 'exact'
     if (waited) verdict = { ...verdict, subCause: 'waiting_on' }
     return { role: 'origin', record: this.#make(verdict, info, confidence, waited ? this.linkId() : ''), aliases: [] }
+  }
+
+  /** A record from further on says nothing of what was tried here, which is the last word on retries that are used up. */
+  #tried(record: FailureRecord, info: StreamInfo): FailureRecord {
+    if (this.#attempts === 1) return record
+    const details = this.#afterAttempts(info.responseCodeDetails)
+    return { ...record, attempts: Math.max(record.attempts, this.#attempts), details }
+  }
+
+  #afterAttempts(details: string): string {
+    return this.#causes === undefined
+      ? details
+      : `after ${this.#attempts} attempts (${this.#causes.join(', ')}): ${details}`
   }
 
   #judgeCut(info: StreamInfo): { role: 'origin' | 'propagated'; record: FailureRecord; aliases: readonly string[] } {
@@ -314,8 +329,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     const facts = this.#facts
     let details = facts?.lastFailure || facts?.details || info.responseCodeDetails
     if (facts?.host !== undefined && facts.host !== '') details = `${facts.host}: ${details}`
-    if (this.#causes !== undefined)
-      details = `after ${this.#attempts} attempts (${this.#causes.join(', ')}): ${details}`
+    details = this.#afterAttempts(details)
     return {
       id: id === '' ? newFailureId(random) : id,
       origin,

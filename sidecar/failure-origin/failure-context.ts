@@ -3,14 +3,17 @@ import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { FailureView, StreamInfo } from '../observability/stream-info.ts'
+import { CalleeState } from './call-target.ts'
 import type { Claims } from './claim.ts'
 import type { FailureLog } from './failure-log.ts'
 import type { Ledger } from './ledger.ts'
 import type { LedgerSharing } from './ledger-sharing.ts'
-import type { FailureMetrics } from './metrics.ts'
+import type { FailureMetrics, LabelledCounter } from './metrics.ts'
 import type { Confidence, FailureRecord, Role } from './record.ts'
 import type { FailureOriginSettings } from './settings.ts'
 import type { Trust } from './trust.ts'
+
+const UNCOUNTED: LabelledCounter = { inc() {}, add() {} }
 
 export class FailureContext {
   readonly settings: FailureOriginSettings
@@ -21,6 +24,11 @@ export class FailureContext {
   readonly claims: Claims
   readonly log: FailureLog
   readonly metrics: FailureMetrics
+  /**
+   * Stands for whom a call was meant that this sidecar itself refused before it had a route: the application takes such
+   * refusals in its own way, which is learned as for any callee. Nobody was called, so nothing is counted.
+   */
+  readonly refused: CalleeState
   /** Where other worker threads have parts of the same ledger. */
   sharing: LedgerSharing | undefined = undefined
 
@@ -42,6 +50,9 @@ export class FailureContext {
     this.claims = claims
     this.log = log
     this.metrics = metrics
+    const { service } = settings
+    const nobody = { clusterName: '', serviceName: service, external: false }
+    this.refused = new CalleeState(nobody, service, UNCOUNTED, [UNCOUNTED, UNCOUNTED])
   }
 
   /** Log and metric of this sidecar's part in a failure; gives the view for access log and span. */

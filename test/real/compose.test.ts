@@ -121,6 +121,11 @@ test('the stack of compose/ finds what is broken in it', { timeout: DEADLINE_MS 
     )
     await t.test('Zipkin draws a → b → c → d', () => verification.dependencies())
 
+    await t.test("requests go to d's three instances as their weights say, 5 : 2 : 3", async () => {
+      // Weighted round robin of one worker comes to the same after every ten requests, wherever it begins: no tolerance.
+      assert.deepEqual(await verification.requestsPerInstance(100), { d1: 50, d2: 20, d3: 30 })
+    })
+
     const { verdicts, again } = await verifyCells(verification, CELLS, () => {})
     for (const { cell, told, problems } of verdicts) {
       await t.test(cell.title, () => assert.deepEqual(problems, [], told))

@@ -1,8 +1,11 @@
 /** The Go services of the demonstration, alone: both versions of HTTP, gRPC to c, every fault, and the supervisor. */
 import assert from 'node:assert/strict'
 import { connect, type ServerHttp2Stream } from 'node:http2'
+import { connect as connectTcp } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { SPREE_CALLS } from '../../demo-services/behaviour.ts'
+import { makeIdentities } from '../../demo-services/make-identities.ts'
 import { freePorts } from '../kit/free-port.ts'
 import { fetchRaw } from '../kit/http-client.ts'
 import { repository } from '../kit/install-once.ts'
@@ -33,7 +36,10 @@ test('the Go services of the demonstration', { timeout: 400_000 }, async t => {
   if (go === undefined) return
   const folder = temporaryFolder()
   await run(go, ['vet', './...'], { cwd: module, deadlineMs: 300_000 })
-  await run(go, ['build', '-o', `${folder}/`, './cmd/b', './cmd/d'], { cwd: module, deadlineMs: 300_000 })
+  await run(go, ['build', '-o', `${folder}/`, './cmd/b', './cmd/d', './cmd/outside'], {
+    cwd: module,
+    deadlineMs: 300_000,
+  })
 
   const start = async (name: string, env: Record<string, string>) => {
     const [port, ops] = await freePorts(2)
@@ -123,7 +129,57 @@ test('the Go services of the demonstration', { timeout: 400_000 }, async t => {
       assert.match(failed.text, /c: rpc error: code = Unavailable/)
       await b.control({ swallow: true })
       assert.equal((await fetchRaw(b.port, { path: '/', host: 'b' })).status, 200)
+      await b.control({ deadlineMs: 300 })
+      await fetchRaw(b.port, { path: '/', host: 'b' })
+      const [, microseconds] = /^(\d+)u$/.exec(String(egress.calls.at(-1)!['grpc-timeout']))!
+      assert.ok(Number(microseconds) <= 300_000, String(microseconds))
     }
+  })
+
+  await t.test('b calls others as it is told: by a path, many times, for a WebSocket', async () => {
+    const { createServer } = await import('node:http')
+    const asked: string[] = []
+    const egress = createServer((request, response) => {
+      asked.push(`${request.headers.host}${request.url}`)
+      response.end('{}')
+    })
+    egress.on('upgrade', (request, socket) => {
+      asked.push(`${request.headers.host}${request.url} ${request.headers.upgrade}`)
+      socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n')
+    })
+    // Of gRPC this one knows nothing, which b does not mind.
+    await new Promise<void>(resolve => egress.listen(0, '127.0.0.1', resolve))
+    t.after(() => egress.close())
+    const b = await start('b', { EGRESS: `127.0.0.1:${(egress.address() as { port: number }).port}` })
+    const told = async (behaviour: object) => {
+      asked.length = 0
+      await b.control({ swallow: true, ...behaviour })
+      assert.equal((await fetchRaw(b.port, { path: '/', host: 'b' })).status, 200)
+      return [...asked]
+    }
+    assert.deepEqual(await told({ alsoCall: 'outside/feed' }), ['outside/feed'])
+    assert.deepEqual(await told({ alsoCall: 'ledger' }), ['ledger/'])
+    assert.deepEqual(await told({ upgrade: 'c' }), ['c/ websocket'])
+    const spree = await told({ spree: 'c/healthz' })
+    assert.equal(spree.length, SPREE_CALLS)
+    assert.deepEqual([...new Set(spree)], ['c/healthz'])
+    await b.control({ upgrade: 'c' })
+    assert.match((await fetchRaw(b.port, { path: '/', host: 'b' })).text, /c: 403/)
+  })
+
+  await t.test('the black hole of the outside lets nobody connect, and does not say so', async () => {
+    const identities = temporaryFolder()
+    makeIdentities(identities)
+    const [hole] = await freePorts(1)
+    const outside = await start('outside', { CERTIFICATES: join(identities, 'outside'), BLACK_HOLE_PORT: String(hole) })
+    const socket = connectTcp(hole!, '127.0.0.1')
+    t.after(() => socket.destroy())
+    let heard = ''
+    for (const event of ['connect', 'error', 'close']) socket.on(event, () => (heard = event))
+    // As long as others are answered many times over.
+    for (let i = 0; i < 50; i++) assert.equal((await fetch(`http://127.0.0.1:${outside.ops}/ready`)).status, 200)
+    assert.equal(heard, '')
+    assert.ok(socket.connecting)
   })
 })
 

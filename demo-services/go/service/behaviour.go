@@ -33,9 +33,14 @@ type Behaviour struct {
 	// SendBytes makes its calls carry a body of this size, FanOut makes so many of them at once.
 	SendBytes int `json:"sendBytes,omitempty"`
 	FanOut    int `json:"fanOut,omitempty"`
-	// AlsoCall names a host that is called as well.
-	AlsoCall string            `json:"alsoCall,omitempty"`
-	Headers  map[string]string `json:"headers,omitempty"`
+	// AlsoCall names a host that is called as well, with a path or without.
+	AlsoCall string `json:"alsoCall,omitempty"`
+	// Spree names one that is called many times, a few at a time; Upgrade one that is asked for a WebSocket.
+	Spree   string `json:"spree,omitempty"`
+	Upgrade string `json:"upgrade,omitempty"`
+	// DeadlineMs is what calls over gRPC are given, who is called being told.
+	DeadlineMs int64             `json:"deadlineMs,omitempty"`
+	Headers    map[string]string `json:"headers,omitempty"`
 	// Crash ends the process at the next request; the supervisor starts it again after this many milliseconds.
 	Crash int64 `json:"crash,omitempty"`
 	// Memory keeps this many MiB more with every request.

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CELLS } from '../../../compose/cells.ts'
 import { parseFaults, TARGETS, WORDS_HELP } from '../../../demo-services/fault-words.ts'
+import { CAUSES } from '../../../sidecar/failure-origin/record.ts'
 
 const settings = (...terms: string[]) => Object.fromEntries(parseFaults(terms))
 
@@ -11,6 +12,19 @@ test('a term says who is to do what', () => {
   assert.deepEqual(settings('b=delay:2s', 'a=delay:300ms'), { b: { delayMs: 2000 }, a: { delayMs: 300 } })
   assert.deepEqual(settings('b=crash:1.5s'), { b: { crash: 1500 } })
   assert.deepEqual(settings('a=call:ledger'), { a: { alsoCall: 'ledger' } })
+  assert.deepEqual(settings('b=flood', 'c=flood:80'), { b: { fanOut: 40 }, c: { fanOut: 80 } })
+  assert.deepEqual(settings('b=deadline:1ms', 'c=upgrade:d'), { b: { deadlineMs: 1 }, c: { upgrade: 'd' } })
+})
+
+test('a path behind a word or a host narrows it down', () => {
+  assert.deepEqual(settings('outside=hang:/rates', 'd=hang'), {
+    outside: { hang: true, path: '/rates' },
+    ...Object.fromEntries(['d1', 'd2', 'd3'].map(name => [name, { hang: true }])),
+  })
+  assert.deepEqual(settings('c=call:outside/feed', 'b=spree:c/healthz'), {
+    c: { alsoCall: 'outside/feed' },
+    b: { spree: 'c/healthz' },
+  })
 })
 
 test('d is its three instances, all is everybody', () => {
@@ -25,7 +39,8 @@ test('terms for one service add up', () => {
 
 test('every word of the help is understood, alone', () => {
   for (const [word] of WORDS_HELP) {
-    if (word !== 'call') assert.doesNotThrow(() => parseFaults([`b=${word}`]), word)
+    // Those three do not go without whom they are about.
+    if (!['call', 'spree', 'upgrade'].includes(word)) assert.doesNotThrow(() => parseFaults([`b=${word}`]), word)
   }
 })
 
@@ -35,7 +50,13 @@ test('what is no term is refused, with what would be one', () => {
   assert.throws(() => parseFaults(['c=200']), /no fault '200'/)
   assert.throws(() => parseFaults(['c=delay:soon']), /delay: 'soon' is not what it takes \(takes longer/)
   assert.throws(() => parseFaults(['c']), /no fault ''/)
-  assert.throws(() => parseFaults(['b=call']), /call: '' is not what it takes/)
+  for (const word of ['call', 'spree', 'upgrade']) {
+    assert.throws(() => parseFaults([`b=${word}`]), new RegExp(`${word}: '' is not what it takes`))
+    assert.throws(() => parseFaults([`b=${word}:/feed`]), new RegExp(`${word}: '/feed'`))
+  }
+  assert.throws(() => parseFaults(['b=flood:some']), /flood: 'some' is not what it takes/)
+  assert.throws(() => parseFaults(['d=hang:feed']), /hang: 'feed' is not what it takes/)
+  assert.throws(() => parseFaults(['b=deadline:soon']), /deadline: 'soon'/)
   assert.throws(() => parseFaults(['b=memory:-1']), /memory: '-1'/)
 })
 
@@ -53,5 +74,19 @@ test('what is verified covers every word at some service, and every service', ()
     const at = terms.filter(term => term.split('=')[1]!.split(':')[0] === word).map(term => term.split('=')[0])
     for (const service of ['a', 'b', 'c', 'd', 'outside']) assert.ok(at.includes(service), `${word} at ${service}`)
   }
+  // Whom a word is about is the caller, so these are where calls are made.
+  const callers = (said: string) => terms.filter(term => term.split('=')[1] === said).map(term => term.split('=')[0])
+  for (const host of ['nobody', 'payments', 'ledger', 'vault', 'archive', 'warehouse', 'reports']) {
+    assert.deepEqual(callers(`call:${host}`).sort(), ['a', 'b', 'c'], host)
+  }
   assert.equal(new Set(CELLS.map(({ title }) => title)).size, CELLS.length, 'titles tell them apart')
+})
+
+test('what is verified covers every cause that the demonstration can bring about', () => {
+  const named = new Set(CELLS.map(({ truth }) => truth.causes[0]))
+  // A sidecar has no overload manager and no error-rate breaker here; `unknown` is of foreign proxies; whoever goes away
+  // is no failure, and has a cell that says so.
+  const left = CAUSES.filter(cause => !named.has(cause))
+  assert.deepEqual(left, ['breaker_open', 'overloaded', 'cancelled', 'unknown'])
+  assert.ok(CELLS.some(({ truth }) => truth.outcomes.includes('cancelled')))
 })

@@ -47,6 +47,7 @@ test('response-code details and flags name the cause of local replies', () => {
   const cases: [details: string, flags: number, status: number, expected: string][] = [
     ['local_rate_limited', ResponseFlag.RateLimited, 429, 'rate_limited local self'],
     ['fault_filter_abort', ResponseFlag.FaultInjected, 503, 'fault_injected abort self'],
+    ['upgrade_failed', 0, 403, 'denied upgrade self'],
     ['rbac_access_denied_matched_policy[p1]', 0, 403, 'denied rbac self'],
     ['request_payload_too_large', 0, 413, 'too_large request downstream'],
     ['route_not_found', ResponseFlag.NoRouteFound, 404, 'no_route  self'],

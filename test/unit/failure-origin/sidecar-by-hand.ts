@@ -65,7 +65,12 @@ export class Sidecar {
     return new Stream(this, failures, info)
   }
 
-  call(parent: Stream | undefined, to = 'd', given: { external?: boolean; ip?: string; edge?: boolean } = {}): Stream {
+  /** `routed: false`: this sidecar itself refuses the call before it has a route. */
+  call(
+    parent: Stream | undefined,
+    to = 'd',
+    given: { external?: boolean; ip?: string; edge?: boolean; routed?: boolean } = {},
+  ): Stream {
     const info = this.info(given.ip)
     const failures = this.locator.egressStart({
       startMs: this.clock.now(),
@@ -75,7 +80,9 @@ export class Sidecar {
       edge: given.edge ?? false,
     })
     const external = given.external ?? false
-    failures.routed(this.locator.target({ clusterName: to, serviceName: to, external }), 'r', '/d', 'w')
+    if (given.routed !== false) {
+      failures.routed(this.locator.target({ clusterName: to, serviceName: to, external }), 'r', '/d', 'w')
+    }
     return new Stream(this, failures, info)
   }
 

@@ -27,6 +27,37 @@ test('a trusted record is passed on with the own name added and the confidence l
   assert.deepEqual(c.roles(), ['propagated x app_error trace', 'propagated x app_error trace'])
 })
 
+test('a call that was refused before it had a route can be the reason of any request that may have sent it', () => {
+  const c = new Sidecar()
+  const requests = [c.inbound({ ids: false }), c.inbound({ ids: false })]
+  const calls = requests.map(() => c.call(undefined, 'nobody', { routed: false }))
+  for (const call of calls) call.local(404, 'route_not_found', ResponseFlag.NoRouteFound)
+  const answers = requests.map(request => request.answer(502).get('proxy-status')!)
+  for (const answer of answers) {
+    assert.match(answer, /failure-origin=c; failure-cause=no_route; .*failure-confidence=likely/)
+  }
+  assert.equal(new Set(answers.map(answer => /failure-id=\w+/.exec(answer)![0])).size, 2, 'each is told of one')
+  assert.deepEqual([...new Set(c.roles())], ['origin c no_route exact', 'propagated c no_route likely'])
+  assert.equal(c.stats.sum('hopwise_calls_total', 'on="c"'), 0, 'nobody was called')
+})
+
+test('a failure that was passed on at every attempt says how many there were', () => {
+  const c = new Sidecar()
+  const call = c.call(c.inbound())
+  call.failures.attemptHead(withRecord(), 503, call.info)
+  call.failures.attemptRetried(call.info)
+  const status = call.answer(503, withRecord()).get('proxy-status')!
+  assert.match(status, /failure-origin=x;.*failure-attempts=2/)
+  assert.deepEqual(
+    c.locator.log.entries().map(({ role, attempts, details }) => [role, attempts, details]),
+    [
+      ['propagated', 1, ''],
+      ['retried', 1, ''],
+      ['propagated', 2, 'after 2 attempts (app_error): via_upstream'],
+    ],
+  )
+})
+
 test('a record is not believed from an external cluster, from a public address, or from the application', () => {
   for (const given of [{ external: true }, { ip: '203.0.113.7' }]) {
     const c = new Sidecar()

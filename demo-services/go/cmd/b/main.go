@@ -6,7 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +23,12 @@ import (
 
 // patience is longer than the sidecar's: it is the sidecar that is to give up, and to say why.
 const patience = 5 * time.Second
+
+// More than a rate limit lets through at once; few enough at a time for every circuit breaker.
+const (
+	spreeCalls  = 60
+	spreeAtOnce = 4
+)
 
 func main() {
 	service.Main(func() error {
@@ -49,12 +58,33 @@ func callEverybody(r *http.Request, ill service.Behaviour, client chain.ChainCli
 	for name, value := range ill.Headers {
 		headers[name] = value
 	}
+	// What is asked of others comes first: without it there is no use in asking c.
+	if ill.AlsoCall != "" {
+		if err := get(ctx, plain, egress, ill.AlsoCall, headers); err != nil {
+			return err
+		}
+	}
+	if ill.Upgrade != "" {
+		asks := map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+		maps.Copy(asks, headers)
+		if err := get(ctx, plain, egress, ill.Upgrade, asks); err != nil {
+			return err
+		}
+	}
 	calls := []func() error{}
 	for range max(1, ill.FanOut) {
-		calls = append(calls, func() error { return askC(ctx, client, headers, ill.SendBytes) })
+		calls = append(calls, func() error { return askC(ctx, client, headers, ill) })
 	}
-	if ill.AlsoCall != "" {
-		calls = append(calls, func() error { return get(ctx, plain, egress, ill.AlsoCall, headers) })
+	if ill.Spree != "" {
+		for range spreeAtOnce {
+			calls = append(calls, func() error {
+				problems := []error{}
+				for range spreeCalls / spreeAtOnce {
+					problems = append(problems, get(ctx, plain, egress, ill.Spree, headers))
+				}
+				return errors.Join(problems...)
+			})
+		}
 	}
 	problems := make([]error, len(calls))
 	var all sync.WaitGroup
@@ -65,17 +95,24 @@ func callEverybody(r *http.Request, ill service.Behaviour, client chain.ChainCli
 	return errors.Join(problems...)
 }
 
-func askC(ctx context.Context, client chain.ChainClient, headers map[string]string, ballast int) error {
+func askC(ctx context.Context, client chain.ChainClient, headers map[string]string, ill service.Behaviour) error {
+	if ill.DeadlineMs > 0 {
+		shorter, cancel := context.WithTimeout(ctx, time.Duration(ill.DeadlineMs)*time.Millisecond)
+		defer cancel()
+		ctx = shorter
+	}
 	_, err := client.Work(metadata.NewOutgoingContext(ctx, metadata.New(headers)),
-		&chain.WorkRequest{Ballast: make([]byte, ballast)})
+		&chain.WorkRequest{Ballast: make([]byte, ill.SendBytes)})
 	if err != nil {
 		return fmt.Errorf("c: %w", err)
 	}
 	return nil
 }
 
-func get(ctx context.Context, client *http.Client, egress, host string, headers map[string]string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+egress+"/", nil)
+// get asks target, which is a host or a host and a path.
+func get(ctx context.Context, client *http.Client, egress, target string, headers map[string]string) error {
+	host, path, _ := strings.Cut(target, "/")
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+egress+"/"+path, nil)
 	if err != nil {
 		return err
 	}
@@ -87,6 +124,8 @@ func get(ctx context.Context, client *http.Client, egress, host string, headers 
 	if err != nil {
 		return fmt.Errorf("%s: %w", host, err)
 	}
+	// Only what was read to its end leaves a connection for the next call.
+	_, _ = io.Copy(io.Discard, response.Body)
 	response.Body.Close()
 	if response.StatusCode >= http.StatusBadRequest {
 		return fmt.Errorf("%s: %d", host, response.StatusCode)
