@@ -7,6 +7,7 @@
  *   stage (clusters and listeners are built, first hosts are there) ─▶ bind (new addresses) ─▶ commit
  *                                  └────────────────────────────────────────┴─▶ abort
  */
+
 import type { Clock } from '../base/clock.ts'
 import { onOwnBug } from '../base/own-bug.ts'
 import type { Random } from '../base/random.ts'
@@ -15,6 +16,7 @@ import { TimerWheel } from '../base/timer-wheel.ts'
 import { ClusterManager } from '../cluster/cluster-manager.ts'
 import type { ClusterSharing } from '../cluster/cluster-sharing.ts'
 import { ejectionWarnings } from '../cluster/outlier-settings.ts'
+import { ConfigMistakes } from '../config/config-error.ts'
 import { nodeHopwiseSettings } from '../config/hopwise-metadata.ts'
 import { type ConfigProblem, formatProblem } from '../config/problems.ts'
 import type { Bootstrap, Cluster as ClusterMessage } from '../config/schema/generated/types.ts'
@@ -88,6 +90,8 @@ export class DataPlane {
   #logOutlierEvent: ((line: string) => void) | undefined = undefined
   #staged: Staged | undefined = undefined
   #serving = false
+  /** The runtime is made once, before there is anybody to tell what is wrong with it. */
+  readonly #runtimeMistakes = new ConfigMistakes()
   /** Resolves when {@link stopAccepting} has done so. */
   #accepting: Promise<void> = Promise.resolve()
 
@@ -100,7 +104,7 @@ export class DataPlane {
     this.tags = tags
     const stats = new StatsStore(storeOptions)
     const controlStats = worker === undefined ? stats : new StatsStore()
-    const runtime = RuntimeLayers.from(bootstrap.layeredRuntime)
+    const runtime = RuntimeLayers.from(bootstrap.layeredRuntime, this.#runtimeMistakes)
     const secrets = new Secrets(controlStats)
     secrets.configure(bootstrap.staticResources?.secrets ?? [])
     const transport = (message: ClusterMessage) => upstreamTransport(message, { clock, secrets })
@@ -176,12 +180,17 @@ export class DataPlane {
    */
   check(isPartial: boolean): BuildErrors['problems'] {
     const found = new BuildErrors({ isPartial })
+    this.#tellRuntimeMistakes(found)
     const { admin } = this.bootstrap
     if (admin !== undefined) this.env.accessLogs.adminLoggersOf(admin, found)
     this.#openOutlierLog(this.bootstrap, found)
     this.#addClusters(this.bootstrap, found)
     found.attempt('', undefined, () => this.listeners.build(this.bootstrap.staticResources?.listeners ?? [], found))
     return found.problems
+  }
+
+  #tellRuntimeMistakes(found: BuildErrors): void {
+    found.attempt('layered_runtime', this.bootstrap, () => this.#runtimeMistakes.throwAll())
   }
 
   /**
@@ -195,7 +204,10 @@ export class DataPlane {
     if (this.#serving) {
       this.env.secrets.configure(secrets)
       this.env.secrets.refresh()
-    } else this.#openOutlierLog(bootstrap, found)
+    } else {
+      this.#tellRuntimeMistakes(found)
+      this.#openOutlierLog(bootstrap, found)
+    }
     if (this.#serving) {
       for (const [i, message] of messages.entries()) {
         found.attempt(`static_resources.clusters[${i}]`, message, () => void clusters.check(message))
