@@ -350,6 +350,12 @@ export class Listener {
   drain(closeIdle: boolean): Promise<void> {
     this.draining = true
     for (const { served } of this.#connections.toArray()) served.drain(closeIdle)
+    return this.emptied()
+  }
+
+  /** Resolves when no connection is left; asks none to end: the responses on them see to that. */
+  emptied(): Promise<void> {
+    this.draining = true
     if (this.connectionCount === 0) return Promise.resolve()
     return new Promise(resolve => {
       this.#onDrained = resolve

@@ -8,7 +8,7 @@
  *                                  └────────────────────────────────────────┴─▶ abort
  */
 
-import type { Clock } from '../base/clock.ts'
+import { type Clock, sharedClock } from '../base/clock.ts'
 import { onOwnBug } from '../base/own-bug.ts'
 import type { Random } from '../base/random.ts'
 import { readableStack } from '../base/readable-stack.ts'
@@ -36,7 +36,8 @@ import type { SpanReporter } from '../observability/tracing/tracer.ts'
 import { AccessLogs } from './access-logs.ts'
 import { AsyncClient } from './async-client.ts'
 import { BuildErrors } from './build-errors.ts'
-import { Condition, type Environment, type ListenerChoice, type WorkerPlace } from './environment.ts'
+import { Condition, type ListenerChoice } from './condition.ts'
+import type { Environment, WorkerPlace } from './environment.ts'
 import { type BoundAddresses, ListenerManager, type Running } from './listeners.ts'
 import { matchResponse } from './match-response.ts'
 import { nodeIdentity } from './node-identity.ts'
@@ -78,7 +79,7 @@ interface Staged {
 export class DataPlane {
   readonly env: Environment
   readonly listeners: ListenerManager
-  readonly condition = new Condition()
+  readonly condition: Condition
   readonly tags: TagExtractor
   /** What is in service; what was given at first until something is. */
   bootstrap: Bootstrap
@@ -99,6 +100,12 @@ export class DataPlane {
     const { bootstrap, options, clock, random, policies, serviceName, sharing, worker } = parts
     this.bootstrap = bootstrap
     this.#listenerDrainMs = listenerDrainMs(options)
+    this.condition = new Condition({
+      gradual: options.drainStrategy === 'gradual',
+      drainTimeMs: this.#listenerDrainMs,
+      clock: sharedClock,
+      random,
+    })
     const timers = new TimerWheel(clock)
     const { store: storeOptions, tags } = compileStatsConfig(bootstrap.statsConfig as never, options.statsTags)
     this.tags = tags
