@@ -71,7 +71,8 @@ for (const { node, npm } of pairs) {
 
     assert.match(inClone('node', '--version').stdout, new RegExp(`^v${node}\\.`))
     assert.match(inClone('npm', '--version').stdout, new RegExp(`^${npm}\\.`))
-    const started = inClone('npm', 'start', '--', '--once', '--seed', '1')
+    // Few of its faults: what is shown here is that it starts, not how well a busy machine names failures.
+    const started = inClone('npm', 'start', '--', '--once', '--seed', '1', '--faults', '2')
     assert.equal(started.status, 0, `npm start: ${started.stdout}${started.stderr}`)
     if (!all) return
     const checked = inClone('npm', 'run', 'check')
