@@ -345,6 +345,7 @@ export class Listener {
   }
 
   #onDrained: (() => void) | undefined
+  #emptied: Promise<void> | undefined
 
   /** Asks every connection to end; resolves when none is left. */
   drain(closeIdle: boolean): Promise<void> {
@@ -357,9 +358,10 @@ export class Listener {
   emptied(): Promise<void> {
     this.draining = true
     if (this.connectionCount === 0) return Promise.resolve()
-    return new Promise(resolve => {
+    this.#emptied ??= new Promise(resolve => {
       this.#onDrained = resolve
     })
+    return this.#emptied
   }
 
   /** Ends every connection now. */

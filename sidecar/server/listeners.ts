@@ -252,7 +252,9 @@ export class ListenerManager {
   async #drain({ listener, condition }: Running, closed: Promise<void>, drainTimeMs: number): Promise<void> {
     this.#draining.add(listener)
     this.#stats.draining.set(this.#draining.size)
+    let tell: NodeJS.Timeout | undefined
     const done = () => {
+      clearTimeout(tell)
       clearTimeout(end)
       this.#draining.delete(listener)
       this.#stats.draining.set(this.#draining.size)
@@ -263,7 +265,13 @@ export class ListenerManager {
     // Connections that idle keep their place until the end of the drain time: closing one just as its peer sends the next
     // request would lose that request.
     await closed
-    await (condition.drainGradually() ? listener.emptied() : listener.drain(false))
+    if (!condition.drainGradually()) await listener.drain(false)
+    else {
+      // From then on every response ends its connection; those that have none under way learn of it here.
+      tell = setTimeout(() => void listener.drain(false), drainTimeMs / 2)
+      tell.unref()
+      await listener.emptied()
+    }
     done()
   }
 }
