@@ -2,11 +2,13 @@
  * `hopwise explain`: which listener, virtual host, route, cluster and host would serve a request, what was tried before,
  * and why it did not match; each with its place in the file.
  */
+
 import { parseArgs } from 'node:util'
 import { systemRandom } from '../base/random.ts'
 import type { CliIo } from '../base/verb.ts'
 import { RequestHeaders } from '../codec/header-map.ts'
 import { loadBootstrap } from '../config/bootstrap.ts'
+import { ConfigMistakes } from '../config/config-error.ts'
 import { formatProblem } from '../config/problems.ts'
 import type {
   Bootstrap,
@@ -91,7 +93,8 @@ function explainRoutes(
   headers: RequestHeaders,
 ): Step {
   const { table } = compileRouteConfiguration(configuration, {
-    runtime: RuntimeLayers.from(bootstrap.layeredRuntime),
+    // What is wrong with the runtime is told where the file is checked.
+    runtime: RuntimeLayers.from(bootstrap.layeredRuntime, new ConfigMistakes()),
     decodeFilterConfig: (_name, message) => message,
   })
   const common = placeOf(listener)

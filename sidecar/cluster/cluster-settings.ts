@@ -5,6 +5,7 @@
 
 import { isDeepStrictEqual } from 'node:util'
 import type { ResponseHeaders } from '../codec/header-map.ts'
+import { ConfigError, ConfigMistakes } from '../config/config-error.ts'
 import { hopwiseMetadata } from '../config/hopwise-metadata.ts'
 import type {
   AnyMessage,
@@ -18,7 +19,6 @@ import type {
   OutlierDetection,
   UpstreamHttpProtocolOptions,
 } from '../config/schema/generated/types.ts'
-import { ConfigError } from '../filter-chain/http-filter.ts'
 import type { HostPickerFactory, LoadBalancingPolicy } from '../load-balancer/policy.ts'
 import type { BalancerSettings } from '../load-balancer/priority-balancer.ts'
 import type { StatsScope } from '../observability/stats.ts'
@@ -136,19 +136,32 @@ export function clusterSettings(
   before?: ClusterSettings,
 ): ClusterSettings {
   const warnings: string[] = []
-  const discovery = discoveryKind(message, warnings)
+  const mistakes = new ConfigMistakes()
+  const discovery = mistakes.attempt('', () => discoveryKind(message, warnings)) ?? 'STATIC'
   const http = httpOptions(message)
   // What has not changed goes on, with its sessions and secrets.
   const transport =
-    before !== undefined && sameTransport(before.message, message) ? before.transport : context.transport(message)
-  if (http?.autoConfig !== undefined && !transport.secure) {
-    throw new ConfigError(
+    before !== undefined && sameTransport(before.message, message)
+      ? before.transport
+      : mistakes.attempt('', () => context.transport(message))
+  if (http?.autoConfig !== undefined && transport?.secure === false) {
+    mistakes.add(
       'typed_extension_protocol_options',
       `ALPN configured for cluster ${message.name} which has a non-ALPN transport socket: auto_config needs TLS`,
     )
   }
   const errorMatcher = http?.outlierDetection?.errorMatcher
   const hopwise = hopwiseMetadata(message.metadata)
+  const dns =
+    discovery === 'STATIC' ? undefined : mistakes.attempt('', () => dnsSettings(message, context.defaultResolver))
+  const connection = connectionSettings(message, http, transport ?? PLAINTEXT, mistakes)
+  const policy = mistakes.attempt('', () => hostPolicy(message, context.policies))
+  const isErrorResponse =
+    errorMatcher &&
+    mistakes.attempt(`${optionsField(message)}.outlier_detection.error_matcher`, () =>
+      context.matchResponse(errorMatcher),
+    )
+  mistakes.throwAll()
   return Object.freeze({
     message,
     name: message.name,
@@ -158,14 +171,14 @@ export function clusterSettings(
     retryReusedConnection: hopwise.retryReusedConnection,
     metadata: message.metadata,
     discovery,
-    dns: discovery === 'STATIC' ? undefined : dnsSettings(message, context.defaultResolver),
-    connection: connectionSettings(message, http, transport),
-    transport,
+    dns,
+    connection: connection!,
+    transport: transport!,
     autoNames: autoNamesOf(http?.upstreamHttpProtocolOptions ?? message.upstreamHttpProtocolOptions),
     maxStreamDurationMs: (http?.commonHttpProtocolOptions ?? message.commonHttpProtocolOptions)?.maxStreamDuration ?? 0,
     ...upstreamProtocol(message, http),
     limits: [limitsOf(message.circuitBreakers, 'DEFAULT'), limitsOf(message.circuitBreakers, 'HIGH')] as const,
-    policy: hostPolicy(message, context.policies),
+    policy: policy!,
     balancer: {
       panicThresholdPercent: message.commonLbConfig?.healthyPanicThreshold?.value ?? PANIC_THRESHOLD_PERCENT,
       localityWeighted: localityWeighted(message),
@@ -175,7 +188,7 @@ export function clusterSettings(
     closeConnectionsOnHostSetChange: message.commonLbConfig?.closeConnectionsOnHostSetChange ?? false,
     closeConnectionsOnHostHealthFailure: message.closeConnectionsOnHostHealthFailure,
     outlierDetection: message.outlierDetection,
-    isErrorResponse: errorMatcher && context.matchResponse(errorMatcher),
+    isErrorResponse,
     perEndpointStats: message.trackClusterStats?.perEndpointStats ?? false,
     waitForWarmOnInit: message.waitForWarmOnInit ?? true,
     warnings,
@@ -227,6 +240,14 @@ function namedDiscovery(message: ClusterMessage): DiscoveryKind {
   throw new ConfigError('type', `${type} is not supported yet by Hopwise`)
 }
 
+/** Where {@link httpOptions} stand. */
+function optionsField(message: ClusterMessage): string {
+  for (const [name, any] of message.typedExtensionProtocolOptions) {
+    if (unpack(any, HTTP_PROTOCOL_OPTIONS) !== undefined) return `typed_extension_protocol_options["${name}"]`
+  }
+  return ''
+}
+
 function httpOptions(message: ClusterMessage): ClusterHttpProtocolOptions | undefined {
   for (const any of message.typedExtensionProtocolOptions.values()) {
     const options = unpack<ClusterHttpProtocolOptions>(any, HTTP_PROTOCOL_OPTIONS)
@@ -258,6 +279,18 @@ function http2Options(
   return (explicitHttpConfig ?? useDownstreamProtocolConfig ?? autoConfig)?.http2ProtocolOptions
 }
 
+/** Where {@link http2Options} stand. */
+function http2Field(message: ClusterMessage, http: ClusterHttpProtocolOptions | undefined): string {
+  if (http === undefined) return 'http2_protocol_options'
+  const of =
+    http.explicitHttpConfig !== undefined
+      ? 'explicit_http_config'
+      : http.useDownstreamProtocolConfig !== undefined
+        ? 'use_downstream_protocol_config'
+        : 'auto_config'
+  return `${optionsField(message)}.${of}.http2_protocol_options`
+}
+
 /** What a handshake offers where the TLS context does not say. */
 function offeredProtocols(kind: PoolKind): readonly string[] {
   if (kind === PoolKind.Alpn) return ['h2', 'http/1.1']
@@ -268,7 +301,8 @@ function connectionSettings(
   message: ClusterMessage,
   http: ClusterHttpProtocolOptions | undefined,
   transport: ClusterTransport,
-): ConnectionSettings {
+  mistakes: ConfigMistakes,
+): ConnectionSettings | undefined {
   const common: HttpProtocolOptions | undefined = http?.commonHttpProtocolOptions ?? message.commonHttpProtocolOptions
   const http1 =
     http?.explicitHttpConfig?.httpProtocolOptions ??
@@ -278,6 +312,17 @@ function connectionSettings(
   const bufferLimitBytes = message.perConnectionBufferLimitBytes ?? BUFFER_LIMIT_BYTES
   const maxResponseHeadBytes = (common?.maxResponseHeadersKb ?? MAX_RESPONSE_HEADERS_KB) * 1024
   const maxResponseHeaders = common?.maxHeadersCount ?? MAX_HEADERS
+  const http2 = mistakes.attempt(http2Field(message, http), () =>
+    http2Settings(http2Options(message, http), {
+      cutTrailers: hopwiseMetadata(message.metadata).external !== true,
+      maxHeaderBytes: maxResponseHeadBytes,
+      maxHeaders: maxResponseHeaders,
+      underscoresInHeaders: 'ALLOW',
+      bufferLimitBytes,
+      scheme: 'http',
+    }),
+  )
+  if (http2 === undefined) return undefined
   return Object.freeze({
     connectTimeoutMs: message.connectTimeout ?? CONNECT_TIMEOUT_MS,
     bufferLimitBytes,
@@ -290,14 +335,7 @@ function connectionSettings(
     sendTrailers: http1?.enableTrailers ?? false,
     allowChunkedLength: http1?.allowChunkedLength ?? false,
     properCaseHeaders: http1?.headerKeyFormat?.properCaseWords !== undefined,
-    http2: http2Settings(http2Options(message, http), {
-      cutTrailers: hopwiseMetadata(message.metadata).external !== true,
-      maxHeaderBytes: maxResponseHeadBytes,
-      maxHeaders: maxResponseHeaders,
-      underscoresInHeaders: 'ALLOW',
-      bufferLimitBytes,
-      scheme: 'http',
-    }),
+    http2,
     alpn: offeredProtocols(upstreamProtocol(message, http).poolKind),
     connect: transport.connect,
   })

@@ -80,7 +80,6 @@ export const comesLater: Readonly<Record<string, string>> = {
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig.http3_protocol_options': http3,
 
   'envoy.config.route.v3.RouteAction.UpgradeConfig.connect_config': tcp,
-  'envoy.config.route.v3.RouteAction.RequestMirrorPolicy.trace_sampled': 'mirrors have no spans of their own yet',
   'envoy.config.route.v3.HedgePolicy.hedge_on_per_try_timeout': noHedging,
   'envoy.config.core.v3.SchemeHeaderTransformation.match_upstream': 'write scheme_to_overwrite',
   [`${manager}.proxy_status_config`]: 'Hopwise writes proxy-status on every failure; see failure-origin.md',

@@ -15,3 +15,53 @@ export class ConfigError extends Error {
     return [this, ...this.others]
   }
 }
+
+/**
+ * Gathers what the steps of a builder throw, so that the first mistake hides none of the others. A step that needs what
+ * another one failed to make is to be left out, not to fail.
+ */
+export class ConfigMistakes {
+  readonly #found: ConfigError[] = []
+
+  /** Runs a step, whose mistakes are below `field`; undefined after a {@link ConfigError}, which waits for `throwAll`. */
+  attempt<T>(field: string, step: () => T): T | undefined {
+    try {
+      return step()
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      for (const one of error.all) this.add(fieldBelow(field, one.field), one.message)
+      return undefined
+    }
+  }
+
+  add(field: string, reason: string): void {
+    this.#found.push(new ConfigError(field, reason))
+  }
+
+  get any(): boolean {
+    return this.#found.length > 0
+  }
+
+  /** Throws all that was found as one {@link ConfigError}. */
+  throwAll(): void {
+    const [first, ...others] = this.#found
+    if (first !== undefined) throw new ConfigError(first.field, first.message, others)
+  }
+}
+
+/** The path of a field below another; either may be ''. */
+export function fieldBelow(path: string, field: string): string {
+  if (path === '' || field === '') return path + field
+  return field.startsWith('[') ? path + field : `${path}.${field}`
+}
+
+/** Puts the field in front of what goes wrong below it. */
+export function within<T>(field: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    const [first, ...others] = error.all.map(one => new ConfigError(fieldBelow(field, one.field), one.message))
+    throw new ConfigError(first!.field, first!.message, others)
+  }
+}

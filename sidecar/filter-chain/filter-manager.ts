@@ -128,8 +128,7 @@ export abstract class FilterManager {
   }
 
   bufferRequest(maxBytes: number): typeof FilterStatus.Stop {
-    this.#request ??= new Direction()
-    this.#request.bufferLimit = maxBytes
+    ;(this.#request ??= new Direction()).bufferLimit = maxBytes
     return FilterStatus.Stop
   }
 
@@ -299,9 +298,30 @@ export abstract class FilterManager {
   }
 
   bufferResponse(maxBytes: number): typeof FilterStatus.Stop {
-    this.#response ??= new Direction()
-    this.#response.bufferLimit = maxBytes
+    ;(this.#response ??= new Direction()).bufferLimit = maxBytes
     return FilterStatus.Stop
+  }
+
+  meterResponse(meter: object): typeof FilterStatus.Stop {
+    ;(this.#response ??= new Direction()).meter = meter
+    return FilterStatus.Stop
+  }
+
+  passResponse(meter: object, bytes: number): number {
+    const direction = this.#response
+    const hold = direction?.holds.find(one => one.meter === meter)
+    if (this.#destroyed || direction === undefined || hold === undefined) return 0
+    const outer = this.#current
+    try {
+      const part = hold.take(bytes)
+      if (part !== undefined) this.#run(direction, { ...part, trailers: undefined, from: hold.at - 1 })
+      if (hold.bytes === 0) this.#release(direction, hold)
+      else if (!this.#destroyed && direction.resumes(this.bufferLimitBytes)) this.#holdSource(direction, false)
+    } catch (error) {
+      this.onException(error)
+    }
+    this.#current = outer
+    return hold.bytes
   }
 
   injectResponseData(data: Buffer): void {
@@ -496,10 +516,7 @@ export abstract class FilterManager {
       }
       this.#run(direction, queue[i]!)
     }
-    if (direction.pausedReading && direction.queuedBytes <= this.bufferLimitBytes / 2 && !this.#destroyed) {
-      direction.pausedReading = false
-      this.#holdSource(direction, false)
-    }
+    if (!this.#destroyed && direction.resumes(this.bufferLimitBytes)) this.#holdSource(direction, false)
   }
 
   #run(direction: Direction, { from, data, trailers, endStream }: Held): void {
@@ -554,12 +571,7 @@ export abstract class FilterManager {
   }
 
   #dropHeld(direction: Direction): void {
-    direction.dropped = true
-    direction.queuedBytes = 0
-    for (const hold of direction.holds) hold.queue.length = 0
-    if (!direction.pausedReading) return
-    direction.pausedReading = false
-    this.#holdSource(direction, false)
+    if (direction.drop()) this.#holdSource(direction, false)
   }
 
   protected get requestComplete(): boolean {

@@ -148,6 +148,13 @@ export interface HttpStream {
   /** Holds the request until its whole body is here: at most `maxBytes`, beyond which the answer is 413. */
   bufferRequest(maxBytes: number): typeof FilterStatus.Stop
   bufferResponse(maxBytes: number): typeof FilterStatus.Stop
+  /**
+   * In a data callback: what comes of the body waits from here on, and goes on as {@link passResponse} lets it, by the same
+   * `meter`. The source is stopped when more waits than a connection may buffer.
+   */
+  meterResponse(meter: object): typeof FilterStatus.Stop
+  /** Lets so many bytes go on; answers how many still wait. With the last of them the metering is over, and trailers go. */
+  passResponse(meter: object, bytes: number): number
   /** `per_connection_buffer_limit_bytes` of the listener: the most that a filter should keep of a body. */
   readonly bufferLimitBytes: number
   /** More of the body came than can be kept: 413, or 500 for a response (which is cut where it has begun). */

@@ -6,8 +6,8 @@
  * asked for as a fraction is 5 of 100. That is kept. Layers from disk and over RTDS are not read yet.
  */
 import type { Random } from '../base/random.ts'
+import { ConfigMistakes } from '../config/config-error.ts'
 import type { JsonObject, JsonValue, LayeredRuntime } from '../config/schema/generated/types.ts'
-import { ConfigError } from './http-filter.ts'
 import { DENOMINATORS, type Runtime, type RuntimeFraction } from './runtime.ts'
 
 /** One value, read in every way that it may be asked for; undefined where it is none of that kind. */
@@ -44,10 +44,10 @@ export class RuntimeLayers implements Runtime {
 
   /**
    * The runtime of a bootstrap. As in Envoy, a `layered_runtime` that names no layer has one admin layer without a name,
-   * and without `layered_runtime` there is no layer, so that nothing can be modified. Throws {@link ConfigError} for what
-   * Envoy refuses.
+   * and without `layered_runtime` there is no layer, so that nothing can be modified. What
+   * Envoy refuses goes to `found`, with paths below `layered_runtime`; without `found` it is thrown.
    */
-  static from(message: LayeredRuntime | undefined): RuntimeLayers {
+  static from(message: LayeredRuntime | undefined, found?: ConfigMistakes): RuntimeLayers {
     if (message === undefined) return new RuntimeLayers([], undefined)
     if (message.layers.length === 0) {
       const admin: Layer = { name: '', values: new Map() }
@@ -55,19 +55,21 @@ export class RuntimeLayers implements Runtime {
     }
     const layers: Layer[] = []
     let admin: Layer | undefined
+    const mistakes = found ?? new ConfigMistakes()
     message.layers.forEach(({ name, staticLayer, adminLayer, diskLayer, rtdsLayer }, index) => {
       const field = `layers[${index}]`
-      if (layers.some(layer => layer.name === name)) throw new ConfigError(field, `duplicate layer name "${name}"`)
+      if (layers.some(layer => layer.name === name)) mistakes.add(field, `duplicate layer name "${name}"`)
       const layer: Layer = { name, values: new Map() }
-      if (staticLayer !== undefined) readObject('', staticLayer, `${field}.static_layer`, layer.values)
+      if (staticLayer !== undefined) readObject('', staticLayer, `${field}.static_layer`, layer.values, mistakes)
       else if (adminLayer !== undefined) {
-        if (admin !== undefined) throw new ConfigError(field, 'there can be only one admin layer')
+        if (admin !== undefined) mistakes.add(field, 'there can be only one admin layer')
         admin = layer
-      } else if (diskLayer !== undefined) throw new ConfigError(`${field}.disk_layer`, 'is not supported yet')
-      else if (rtdsLayer !== undefined) throw new ConfigError(`${field}.rtds_layer`, 'is not supported yet')
-      else throw new ConfigError(field, 'needs static_layer or admin_layer')
+      } else if (diskLayer !== undefined) mistakes.add(`${field}.disk_layer`, 'is not supported yet')
+      else if (rtdsLayer !== undefined) mistakes.add(`${field}.rtds_layer`, 'is not supported yet')
+      else mistakes.add(field, 'needs static_layer or admin_layer')
       layers.push(layer)
     })
+    if (found === undefined) mistakes.throwAll()
     return new RuntimeLayers(layers, admin)
   }
 
@@ -148,13 +150,19 @@ export class RuntimeLayers implements Runtime {
 }
 
 /** Nested objects make dotted keys, except those that are fractions. */
-function readObject(prefix: string, object: JsonObject, field: string, values: Map<string, RuntimeValue>): void {
+function readObject(
+  prefix: string,
+  object: JsonObject,
+  field: string,
+  values: Map<string, RuntimeValue>,
+  mistakes: ConfigMistakes,
+): void {
   for (const [name, value] of Object.entries(object)) {
     const key = prefix === '' ? name : `${prefix}.${name}`
-    if (value === null || Array.isArray(value)) throw new ConfigError(field, `invalid runtime entry value for ${key}`)
-    if (typeof value === 'object') {
+    if (value === null || Array.isArray(value)) mistakes.add(field, `invalid runtime entry value for ${key}`)
+    else if (typeof value === 'object') {
       const fraction = asFraction(value as JsonObject)
-      if (fraction === undefined) readObject(key, value as JsonObject, field, values)
+      if (fraction === undefined) readObject(key, value as JsonObject, field, values, mistakes)
       else values.set(key, { text: JSON.stringify(value), number: undefined, boolean: undefined, fraction })
     } else values.set(key, fromValue(value))
   }

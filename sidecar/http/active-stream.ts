@@ -506,7 +506,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     info.responseCode = headers.status
     if (this.#grpc) noteGrpcStatus(info, headers)
     if (this.#chainEntered) this.#observation?.onResponseHeaders(headers)
-    if (manager.draining && !connection.closing) {
+    if (!connection.closing && manager.draining) {
       manager.stats.named.downstream_cx_drain_close.inc()
       connection.beginClosing()
     }

@@ -70,7 +70,7 @@ export type EarlyMutation = (headers: RequestHeaders, info: StreamInfo) => void
 
 /** What the server tells all managers: whether to drain, whether to take more. */
 export interface ServerCondition {
-  /** Connections are to be closed after their next response. */
+  /** Whether the connection of the response at hand is to end with it: asked once for each. */
   readonly draining: boolean
   readonly overloaded: boolean
 }

@@ -13,7 +13,7 @@ import type { FailureOrigin, StreamFailures, TraceContext } from '../failure-ori
 import { describeFailure } from '../failure-origin/record.ts'
 import { configuredMetadata } from '../filter-chain/configured-metadata.ts'
 import type { MatchedRoute } from '../filter-chain/route.ts'
-import type { AttemptOutcome, UpstreamSpans } from '../filter-chain/upstream-spans.ts'
+import type { AttemptOutcome, MirrorSpan, UpstreamSpans } from '../filter-chain/upstream-spans.ts'
 import {
   binaryText,
   type FilterMetadata,
@@ -193,6 +193,12 @@ export class StreamObservation implements UpstreamSpans, CutReason {
 
   attemptStarted(headers: RequestHeaders, attempt: UpstreamAttempt): void {
     this.#attempt = this.#observer.tracer!.startAttempt(this.#span!, headers, attempt)
+  }
+
+  mirrorStarted(headers: RequestHeaders, sampled: boolean | undefined): MirrorSpan {
+    const tracer = this.#observer.tracer!
+    const mirror = tracer.startMirror(this.#span!, headers, sampled)
+    return { end: facts => tracer.endMirror(mirror, facts) }
   }
 
   attemptEnded(outcome: AttemptOutcome): void {

@@ -345,15 +345,23 @@ export class Listener {
   }
 
   #onDrained: (() => void) | undefined
+  #emptied: Promise<void> | undefined
 
   /** Asks every connection to end; resolves when none is left. */
   drain(closeIdle: boolean): Promise<void> {
     this.draining = true
     for (const { served } of this.#connections.toArray()) served.drain(closeIdle)
+    return this.emptied()
+  }
+
+  /** Resolves when no connection is left; asks none to end: the responses on them see to that. */
+  emptied(): Promise<void> {
+    this.draining = true
     if (this.connectionCount === 0) return Promise.resolve()
-    return new Promise(resolve => {
+    this.#emptied ??= new Promise(resolve => {
       this.#onDrained = resolve
     })
+    return this.#emptied
   }
 
   /** Ends every connection now. */

@@ -87,13 +87,14 @@ function write(addition: Addition, value: string, headers: HeaderMap): void {
 
 /**
  * Compiles one level; undefined where it changes nothing. `kind` is the beginning of the fields' names,
- * `request_headers` or `response_headers`.
+ * `request_headers` or `response_headers`, where `addField` does not say otherwise.
  */
 export function headerMutations(
   add: readonly HeaderValueOption[],
   remove: readonly string[],
   kind: 'request_headers' | 'response_headers',
   mistakes: Mistakes,
+  addField = `${kind}_to_add`,
 ): HeaderMutations | undefined {
   if (add.length === 0 && remove.length === 0) return undefined
   const singleEntry = kind === 'request_headers' ? SINGLE_ENTRY_IN_REQUESTS : SINGLE_ENTRY_IN_RESPONSES
@@ -106,7 +107,7 @@ export function headerMutations(
     return internHeaderName(lower)
   })
   const additions = add.flatMap((option, index) => {
-    const field = `${kind}_to_add[${index}]`
+    const field = `${addField}[${index}]`
     const addition = compileAddition(option, singleEntry, mistakes.below(field, option))
     return addition === undefined ? [] : [addition]
   })

@@ -13,6 +13,8 @@ import { runtimeFraction } from './runtime-fraction.ts'
 export class MirrorPolicy {
   /** The fraction of requests that is mirrored, for `Runtime.enabled`; undefined for all. */
   readonly fraction: RuntimeFraction | undefined
+  /** `trace_sampled`: whether the copy's span is reported, whatever is decided of the request's; undefined for the same. */
+  readonly traceSampled: boolean | undefined
   readonly #cluster: string
   readonly #clusterHeader: string
   readonly #shadowSuffix: boolean
@@ -26,6 +28,7 @@ export class MirrorPolicy {
     mistakes: Mistakes,
   ) {
     this.fraction = message.runtimeFraction && runtimeFraction(message.runtimeFraction)
+    this.traceSampled = message.traceSampled
     this.#cluster = message.cluster
     this.#clusterHeader = message.clusterHeader.toLowerCase()
     this.#shadowSuffix = !message.disableShadowHostSuffixAppend

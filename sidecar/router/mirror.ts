@@ -9,10 +9,13 @@ import type { Cluster, Clusters, LoadBalancerContext } from '../cluster/cluster.
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../codec/header-map.ts'
 import type { BodyChunk, RequestEncoder, ResponseDecoder, StreamFailure } from '../codec/stream.ts'
 import type { FilterContext } from '../filter-chain/http-filter.ts'
+import type { MirrorSpan, UpstreamSpans } from '../filter-chain/upstream-spans.ts'
+import { ResponseFlag } from '../observability/response-flags.ts'
 import type { StreamInfo } from '../observability/stream-info.ts'
 import type { PendingStream, PoolCallbacks } from '../upstream/connection-pool.ts'
 import type { Host } from '../upstream/host.ts'
 import { requestedNames } from './requested-names.ts'
+import { resetReason } from './reset-reasons.ts'
 import type { RouteEntry } from './route-entry.ts'
 
 /** Starts the mirrors of a request; what is returned gets the body. */
@@ -22,6 +25,7 @@ export function startMirrors(
   info: StreamInfo,
   clusters: Clusters,
   context: FilterContext,
+  spans: UpstreamSpans | undefined,
   endStream: boolean,
 ): MirrorRequest[] {
   const mirrors: MirrorRequest[] = []
@@ -34,7 +38,8 @@ export function startMirrors(
     // What the proxy sends of itself is internal, and comes from its own address.
     copy.set('x-envoy-internal', 'true')
     copy.appendJoined('x-forwarded-for', ownIp())
-    const mirror = new MirrorRequest(copy, cluster, context, route.timeoutMs)
+    const span = spans?.mirrorStarted(copy, policy.traceSampled)
+    const mirror = new MirrorRequest(copy, cluster, context, route.timeoutMs, span)
     if (mirror.start(route.priority, endStream)) mirrors.push(mirror)
   }
   return mirrors
@@ -59,19 +64,33 @@ export class MirrorRequest implements ResponseDecoder, PoolCallbacks, LoadBalanc
   #heldTrailers: HeaderMap | undefined
   #endsWithHead = false
   #over = false
+  readonly #span: MirrorSpan | undefined
+  #hostText = ''
+  #status = 0
 
-  constructor(headers: RequestHeaders, cluster: Cluster, context: FilterContext, timeoutMs: number) {
+  constructor(
+    headers: RequestHeaders,
+    cluster: Cluster,
+    context: FilterContext,
+    timeoutMs: number,
+    span: MirrorSpan | undefined,
+  ) {
+    this.#span = span
     this.headers = headers
     this.#cluster = cluster
     this.#context = context
     this.#timeoutMs = timeoutMs
     this.#startedMs = context.clock.now()
-    this.#timer = new Timer(() => this.#giveUp())
+    this.#timer = new Timer(() => this.#giveUp(ResponseFlag.UpstreamRequestTimeout, 504))
   }
 
   start(priority: 0 | 1, endStream: boolean): boolean {
     const host = this.#cluster.chooseHost(this)
-    if (host === undefined) return false
+    if (host === undefined) {
+      this.#end(503, ResponseFlag.NoHealthyUpstream)
+      return false
+    }
+    this.#hostText = host.addressText
     this.#endsWithHead = endStream
     if (this.#timeoutMs > 0) this.#context.timers.start(this.#timer, this.#timeoutMs)
     const { serverName, wantedName } = requestedNames(this.#cluster.autoNames, this.headers)
@@ -111,12 +130,13 @@ export class MirrorRequest implements ResponseDecoder, PoolCallbacks, LoadBalanc
     if (this.#heldTrailers !== undefined) encoder.encodeTrailers(this.#heldTrailers)
   }
 
-  onPoolFailure(_failure: StreamFailure, _host: Host): void {
+  onPoolFailure(failure: StreamFailure, _host: Host): void {
     this.#pending = undefined
-    this.#end()
+    if (!this.#over) this.#end(503, resetReason(failure).flag)
   }
   onInformational(): void {}
   onResponseHeaders(headers: ResponseHeaders, endStream: boolean): void {
+    this.#status = headers.status
     this.#cluster.requestStats.chargeResponse(headers.status, true)
     if (endStream) this.#complete()
   }
@@ -126,8 +146,8 @@ export class MirrorRequest implements ResponseDecoder, PoolCallbacks, LoadBalanc
   onResponseTrailers(): void {
     this.#complete()
   }
-  onReset(): void {
-    this.#end()
+  onReset(failure: StreamFailure): void {
+    if (!this.#over) this.#end(503, resetReason(failure).flag)
   }
   onRequestBackpressure(above: boolean): void {
     // The request it copies must not be slowed down for its sake.
@@ -142,7 +162,7 @@ export class MirrorRequest implements ResponseDecoder, PoolCallbacks, LoadBalanc
   #complete(): void {
     if (this.#over) return
     this.#cluster.requestStats.chargeTime(this.#context.clock.now() - this.#startedMs, true, '')
-    this.#end()
+    this.#end(this.#status, 0, true)
   }
 
   /** Also for a request that ended before its body was whole: half of it must not look like all of it. */
@@ -150,16 +170,29 @@ export class MirrorRequest implements ResponseDecoder, PoolCallbacks, LoadBalanc
     this.#giveUp()
   }
 
-  #giveUp(): void {
+  /** With the status of the reply that stands for the response, 0 where nothing does. */
+  #giveUp(flag = 0, status = 0): void {
     if (this.#over) return
-    this.#end()
+    this.#end(status, flag)
     this.#pending?.cancel()
     this.#encoder?.reset()
   }
 
-  #end(): void {
+  /** `status` counts where no response has begun. */
+  #end(status: number, flag: number, complete = false): void {
     this.#over = true
     this.#held = []
     this.#context.timers.stop(this.#timer)
+    const begun = this.#status > 0
+    const canceled = !complete && status === 0
+    this.#span?.end({
+      clusterName: this.#cluster.name,
+      clusterStatName: this.#cluster.statName,
+      hostText: this.#hostText,
+      statusCode: begun ? this.#status : status,
+      responseFlags: flag,
+      cut: begun && !complete && !canceled,
+      canceled,
+    })
   }
 }

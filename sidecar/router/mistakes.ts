@@ -3,7 +3,7 @@
  * that one update tells all of them; a configuration with errors is thrown away as a whole.
  */
 import { RegexError } from '../base/regex.ts'
-import { ConfigError } from '../filter-chain/http-filter.ts'
+import { ConfigError, fieldBelow } from '../config/config-error.ts'
 
 export interface Mistake {
   readonly severity: 'error' | 'warning'
@@ -43,7 +43,7 @@ export class Mistakes {
 
   /** The place of a message below this one, e.g. `routes[3]`. */
   below(field: string, message: object | undefined): Mistakes {
-    return new Mistakes(message ?? this.#message, join(this.path, field), this.#found)
+    return new Mistakes(message ?? this.#message, fieldBelow(this.path, field), this.#found)
   }
 
   error(property: string, reason: string): void {
@@ -61,7 +61,7 @@ export class Mistakes {
     } catch (error) {
       if (error instanceof RegexError) this.error(property, error.message)
       else if (error instanceof ConfigError) {
-        for (const { field, message } of error.all) this.error(join(property, field), message)
+        for (const { field, message } of error.all) this.error(fieldBelow(property, field), message)
       } else throw error
       return undefined
     }
@@ -79,11 +79,6 @@ export class Mistakes {
   }
 
   #add(severity: Mistake['severity'], property: string, reason: string): void {
-    this.#found.push({ severity, field: join(this.path, property), reason, message: this.#message, property })
+    this.#found.push({ severity, field: fieldBelow(this.path, property), reason, message: this.#message, property })
   }
-}
-
-function join(path: string, field: string): string {
-  if (path === '' || field === '') return path + field
-  return field.startsWith('[') ? path + field : `${path}.${field}`
 }

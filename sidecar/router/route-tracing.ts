@@ -1,10 +1,11 @@
 /** `tracing` of a route, and the tags and names of spans that connection managers configure in the same way. */
+
+import { ConfigError, ConfigMistakes } from '../config/config-error.ts'
 import type {
   CustomTag as CustomTagMessage,
   FractionalPercent,
   RouteTracing as RouteTracingMessage,
 } from '../config/schema/generated/types.ts'
-import { ConfigError } from '../filter-chain/http-filter.ts'
 import type { RouteTracing } from '../filter-chain/route.ts'
 import { DENOMINATORS } from '../filter-chain/runtime.ts'
 import { type Formatter, formatErrorText } from '../observability/formatter/context.ts'
@@ -13,15 +14,23 @@ import { type CustomTagConfig, compileCustomTags } from '../observability/tracin
 
 /** What a route does not say is sampled whole, as in Envoy. Throws {@link ConfigError}. */
 export function routeTracing(message: RouteTracingMessage): RouteTracing {
+  const mistakes = new ConfigMistakes()
+  const named = (text: string, field: string) => mistakes.attempt('', () => spanName(text, field))
+  const operation = named(message.operation, 'operation')
+  const upstreamOperation = named(message.upstreamOperation, 'upstream_operation')
+  const tags = message.customTags.map((tag, i) =>
+    mistakes.attempt('', () => customTagConfig(tag, `custom_tags[${i}].value`)),
+  )
+  mistakes.throwAll()
   return {
     rates: {
       clientSampling: percent(message.clientSampling),
       randomSampling: percent(message.randomSampling),
       overallSampling: percent(message.overallSampling),
     },
-    customTags: compileCustomTags(message.customTags.map((tag, i) => customTagConfig(tag, `custom_tags[${i}].value`))),
-    operation: spanName(message.operation, 'operation'),
-    upstreamOperation: spanName(message.upstreamOperation, 'upstream_operation'),
+    customTags: compileCustomTags(tags.filter(tag => tag !== undefined)),
+    operation,
+    upstreamOperation,
   }
 }
 

@@ -196,7 +196,7 @@ export class RouterFilter implements HttpFilter {
     }
     announceTimeout(headers, route, timeouts, 0, insert)
     if (route.mirrorPolicies.length > 0) {
-      this.#mirrors = startMirrors(route, headers, info, this.#clusters, this.#context, endStream)
+      this.#mirrors = startMirrors(route, headers, info, this.#clusters, this.#context, this.#spans, endStream)
     }
     if (endStream) this.#onRequestComplete()
     this.#startAttempt(host)

@@ -3,7 +3,9 @@
  * values from the wire: strings whose characters are bytes; the configured texts are brought into the same form at
  * load.
  */
+
 import { DEFAULT_MAX_PROGRAM_SIZE, Regex, textToBytes } from '../base/regex.ts'
+import { fieldBelow } from '../config/config-error.ts'
 import type { StringMatcher, XdsStringMatcher } from '../config/schema/generated/types.ts'
 import type { Mistakes } from './mistakes.ts'
 
@@ -164,8 +166,11 @@ export function stringMatch(
   else if (message.contains !== undefined) match = new Contains(fold(message.contains))
   else if (message.safeRegex !== undefined) {
     if (message.ignoreCase)
-      mistakes.error(`${property}.ignore_case`, 'ignore_case has no effect for safe_regex; use (?i) in the pattern')
-    return regexMatch(message.safeRegex, `${property}.safe_regex`, mistakes)
+      mistakes.error(
+        fieldBelow(property, 'ignore_case'),
+        'ignore_case has no effect for safe_regex; use (?i) in the pattern',
+      )
+    return regexMatch(message.safeRegex, fieldBelow(property, 'safe_regex'), mistakes)
   } else {
     mistakes.error(property, 'custom string matchers are not supported')
     return neverMatches

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer-wheel.ts'
 import type { HeaderMap } from '../codec/header-map.ts'
+import { fieldBelow } from '../config/config-error.ts'
 import type {
   AccessLogFilter,
   AccessLog as AccessLogMessage,
@@ -106,7 +107,9 @@ export class AccessLogs {
 
   #logs(messages: readonly AccessLogMessage[], path: string, errors: BuildErrors): AccessLog[] {
     const logs = messages.map((message, i) =>
-      errors.attempt(`${path}[${i}]`, message, () => this.#log(loggerConfig(message), formatPath(message), message)),
+      errors.attempt(`${path}[${i}]`, message, () =>
+        this.#log(loggerConfig(message, `${path}[${i}]`, errors), formatPath(message), message),
+      ),
     )
     return logs.filter(log => log !== undefined)
   }
@@ -118,9 +121,10 @@ export class AccessLogs {
     return made.value
   }
 
-  /** A filter alone, for whatever else chooses among requests (`local_reply_config`). */
-  filterOf(message: AccessLogFilter, path: string): LogFilter {
-    return compileLogFilter(filterConfig(message, path), { random: this.#random, runtime: this.#runtime })
+  /** A filter alone, for whatever else chooses among requests (`local_reply_config`); undefined where it is none. */
+  filterOf(message: AccessLogFilter, path: string, errors: BuildErrors): LogFilter | undefined {
+    const config = filterConfig(message, path, errors)
+    return config && compileLogFilter(config, { random: this.#random, runtime: this.#runtime })
   }
 
   reopen(): void {
@@ -144,9 +148,10 @@ function formatPath({ typedConfig }: AccessLogMessage): string {
   return `typed_config${logFormat === undefined ? '' : '.log_format'}${name === undefined ? '' : `.${name}`}`
 }
 
-function loggerConfig(message: AccessLogMessage): AccessLogConfig {
+/** What is wrong with the filter goes to `errors`; what is wrong with the rest is thrown, below `path`. */
+function loggerConfig(message: AccessLogMessage, path: string, errors: BuildErrors): AccessLogConfig {
   const any = message.typedConfig
-  const filter = message.filter === undefined ? undefined : filterConfig(message.filter, 'filter')
+  const filter = message.filter === undefined ? undefined : filterConfig(message.filter, `${path}.filter`, errors)
   switch (any?.typeUrl) {
     case 'envoy.extensions.access_loggers.file.v3.FileAccessLog': {
       const file = any.value as FileAccessLog
@@ -203,7 +208,8 @@ function percent(message: FractionalPercent | undefined) {
   return { numerator: message?.numerator ?? 0, denominator: DENOMINATORS[message?.denominator ?? 'HUNDRED'] }
 }
 
-function filterConfig(message: AccessLogFilter, path: string): LogFilterConfig {
+/** What a filter is; undefined after mistakes, of which all parts of it have told theirs. */
+function filterConfig(message: AccessLogFilter, path: string, errors: BuildErrors): LogFilterConfig | undefined {
   if (message.statusCodeFilter !== undefined) {
     return { type: 'status_code', comparison: comparison(message.statusCodeFilter.comparison) }
   }
@@ -219,14 +225,14 @@ function filterConfig(message: AccessLogFilter, path: string): LogFilterConfig {
   if (message.andFilter !== undefined || message.orFilter !== undefined) {
     const type = message.andFilter !== undefined ? 'and' : 'or'
     const filters = (message.andFilter ?? message.orFilter)!.filters
-    return { type, filters: filters.map((one, i) => filterConfig(one, `${path}.${type}_filter.filters[${i}]`)) }
+    const parts = filters.map((one, i) => filterConfig(one, `${path}.${type}_filter.filters[${i}]`, errors))
+    const made = parts.filter(part => part !== undefined)
+    return made.length === parts.length ? { type, filters: made } : undefined
   }
   if (message.headerFilter?.header !== undefined) {
     const mistakes = new Mistakes(message.headerFilter)
     const matcher = headerMatcher(message.headerFilter.header, mistakes)
-    const [mistake] = mistakes.errors
-    if (mistake !== undefined)
-      throw new BuildError(`${path}.header_filter.header.${mistake.field}`, mistake.reason, message)
+    if (tell(mistakes, `${path}.header_filter.header`, errors)) return undefined
     return { type: 'header', matches: headers => matcher.matches(headers as HeaderMap) }
   }
   if (message.responseFlagFilter !== undefined)
@@ -242,8 +248,7 @@ function filterConfig(message: AccessLogFilter, path: string): LogFilterConfig {
     const { matcher, matchIfKeyNotFound } = message.metadataFilter
     const mistakes = new Mistakes(message.metadataFilter)
     const matches = matcher?.value === undefined ? undefined : valueMatch(matcher.value, 'matcher.value', mistakes)
-    const [mistake] = mistakes.errors
-    if (mistake !== undefined) throw new BuildError(`${path}.metadata_filter.${mistake.field}`, mistake.reason, message)
+    if (tell(mistakes, `${path}.metadata_filter`, errors)) return undefined
     return {
       type: 'metadata',
       namespace: matcher?.filter ?? '',
@@ -253,5 +258,12 @@ function filterConfig(message: AccessLogFilter, path: string): LogFilterConfig {
       matchIfKeyNotFound: matchIfKeyNotFound ?? true,
     }
   }
-  throw new BuildError(path, 'this access log filter is not supported yet', message)
+  errors.add(path, 'this access log filter is not supported yet', message)
+  return undefined
+}
+
+/** Whether there were mistakes, which are told below `path`. */
+function tell(mistakes: Mistakes, path: string, errors: BuildErrors): boolean {
+  for (const { field, reason, message } of mistakes.errors) errors.add(fieldBelow(path, field), reason, message)
+  return mistakes.errors.length > 0
 }

@@ -1,5 +1,5 @@
 /** What is wrong, or doubtful, with a decoded configuration: found while it is built, gathered with its place. */
-import { ConfigError } from '../config/config-error.ts'
+import { ConfigError, fieldBelow } from '../config/config-error.ts'
 import type { ConfigProblem } from '../config/problems.ts'
 import { sourceAtPath } from '../config/source.ts'
 
@@ -33,9 +33,9 @@ export class BuildErrors {
     try {
       return work()
     } catch (error) {
-      if (error instanceof BuildError) this.add(below(path, error.path), error.message, error.at ?? at)
+      if (error instanceof BuildError) this.add(fieldBelow(path, error.path), error.message, error.at ?? at)
       else if (error instanceof ConfigError) {
-        for (const { field, message } of error.all) this.add(below(path, field), message, at)
+        for (const { field, message } of error.all) this.add(fieldBelow(path, field), message, at)
       } else if (!this.#isPartial) throw error
       return undefined
     }
@@ -56,11 +56,6 @@ export class BuildErrors {
       warnings: this.warnings.map(warning => problemOf(warning, 'warning')),
     }
   }
-}
-
-function below(path: string, field: string): string {
-  if (path === '' || field === '') return path + field
-  return field.startsWith('[') ? path + field : `${path}.${field}`
 }
 
 function problemOf({ path, at, message }: BuildError, severity: 'error' | 'warning'): ConfigProblem {

@@ -14,7 +14,7 @@ import type {
 } from '../config/schema/generated/types.ts'
 import { FilterChain } from '../filter-chain/filter-manager.ts'
 import { ConfigError, type FilterContext, type SharedState } from '../filter-chain/http-filter.ts'
-import { ConnectionManager } from '../http/connection-manager.ts'
+import { ConnectionManager, type ServerCondition } from '../http/connection-manager.ts'
 import { Http1Connection } from '../http/http1-connection.ts'
 import { Http2Connection } from '../http/http2-connection.ts'
 import { ConnectionManagerStats } from '../http/stats.ts'
@@ -121,6 +121,7 @@ class ServedUndecidedConnection extends UndecidedConnection implements ServedCon
 /** What of a listener its chains want to know. */
 export interface ListenerFacts {
   readonly message: ListenerMessage
+  readonly condition: ServerCondition
   readonly address: Address
   readonly statName: string
   readonly bufferLimitBytes: number
@@ -214,7 +215,7 @@ function buildConnectionManager(
     random: env.random,
     runtime: env.runtime,
     observer: new StreamObserver(policy, env.failures, tracer, env.tap),
-    condition: env.condition.of(listener.message),
+    condition: listener.condition,
     loggers,
   })
   return new HttpServingChain(chain, manager, routes, tls, close)

@@ -38,7 +38,7 @@ export function commandLineOptions(options: ServerOptions): JsonRecord {
     ignore_unknown_dynamic_fields: false,
     use_dynamic_base_id: false,
     base_id_path: '',
-    drain_strategy: 'Immediate',
+    drain_strategy: options.drainStrategy === 'gradual' ? 'Gradual' : 'Immediate',
     enable_fine_grain_logging: false,
     socket_path: '@envoy_domain_socket',
     socket_mode: 0,

@@ -4,6 +4,7 @@ import { CidrSet } from '../base/cidr.ts'
 import { ownIp } from '../base/own-address.ts'
 import type { RequestHeaders } from '../codec/header-map.ts'
 import { properCase } from '../codec/http1/header-case.ts'
+import { ConfigMistakes } from '../config/config-error.ts'
 import type {
   CustomHeaderConfig,
   HeaderMutation,
@@ -12,10 +13,10 @@ import type {
   XffConfig,
 } from '../config/schema/generated/types.ts'
 import { errorStatus } from '../config/status-code.ts'
-import { ConfigError } from '../filter-chain/http-filter.ts'
 import type { ConnectionManagerConfig, EarlyMutation } from '../http/connection-manager.ts'
 import { CustomHeaderDetector, type IpDetector, XffDetector } from '../http/ip-detection.ts'
 import type { LocalReplyRewriter } from '../http/local-reply.ts'
+import type { StreamInfo } from '../observability/stream-info.ts'
 import { formatView } from '../router/format-view.ts'
 import { HeaderMutationSteps } from '../router/header-mutation.ts'
 import { Mistakes } from '../router/mistakes.ts'
@@ -31,19 +32,35 @@ export interface ConnectionManagerSurroundings {
   readonly internalOnlyHeaders: readonly string[]
 }
 
+/** Throws all mistakes as one {@link ConfigError}, with paths below `message`. */
 export function connectionManagerConfig(
   message: HttpConnectionManager,
   around: ConnectionManagerSurroundings,
 ): ConnectionManagerConfig {
   const common = message.commonHttpProtocolOptions
   const http1 = message.httpProtocolOptions
+  const mistakes = new ConfigMistakes()
   if (http1?.allowAbsoluteUrl === false) {
-    throw new ConfigError(
+    mistakes.add(
       'http_protocol_options.allow_absolute_url',
       'false is not supported: absolute targets are always understood (RFC 9112 §3.2.2)',
     )
   }
   const escaped = message.pathWithEscapedSlashesAction
+  const ipDetectors = detectors(message, mistakes)
+  const early = earlyMutations(message, mistakes)
+  const http2 = mistakes.attempt('http2_protocol_options', () =>
+    http2Settings(message.http2ProtocolOptions, {
+      cutTrailers: false,
+      maxHeaderBytes: (message.maxRequestHeadersKb ?? 60) * 1024,
+      maxHeaders: common?.maxHeadersCount ?? 100,
+      underscoresInHeaders: common?.headersWithUnderscoresAction ?? 'ALLOW',
+      bufferLimitBytes: around.bufferLimitBytes,
+      scheme: 'http',
+      streamError: message.streamErrorOnInvalidHttpMessage,
+    }),
+  )
+  mistakes.throwAll()
   return {
     statPrefix: message.statPrefix,
     codecType: message.codecType,
@@ -62,7 +79,7 @@ export function connectionManagerConfig(
       nodeId: around.node?.id ?? '',
       internalOnlyHeaders: around.internalOnlyHeaders.map(name => name.toLowerCase()),
       ownIp: ownIp(),
-      detectors: detectors(message),
+      detectors: ipDetectors,
       clientCert: {
         mode: message.forwardClientCertDetails,
         cert: message.setCurrentClientCertDetails?.cert ?? false,
@@ -86,7 +103,7 @@ export function connectionManagerConfig(
     },
     stripHostPort: hostStripper(message, around.localAddress.port),
     localReplyRewriter: around.localReplyRewriter,
-    earlyMutations: earlyMutations(message),
+    earlyMutations: early,
     upgrades: new Set(
       message.upgradeConfigs
         .filter(upgrade => upgrade.enabled !== false)
@@ -104,15 +121,7 @@ export function connectionManagerConfig(
     allowChunkedLength: http1?.allowChunkedLength ?? false,
     allowCustomMethods: http1?.allowCustomMethods ?? false,
     bufferLimitBytes: around.bufferLimitBytes,
-    http2: http2Settings(message.http2ProtocolOptions, {
-      cutTrailers: false,
-      maxHeaderBytes: (message.maxRequestHeadersKb ?? 60) * 1024,
-      maxHeaders: common?.maxHeadersCount ?? 100,
-      underscoresInHeaders: common?.headersWithUnderscoresAction ?? 'ALLOW',
-      bufferLimitBytes: around.bufferLimitBytes,
-      scheme: 'http',
-      streamError: message.streamErrorOnInvalidHttpMessage,
-    }),
+    http2: http2!,
     streamIdleTimeoutMs: message.streamIdleTimeout ?? 300_000,
     streamFlushTimeoutMs: message.streamFlushTimeout ?? message.streamIdleTimeout ?? 300_000,
     requestTimeoutMs: message.requestTimeout ?? 0,
@@ -128,36 +137,38 @@ export function connectionManagerConfig(
 }
 
 /** `early_header_mutation_extensions`: done before anything reads the headers, so that they can steer what does. */
-function earlyMutations(message: HttpConnectionManager): EarlyMutation[] {
-  return message.earlyHeaderMutationExtensions.map(({ name, typedConfig }, i) => {
+function earlyMutations(message: HttpConnectionManager, mistakes: ConfigMistakes): EarlyMutation[] {
+  return message.earlyHeaderMutationExtensions.flatMap(({ name, typedConfig }, i) => {
     const field = `early_header_mutation_extensions[${i}]`
     if (typedConfig?.typeUrl !== 'envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation') {
-      throw new ConfigError(field, `"${name}" is not supported`)
+      mistakes.add(field, `"${name}" is not supported`)
+      return []
     }
     const { mutations } = typedConfig.value as { readonly mutations: readonly HeaderMutation[] }
-    const mistakes = new Mistakes(typedConfig.value as object, `${field}.typed_config`)
-    const steps = HeaderMutationSteps.compile(mutations, 'mutations', mistakes)
-    mistakes.throwAll()
-    return (headers, info) => steps?.apply(headers, formatView(info, headers, undefined, undefined))
+    const found = new Mistakes(typedConfig.value as object, `${field}.typed_config`)
+    const steps = HeaderMutationSteps.compile(mutations, 'mutations', found)
+    mistakes.attempt('', () => found.throwAll())
+    return (headers: RequestHeaders, info: StreamInfo) =>
+      steps?.apply(headers, formatView(info, headers, undefined, undefined))
   })
 }
 
-function detectors(message: HttpConnectionManager): IpDetector[] {
+function detectors(message: HttpConnectionManager, mistakes: ConfigMistakes): IpDetector[] {
   const extensions = message.originalIpDetectionExtensions
   if (extensions.length === 0) return [new XffDetector(message.xffNumTrustedHops, undefined, false)]
   if (message.useRemoteAddress === true) {
-    throw new ConfigError(
+    mistakes.add(
       'original_ip_detection_extensions',
       'Original IP detection extensions and use_remote_address may not be mixed',
     )
   }
   if (message.xffNumTrustedHops > 0) {
-    throw new ConfigError(
+    mistakes.add(
       'original_ip_detection_extensions',
       'Original IP detection extensions and xff_num_trusted_hops may not be mixed',
     )
   }
-  return extensions.map(({ name, typedConfig }, i) => {
+  return extensions.flatMap(({ name, typedConfig }, i) => {
     switch (typedConfig?.typeUrl) {
       case 'envoy.extensions.http.original_ip_detection.xff.v3.XffConfig': {
         const xff = typedConfig.value as XffConfig
@@ -171,7 +182,8 @@ function detectors(message: HttpConnectionManager): IpDetector[] {
         return new CustomHeaderDetector(header.headerName, header.allowExtensionToSetAddressAsTrusted, status)
       }
       default:
-        throw new ConfigError(`original_ip_detection_extensions[${i}]`, `"${name}" is not supported`)
+        mistakes.add(`original_ip_detection_extensions[${i}]`, `"${name}" is not supported`)
+        return []
     }
   })
 }

@@ -7,7 +7,8 @@
  *   stage (clusters and listeners are built, first hosts are there) ─▶ bind (new addresses) ─▶ commit
  *                                  └────────────────────────────────────────┴─▶ abort
  */
-import type { Clock } from '../base/clock.ts'
+
+import { type Clock, sharedClock } from '../base/clock.ts'
 import { onOwnBug } from '../base/own-bug.ts'
 import type { Random } from '../base/random.ts'
 import { readableStack } from '../base/readable-stack.ts'
@@ -15,6 +16,7 @@ import { TimerWheel } from '../base/timer-wheel.ts'
 import { ClusterManager } from '../cluster/cluster-manager.ts'
 import type { ClusterSharing } from '../cluster/cluster-sharing.ts'
 import { ejectionWarnings } from '../cluster/outlier-settings.ts'
+import { ConfigMistakes } from '../config/config-error.ts'
 import { nodeHopwiseSettings } from '../config/hopwise-metadata.ts'
 import { type ConfigProblem, formatProblem } from '../config/problems.ts'
 import type { Bootstrap, Cluster as ClusterMessage } from '../config/schema/generated/types.ts'
@@ -34,7 +36,8 @@ import type { SpanReporter } from '../observability/tracing/tracer.ts'
 import { AccessLogs } from './access-logs.ts'
 import { AsyncClient } from './async-client.ts'
 import { BuildErrors } from './build-errors.ts'
-import { Condition, type Environment, type ListenerChoice, type WorkerPlace } from './environment.ts'
+import { Condition, type ListenerChoice } from './condition.ts'
+import type { Environment, WorkerPlace } from './environment.ts'
 import { type BoundAddresses, ListenerManager, type Running } from './listeners.ts'
 import { matchResponse } from './match-response.ts'
 import { nodeIdentity } from './node-identity.ts'
@@ -76,7 +79,7 @@ interface Staged {
 export class DataPlane {
   readonly env: Environment
   readonly listeners: ListenerManager
-  readonly condition = new Condition()
+  readonly condition: Condition
   readonly tags: TagExtractor
   /** What is in service; what was given at first until something is. */
   bootstrap: Bootstrap
@@ -88,6 +91,8 @@ export class DataPlane {
   #logOutlierEvent: ((line: string) => void) | undefined = undefined
   #staged: Staged | undefined = undefined
   #serving = false
+  /** The runtime is made once, before there is anybody to tell what is wrong with it. */
+  readonly #runtimeMistakes = new ConfigMistakes()
   /** Resolves when {@link stopAccepting} has done so. */
   #accepting: Promise<void> = Promise.resolve()
 
@@ -95,12 +100,18 @@ export class DataPlane {
     const { bootstrap, options, clock, random, policies, serviceName, sharing, worker } = parts
     this.bootstrap = bootstrap
     this.#listenerDrainMs = listenerDrainMs(options)
+    this.condition = new Condition({
+      gradual: options.drainStrategy === 'gradual',
+      drainTimeMs: this.#listenerDrainMs,
+      clock: sharedClock,
+      random,
+    })
     const timers = new TimerWheel(clock)
     const { store: storeOptions, tags } = compileStatsConfig(bootstrap.statsConfig as never, options.statsTags)
     this.tags = tags
     const stats = new StatsStore(storeOptions)
     const controlStats = worker === undefined ? stats : new StatsStore()
-    const runtime = RuntimeLayers.from(bootstrap.layeredRuntime)
+    const runtime = RuntimeLayers.from(bootstrap.layeredRuntime, this.#runtimeMistakes)
     const secrets = new Secrets(controlStats)
     secrets.configure(bootstrap.staticResources?.secrets ?? [])
     const transport = (message: ClusterMessage) => upstreamTransport(message, { clock, secrets })
@@ -176,12 +187,17 @@ export class DataPlane {
    */
   check(isPartial: boolean): BuildErrors['problems'] {
     const found = new BuildErrors({ isPartial })
+    this.#tellRuntimeMistakes(found)
     const { admin } = this.bootstrap
     if (admin !== undefined) this.env.accessLogs.adminLoggersOf(admin, found)
     this.#openOutlierLog(this.bootstrap, found)
     this.#addClusters(this.bootstrap, found)
     found.attempt('', undefined, () => this.listeners.build(this.bootstrap.staticResources?.listeners ?? [], found))
     return found.problems
+  }
+
+  #tellRuntimeMistakes(found: BuildErrors): void {
+    found.attempt('layered_runtime', this.bootstrap, () => this.#runtimeMistakes.throwAll())
   }
 
   /**
@@ -195,7 +211,10 @@ export class DataPlane {
     if (this.#serving) {
       this.env.secrets.configure(secrets)
       this.env.secrets.refresh()
-    } else this.#openOutlierLog(bootstrap, found)
+    } else {
+      this.#tellRuntimeMistakes(found)
+      this.#openOutlierLog(bootstrap, found)
+    }
     if (this.#serving) {
       for (const [i, message] of messages.entries()) {
         found.attempt(`static_resources.clusters[${i}]`, message, () => void clusters.check(message))

@@ -15,6 +15,7 @@ import { logger } from '../observability/logging.ts'
 import { type TcpKeepalive, tcpKeepalive } from '../transport/tcp-keepalive.ts'
 import type { BuildErrors } from './build-errors.ts'
 import { buildChain, type ListenerFacts } from './chains.ts'
+import type { ListenerCondition } from './condition.ts'
 import type { Environment } from './environment.ts'
 import { buildListenerFilters } from './listener-filters.ts'
 import { sharedStateOf } from './shared-places.ts'
@@ -29,6 +30,7 @@ const LISTENER_FILTERS_TIMEOUT_MS = 15_000
 export interface Running {
   readonly message: ListenerMessage
   readonly listener: Listener
+  readonly condition: ListenerCondition
 }
 
 /** Addresses by listener name, in the order of the configuration. */
@@ -107,8 +109,10 @@ export class ListenerManager {
       }
       const path = `static_resources.listeners[${i}]`
       const statName = listenerStatName({ statPrefix: message.statPrefix, addresses })
+      const condition = this.#env.condition.of(message)
       const facts: ListenerFacts = {
         message,
+        condition,
         address: addresses[0]!,
         statName,
         bufferLimitBytes: message.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT,
@@ -144,7 +148,8 @@ export class ListenerManager {
         listenerFiltersTimeoutMs: message.listenerFiltersTimeout ?? LISTENER_FILTERS_TIMEOUT_MS,
         continueOnListenerFiltersTimeout: message.continueOnListenerFiltersTimeout,
       }
-      built.set(name, { message, listener: new Listener(config, this.#env.clock, this.#env.timers, this.#env.stats) })
+      const listener = new Listener(config, this.#env.clock, this.#env.timers, this.#env.stats)
+      built.set(name, { message, listener, condition })
     })
     return built
   }
@@ -205,12 +210,13 @@ export class ListenerManager {
         'listening',
       )
     }
-    for (const [name, { listener }] of before) {
+    for (const [name, running] of before) {
+      const { listener } = running
       const next = built.get(name)?.listener
       if (next === listener) continue
       if (next === undefined) this.#stats.removed.inc()
       else listener.handOver(next)
-      void this.#drain(listener, this.#sockets.close(listener), drainTimeMs)
+      void this.#drain(running, this.#sockets.close(listener), drainTimeMs)
     }
     this.#stats.active.set(this.#running.size)
     this.#stats.workersStarted.set(1)
@@ -243,10 +249,12 @@ export class ListenerManager {
     for (const listener of [...this.listeners, ...this.#draining]) listener.destroy()
   }
 
-  async #drain(listener: Listener, closed: Promise<void>, drainTimeMs: number): Promise<void> {
+  async #drain({ listener, condition }: Running, closed: Promise<void>, drainTimeMs: number): Promise<void> {
     this.#draining.add(listener)
     this.#stats.draining.set(this.#draining.size)
+    let tell: NodeJS.Timeout | undefined
     const done = () => {
+      clearTimeout(tell)
       clearTimeout(end)
       this.#draining.delete(listener)
       this.#stats.draining.set(this.#draining.size)
@@ -257,7 +265,13 @@ export class ListenerManager {
     // Connections that idle keep their place until the end of the drain time: closing one just as its peer sends the next
     // request would lose that request.
     await closed
-    await listener.drain(false)
+    if (!condition.drainGradually()) await listener.drain(false)
+    else {
+      // From then on every response ends its connection; those that have none under way learn of it here.
+      tell = setTimeout(() => void listener.drain(false), drainTimeMs / 2)
+      tell.unref()
+      await listener.emptied()
+    }
     done()
   }
 }

@@ -33,10 +33,7 @@ export function localReplyRewriter(
 ): LocalReplyRewriter | undefined {
   const config = message.localReplyConfig
   if (config === undefined) return undefined
-  const made = config.mappers.map((mapper, i) =>
-    errors.attempt(`${path}.mappers[${i}]`, mapper, () => new Mapper(mapper, env)),
-  )
-  const mappers = made.filter(mapper => mapper !== undefined)
+  const mappers = config.mappers.map((mapper, i) => new Mapper(mapper, `${path}.mappers[${i}]`, env, errors))
   const common = config.bodyFormat
   const format = common && errors.attempt(path, config, () => bodyFormat(common, 'body_format'))
   return {
@@ -60,22 +57,28 @@ export function localReplyRewriter(
 type BodyFormat = (draft: ReplyDraft, context: FormatContext) => void
 
 class Mapper {
-  readonly matches: LogFilter
+  readonly #matches: LogFilter | undefined
   readonly format: BodyFormat | undefined
   readonly #status: number | undefined
   readonly #body: string | undefined
   readonly #headers: HeaderMutations | undefined
 
-  constructor(message: ResponseMapper, env: Environment) {
-    if (message.filter === undefined) throw new BuildError('filter', 'is required', message)
-    this.matches = env.accessLogs.filterOf(message.filter, 'filter')
+  /** What is wrong goes to `errors`; a mapper with mistakes is not to be used. */
+  constructor(message: ResponseMapper, path: string, env: Environment, errors: BuildErrors) {
+    if (message.filter === undefined) errors.add(`${path}.filter`, 'is required', message)
+    this.#matches = message.filter && env.accessLogs.filterOf(message.filter, `${path}.filter`, errors)
     this.#status = message.statusCode
-    const body = dataText(message.body, 'body')
+    const body = errors.attempt(path, message, () => dataText(message.body, 'body'))
     this.#body = body === undefined ? undefined : binaryText(body)
-    this.format = message.bodyFormatOverride && bodyFormat(message.bodyFormatOverride, 'body_format_override')
+    const override = message.bodyFormatOverride
+    this.format = override && errors.attempt(path, message, () => bodyFormat(override, 'body_format_override'))
     const mistakes = new Mistakes(message)
-    this.#headers = headerMutations(message.headersToAdd, [], 'response_headers', mistakes)
-    mistakes.throwAll()
+    this.#headers = headerMutations(message.headersToAdd, [], 'response_headers', mistakes, 'headers_to_add')
+    errors.attempt(path, message, () => mistakes.throwAll())
+  }
+
+  matches(context: FormatContext): boolean {
+    return this.#matches?.(context) === true
   }
 
   apply(draft: ReplyDraft, _request: RequestHeaders | undefined, info: StreamInfo, context: FormatContext): void {

@@ -24,6 +24,7 @@ export interface ServerOptions {
   readonly concurrency: number
   readonly drainTimeS: number | undefined
   readonly drainDelayMs: number
+  readonly drainStrategy: 'gradual' | 'immediate'
   /** How long an access log line may wait for others. Envoy: 10 s. */
   readonly fileFlushIntervalMs: number | undefined
   readonly adminAddressPath: string | undefined
@@ -57,6 +58,7 @@ const OPTIONS = {
   concurrency: { type: 'string' },
   'drain-time-s': { type: 'string' },
   'drain-delay': { type: 'string' },
+  'drain-strategy': { type: 'string' },
   'admin-address-path': { type: 'string' },
   'file-flush-interval-msec': { type: 'string' },
   extension: { type: 'string', multiple: true },
@@ -74,7 +76,6 @@ const WITHOUT_EFFECT: Readonly<Record<string, 'string' | 'boolean'>> = {
   'restart-epoch': 'string', // configuration is reloaded in place
   'hot-restart-version': 'boolean',
   'parent-shutdown-time-s': 'string',
-  'drain-strategy': 'string', // always immediate
   'disable-hot-restart': 'boolean',
   'enable-fine-grain-logging': 'boolean',
   'cpuset-threads': 'boolean',
@@ -114,6 +115,8 @@ Runs the proxy on an Envoy v3 bootstrap configuration.
       --service-zone ZONE      overrides node.locality.zone
       --concurrency N          worker threads; 0 for one per core (1: no threads, everything in the main one)
       --drain-time-s SECONDS   longest wait for requests in flight: at SIGTERM (30), of listeners that go away (600)
+      --drain-strategy gradual|immediate  connections of listeners that are drained end by and by over the drain
+                               time, or each with its next response (gradual); at SIGTERM always the latter
       --drain-delay MS         go on accepting this long after SIGTERM, /ready already says no (0)
       --admin-address-path FILE  write the admin listener's address here
       --stats-tag NAME:VALUE   a label of every metric; may be repeated
@@ -188,6 +191,7 @@ export function parseServerOptions(args: readonly string[]): ServerOptions | 'he
     concurrency,
     drainTimeS: whole('drain-time-s'),
     drainDelayMs: whole('drain-delay') ?? 0,
+    drainStrategy: drainStrategy(text('drain-strategy')),
     fileFlushIntervalMs: whole('file-flush-interval-msec'),
     adminAddressPath: text('admin-address-path'),
     extensions: (values['extension'] as string[] | undefined) ?? [],
@@ -196,6 +200,11 @@ export function parseServerOptions(args: readonly string[]): ServerOptions | 'he
     command: end < 0 ? [] : args.slice(end + 1),
     withoutEffect: Object.keys(values).filter(name => Object.hasOwn(WITHOUT_EFFECT, name)),
   }
+}
+
+function drainStrategy(text = 'gradual'): ServerOptions['drainStrategy'] {
+  if (text === 'gradual' || text === 'immediate') return text
+  throw new UsageError(`--drain-strategy must be gradual or immediate, not '${text}'`)
 }
 
 /** A word that is no pattern would be every line of the log. */

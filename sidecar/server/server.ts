@@ -28,8 +28,9 @@ import type { SpanReporter } from '../observability/tracing/tracer.ts'
 import type { TlsContext } from '../transport/tls/tls-context.ts'
 import { adminChain } from './admin-listener.ts'
 import { BuildErrors } from './build-errors.ts'
+import type { Condition, ListenerChoice } from './condition.ts'
 import { bindErrorText, DataPlane, listenerDrainMs, wait } from './data-plane.ts'
-import type { Condition, Environment, ListenerChoice } from './environment.ts'
+import type { Environment } from './environment.ts'
 import { addressOf, isDualStack, type ListenerManager } from './listeners.ts'
 import type { ServerOptions } from './options.ts'
 import { Control } from './server-control.ts'
@@ -307,13 +308,14 @@ export class Server {
   }
 
   /**
-   * `/drain_listeners`: responses of these listeners close their connections from now on, and the listeners close: at once,
+   * `/drain_listeners`: responses of these listeners close their connections from now on, at once or more and more of them
+   * (`--drain-strategy`), and the listeners close: at once,
    * after the drain time, or not at all. As in Envoy it makes no health check fail, and a drain of inbound listeners leaves
    * the others as they are; whoever wants the whole process to go sends a SIGTERM.
    */
   async drainListeners({ inboundOnly, graceful, skipExit }: DrainOptions): Promise<void> {
     const which = inboundOnly ? 'inbound' : 'all'
-    if (this.condition.drained !== 'all') this.condition.drained = which
+    this.condition.drain(which)
     this.workers?.setCondition()
     if (skipExit) return
     if (graceful) await wait(listenerDrainMs(this.options))

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../base/clock.ts'
 import { type ClusterTransport, ONE_SOCKET, PLAINTEXT } from '../cluster/cluster-settings.ts'
-import { ConfigError } from '../config/config-error.ts'
+import { ConfigError, ConfigMistakes, within } from '../config/config-error.ts'
 import type {
   Cluster,
   DownstreamTlsContext,
@@ -19,7 +19,7 @@ import { Mistakes } from '../router/mistakes.ts'
 import { stringMatch } from '../router/string-matcher.ts'
 import { DownstreamTls } from '../transport/tls/downstream-tls.ts'
 import type { SecretProvider } from '../transport/tls/secret.ts'
-import { type TlsContext, type TlsEnvironment, within } from '../transport/tls/tls-context.ts'
+import type { TlsContext, TlsEnvironment } from '../transport/tls/tls-context.ts'
 import { UpstreamTls } from '../transport/tls/upstream-tls.ts'
 import type { Connect } from '../upstream/pool.ts'
 
@@ -58,16 +58,17 @@ export function downstreamTransport(
 
 /** How the endpoints of a cluster are connected to. Throws {@link ConfigError} with the path below the cluster. */
 export function upstreamTransport(cluster: Cluster, context: TransportSocketContext): ClusterTransport {
-  const general = upstreamSocket(cluster.transportSocket, 'transport_socket', context)
-  if (cluster.transportSocketMatches.length === 0) return general
-  return new MatchingTransport(
-    cluster.transportSocketMatches.map(({ name, match, transportSocket }, i) => ({
-      name,
-      match: match ?? {},
-      transport: upstreamSocket(transportSocket, `transport_socket_matches[${i}].transport_socket`, context),
-    })),
-    general,
-  )
+  const mistakes = new ConfigMistakes()
+  const socketOf = (socket: TransportSocket | undefined, field: string) =>
+    mistakes.attempt('', () => upstreamSocket(socket, field, context)) ?? PLAINTEXT
+  const general = socketOf(cluster.transportSocket, 'transport_socket')
+  const candidates = cluster.transportSocketMatches.map(({ name, match, transportSocket }, i) => ({
+    name,
+    match: match ?? {},
+    transport: socketOf(transportSocket, `transport_socket_matches[${i}].transport_socket`),
+  }))
+  mistakes.throwAll()
+  return candidates.length === 0 ? general : new MatchingTransport(candidates, general)
 }
 
 function upstreamSocket(
@@ -153,7 +154,7 @@ function tlsEnvironment({ secrets }: TransportSocketContext): TlsEnvironment {
 
 function compileMatcher(message: StringMatcher): (text: string) => boolean {
   const mistakes = new Mistakes(message)
-  const match = stringMatch(message, 'matcher', mistakes)
+  const match = stringMatch(message, '', mistakes)
   mistakes.throwAll()
   return text => match.matches(text)
 }

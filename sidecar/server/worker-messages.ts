@@ -12,7 +12,7 @@ import type { FailureEntry } from '../failure-origin/failure-log.ts'
 import type { LogLevel } from '../observability/logging.ts'
 import type { StatsSnapshot } from '../observability/stats-store.ts'
 import type { TapEvent, TapLoss, TapQuery } from '../observability/tap.ts'
-import type { ConditionState, ListenerChoice } from './environment.ts'
+import type { ConditionState, ListenerChoice } from './condition.ts'
 import type { BoundAddresses } from './listeners.ts'
 import type { ServerOptions } from './options.ts'
 

@@ -1,8 +1,8 @@
 /** What an `Http2ProtocolOptions` message means, with Envoy's defaults filled in, for listeners and clusters alike. */
 import type { TokenBucketSettings } from '../base/token-bucket.ts'
 import { DEFAULT_HTTP2_OPTIONS, type Http2Options } from '../codec/http2/contract.ts'
+import { ConfigMistakes } from '../config/config-error.ts'
 import type { Http2ProtocolOptions, KeepaliveSettings } from '../config/schema/generated/types.ts'
-import { ConfigError } from '../filter-chain/http-filter.ts'
 
 export interface Http2Settings {
   readonly options: Http2Options
@@ -100,41 +100,37 @@ function keepAlive(message: KeepaliveSettings): KeepAliveSettings | undefined {
 
 /** Envoy: `validateCustomSettingsParameters`. */
 function customSettings(message: Http2ProtocolOptions): [number, number][] {
-  const field = 'custom_settings_parameters'
   const named = new Map<number, [name: string, value: number | undefined]>([
     [HEADER_TABLE_SIZE, ['hpack_table_size', message.hpackTableSize]],
     [MAX_CONCURRENT_STREAMS, ['max_concurrent_streams', message.maxConcurrentStreams]],
     [INITIAL_WINDOW_SIZE, ['initial_stream_window_size', message.initialStreamWindowSize]],
   ])
   const settings = new Map<number, number>()
-  for (const { identifier = 0, value = 0 } of message.customSettingsParameters) {
+  const mistakes = new ConfigMistakes()
+  for (const [i, { identifier = 0, value = 0 }] of message.customSettingsParameters.entries()) {
+    const field = `custom_settings_parameters[${i}]`
     if (identifier === ENABLE_PUSH && value === 1) {
-      throw new ConfigError(
-        field,
-        'server push is not supported by Envoy and can not be enabled via a SETTINGS parameter.',
-      )
+      mistakes.add(field, 'server push is not supported by Envoy and can not be enabled via a SETTINGS parameter.')
     }
     if (identifier === ENABLE_CONNECT_PROTOCOL) {
-      throw new ConfigError(
-        field,
-        'the "allow_connect" SETTINGS parameter must only be configured through the named field',
-      )
+      mistakes.add(field, 'the "allow_connect" SETTINGS parameter must only be configured through the named field')
     }
     const other = named.get(identifier)
     if (other?.[1] !== undefined) {
-      throw new ConfigError(
+      mistakes.add(
         field,
         `the ${other[0]} HTTP/2 SETTINGS parameter(s) can not be configured through both named and custom parameters`,
       )
     }
     const known = settings.get(identifier)
     if (known !== undefined && known !== value) {
-      throw new ConfigError(
+      mistakes.add(
         field,
         `inconsistent HTTP/2 custom SETTINGS parameter(s) detected; identifiers = {0x${identifier.toString(16)}}`,
       )
     }
     settings.set(identifier, value)
   }
+  mistakes.throwAll()
   return [...settings]
 }

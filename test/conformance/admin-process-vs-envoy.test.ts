@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { daysFromNow } from '../../demo-services/certificate-authority.ts'
 import { startEnvoy } from '../kit/envoy.ts'
 import { FakeUpstream } from '../kit/fake-upstream.ts'
@@ -235,6 +236,27 @@ async function drainedAs(start: typeof startEnvoy, steps: Drained['steps']): Pro
   for (const client of old) client.socket.destroy()
   return seen
 }
+
+/** How many of a hundred responses end their connection after a graceful drain has begun, each on a connection of its own. */
+async function endedByLot(start: typeof startEnvoy, drainTimeS: number, afterMs: number): Promise<number> {
+  const ports = await freePorts(DIRECTIONS.length)
+  await using proxy = await start(drainConfiguration(ports), { args: ['--drain-time-s', String(drainTimeS)] })
+  const clients = await Promise.all(Array.from({ length: 100 }, () => TestClient.connect(ports[1]!)))
+  await fetchRaw(proxy.adminPort, { path: '/drain_listeners?graceful&skip_exit', method: 'POST' })
+  await delay(afterMs)
+  const answers = await Promise.all(clients.map(client => client.request({ path: '/x' })))
+  for (const client of clients) client.socket.destroy()
+  return answers.filter(({ header }) => header('connection') === 'close').length
+}
+
+test('gradually, which is the default, no connection ends when a drain begins, and every one after half of its time', async () => {
+  for (const start of [startEnvoy, startHopwise]) {
+    // None in the first second, and a few of a hundred where the machine takes its time.
+    const few = await endedByLot(start, 600, 0)
+    assert.ok(few < 10, `${start.name}: ${few} of 100 at the beginning of 600 s`)
+    assert.equal(await endedByLot(start, 8, 4100), 100, start.name)
+  }
+})
 
 /** A health check, and an ordinary request where the connection stays. */
 async function answers(client: TestClient): Promise<unknown> {

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { startEnvoy } from '../kit/envoy.ts'
-import { FakeUpstream, type Script } from '../kit/fake-upstream.ts'
+import { FakeUpstream, type RecordedRequest, type Script } from '../kit/fake-upstream.ts'
 import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw } from '../kit/http-client.ts'
@@ -13,6 +13,7 @@ import type { ProxyProcess } from '../kit/proxy-process.ts'
 import { type KeptSpan, SpanCollector } from '../kit/span-collector.ts'
 import { waitFor } from '../kit/wait-for.ts'
 import { cluster, type Json, router, typed } from './scenarios/bootstrap.ts'
+import { HTTP2_CLUSTER } from './scenarios/exchange.ts'
 
 type Fields = { readonly [key: string]: Json }
 
@@ -25,8 +26,13 @@ interface Call {
   /** Of the route, and of its action. */
   readonly route?: Fields
   readonly action?: Fields
-  /** Spans that come of it; 1 by default, and one more for an attempt where attempts have spans. */
+  /** Spans of attempts, where attempts have spans; 1 by default. */
   readonly spans?: number
+  /** Spans of mirrors, and of the request itself, which is 1 by default. */
+  readonly mirrors?: number
+  readonly own?: number
+  /** Requests upstream to wait for, where spans do not tell that they have come. */
+  readonly received?: number
 }
 
 interface Setting {
@@ -121,6 +127,95 @@ const NAMING: readonly Call[] = [
   },
   { name: 'direct', route: { direct_response: { status: 410 } }, spans: 0 },
 ]
+const NOTHING: Fields = { numerator: 0 }
+/** Requests that are copied: what the span of the copy is, and whose child the copy's receiver becomes. */
+const MIRRORED: readonly Call[] = [
+  { name: 'mirrored', action: { request_mirror_policies: [{ cluster: 'shadow' }] }, mirrors: 1 },
+  {
+    name: 'with-body',
+    method: 'POST',
+    body: 'four',
+    action: { request_mirror_policies: [{ cluster: 'shadow' }] },
+    mirrors: 1,
+  },
+  {
+    name: 'without-suffix',
+    action: { request_mirror_policies: [{ cluster: 'shadow', disable_shadow_host_suffix_append: true }] },
+    mirrors: 1,
+  },
+  {
+    name: 'sampled',
+    action: { request_mirror_policies: [{ cluster: 'shadow', trace_sampled: true }] },
+    mirrors: 1,
+  },
+  {
+    name: 'not-sampled',
+    action: { request_mirror_policies: [{ cluster: 'shadow', trace_sampled: false }] },
+    received: 2,
+  },
+  {
+    name: 'sampled-alone',
+    route: { tracing: { random_sampling: NOTHING, overall_sampling: NOTHING } },
+    action: { request_mirror_policies: [{ cluster: 'shadow', trace_sampled: true }] },
+    own: 0,
+    mirrors: 1,
+  },
+  {
+    name: 'none-sampled',
+    route: { tracing: { random_sampling: NOTHING, overall_sampling: NOTHING } },
+    action: { request_mirror_policies: [{ cluster: 'shadow' }] },
+    own: 0,
+    received: 2,
+  },
+  {
+    name: 'twice',
+    action: { request_mirror_policies: [{ cluster: 'shadow' }, { cluster: 'shadow' }] },
+    mirrors: 2,
+  },
+  { name: 'refused', action: { request_mirror_policies: [{ cluster: 'dead' }] }, mirrors: 1 },
+  { name: 'over-http2', action: { request_mirror_policies: [{ cluster: 'shadow-http2' }] }, mirrors: 1 },
+  { name: 'no-host', action: { request_mirror_policies: [{ cluster: 'empty' }] }, mirrors: 1 },
+  {
+    name: 'unknown',
+    action: { request_mirror_policies: [{ cluster_header: 'x-nothing' }] },
+  },
+  { name: '503', script: [{ status: 503 }], action: { request_mirror_policies: [{ cluster: 'shadow' }] }, mirrors: 1 },
+  { name: '404', script: [{ status: 404 }], action: { request_mirror_policies: [{ cluster: 'shadow' }] }, mirrors: 1 },
+  {
+    name: 'timeout',
+    script: [{ end: 'hang' }],
+    action: { timeout: '0.1s', request_mirror_policies: [{ cluster: 'shadow' }] },
+    mirrors: 1,
+  },
+  {
+    name: 'closed',
+    method: 'POST',
+    body: 'four',
+    script: [{ end: 'close' }],
+    action: { request_mirror_policies: [{ cluster: 'shadow' }] },
+    mirrors: 1,
+  },
+  {
+    name: 'cut',
+    script: [{ body: 'hello', end: 'close-mid-body' }],
+    action: { request_mirror_policies: [{ cluster: 'shadow' }] },
+    mirrors: 1,
+  },
+  {
+    name: 'grpc-14',
+    method: 'POST',
+    headers: grpc,
+    script: [{ headers: { 'content-type': 'application/grpc', 'grpc-status': '14', 'grpc-message': 'no' } }],
+    action: { request_mirror_policies: [{ cluster: 'shadow' }] },
+    mirrors: 1,
+  },
+  {
+    name: 'named',
+    route: { decorator: { operation: 'deco' }, tracing: { ...routeTracing, upstream_operation: 'route up' } },
+    action: { request_mirror_policies: [{ cluster: 'shadow' }] },
+    mirrors: 1,
+  },
+]
 const NAMED: Fields = {
   spawn_upstream_span: true,
   operation: 'op %REQ(:METHOD)% %RESPONSE_CODE%|%REQ(X-NONE)%',
@@ -129,6 +224,23 @@ const NAMED: Fields = {
 }
 
 const SETTINGS: readonly Setting[] = [
+  { name: 'Zipkin, mirrors', provider: 'zipkin', direction: 'OUTBOUND', calls: MIRRORED },
+  { name: 'Zipkin, mirrors, inbound', provider: 'zipkin', direction: 'INBOUND', calls: MIRRORED },
+  {
+    name: 'Zipkin, mirrors beside spans per attempt, verbose',
+    provider: 'zipkin',
+    direction: 'OUTBOUND',
+    tracing: { ...NAMED, verbose: true },
+    calls: MIRRORED,
+  },
+  { name: 'OpenTelemetry, mirrors', provider: 'opentelemetry', direction: 'OUTBOUND', calls: MIRRORED },
+  {
+    name: 'OpenTelemetry, mirrors beside spans per attempt',
+    provider: 'opentelemetry',
+    direction: 'INBOUND',
+    tracing: NAMED,
+    calls: MIRRORED,
+  },
   { name: 'Zipkin, names and tags', provider: 'zipkin', direction: 'OUTBOUND', tracing: NAMED, calls: NAMING },
   { name: 'Zipkin, names and tags, inbound', provider: 'zipkin', direction: 'INBOUND', tracing: NAMED, calls: NAMING },
   {
@@ -191,7 +303,7 @@ class Side {
     return new Side(upstream, collector, proxy, ports)
   }
 
-  async call(call: Call, expected: number): Promise<object[]> {
+  async call(call: Call, expected: number): Promise<(object | string)[]> {
     this.upstream.requests.length = 0
     this.upstream.script = call.script ?? [{ body: 'x' }]
     const before = this.collector.spans.length
@@ -207,7 +319,15 @@ class Side {
       what: `${expected} spans of ${path} from ${this.proxy.process.name}`,
       deadlineMs: 2000,
     })
-    return comparable(this.collector.spans.slice(before), this.#ports)
+    await waitFor(() => this.upstream.requests.length >= (call.received ?? 0), {
+      what: `${call.received} requests of ${path} from ${this.proxy.process.name}`,
+      deadlineMs: 2000,
+    })
+    const spans = this.collector.spans.slice(before)
+    return [
+      ...comparable(spans, this.#ports),
+      ...this.upstream.requests.map(request => receiver(request, spans)).sort(),
+    ]
   }
 
   async stop(): Promise<void> {
@@ -263,6 +383,8 @@ static_resources: ${JSON.stringify({
       cluster('app', port(ports['app'])),
       cluster('shadow', port(ports['app'])),
       cluster('dead', port(ports['dead'])),
+      { name: 'empty' },
+      cluster('shadow-http2', port(ports['app']), HTTP2_CLUSTER),
       cluster('collector', port(collector)),
     ],
   })}
@@ -306,6 +428,16 @@ function comparable(spans: readonly KeptSpan[], ports: Readonly<Record<string, n
     .sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
 }
 
+/** Whose child the receiver of a request becomes, and whether it is to be traced. */
+function receiver(request: RecordedRequest, spans: readonly KeptSpan[]): string {
+  const [, , parent, flags] = request.header('traceparent')?.split('-') ?? []
+  const id = parent ?? request.header('x-b3-spanid') ?? ''
+  const sampled = flags === undefined ? request.header('x-b3-sampled') : flags.slice(1)
+  const span = spans.find(span => span.id === id)
+  const below = span === undefined ? (id === '' ? 'nobody' : 'an unknown span') : span.name
+  return `${request.header('host')} is below ${below}, sampled ${sampled}`
+}
+
 for (const setting of SETTINGS) {
   const attempts = setting.tracing?.['spawn_upstream_span'] === true
   const sides: Side[] = []
@@ -315,7 +447,8 @@ for (const setting of SETTINGS) {
     for (const call of setting.calls) {
       if (process.env['DBG'] && call.name !== process.env['DBG']) continue
       await t.test(call.name, async () => {
-        const expected = 1 + (attempts ? (call.spans ?? 1) : 0)
+        const own = call.own ?? 1
+        const expected = own + (attempts && own > 0 ? (call.spans ?? 1) : 0) + (call.mirrors ?? 0)
         const [theirs, ours] = await Promise.all(sides.map(side => side.call(call, expected)))
         assert.deepEqual(ours, theirs)
       })

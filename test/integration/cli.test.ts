@@ -412,7 +412,12 @@ test('every flag that /server_info tells of is taken on the command line, as Env
     file_flush_min_size: 'file-flush-min-size-kb',
     disabled_extensions: 'disable-extensions',
   }
-  const values: Record<string, string> = { 'log-format': '%L|%n|%v', 'stats-tag': 'a:b', 'log-path': '/dev/null' }
+  const values: Record<string, string> = {
+    'log-format': '%L|%n|%v',
+    'stats-tag': 'a:b',
+    'log-path': '/dev/null',
+    'drain-strategy': 'gradual',
+  }
   const given = Object.entries(told)
     .filter(([field]) => !['config_path', 'config_yaml', 'mode', 'log_path'].includes(field))
     .flatMap(([field, value]) => {
@@ -423,6 +428,9 @@ test('every flag that /server_info tells of is taken on the command line, as Env
   const all = await hopwise('run', '-c', sidecar.configPath, '--mode', 'validate', ...given)
   assert.deepEqual([all.code, all.stdout], [0, `configuration '${sidecar.configPath}' OK\n`])
   assert.match(all.stderr, /^I\|main\|accepted, changes nothing here option=--skip-hot-restart-on-no-parent$/m)
+  const strategy = await hopwise('run', '-c', sidecar.configPath, '--drain-strategy', 'slow')
+  assert.equal(strategy.code, 2)
+  assert.match(strategy.stderr, /--drain-strategy must be gradual or immediate, not 'slow'/)
   const wrong = await hopwise('run', '-c', sidecar.configPath, '--stats-tag', 'a b:c')
   assert.deepEqual(
     [wrong.code, wrong.stderr],

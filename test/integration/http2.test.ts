@@ -33,10 +33,10 @@ const configuration = (listen: number, upstream: number, { generation = 0, manag
     manager,
   })
 
-async function start(script: Script, manager: { readonly [key: string]: unknown } = {}) {
+async function start(script: Script, manager: { readonly [key: string]: unknown } = {}, args: readonly string[] = []) {
   const upstream = await FakeUpstream.start(script)
   const listen = await freePort()
-  const proxy = await startHopwise(configuration(listen, upstream.port, { manager }))
+  const proxy = await startHopwise(configuration(listen, upstream.port, { manager }), { args })
   return {
     upstream,
     listen,
@@ -136,7 +136,7 @@ test('a reload hands HTTP/2 connections over, streams under way and all', async 
 })
 
 test('a reload that changes what the codec was told ends HTTP/2 connections in two steps', async () => {
-  await using running = await start([{ body: 'ok' }])
+  await using running = await start([{ body: 'ok' }], {}, ['--drain-strategy', 'immediate'])
   using client = new FrameClient(running.listen)
   client.socket.write(Buffer.concat([PREFACE, SETTINGS, getRequest(1)]))
   await client.until(FrameType.Headers)

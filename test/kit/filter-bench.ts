@@ -168,6 +168,10 @@ export class BenchStream implements HttpStream {
   reply: LocalReply | undefined = undefined
   requestsContinued = 0
   responsesContinued = 0
+  /** Bytes of the response that a filter which meters it has been shown and has not let go on yet, and what it let go on. */
+  waiting = 0
+  readonly passed: number[] = []
+  metered: object | undefined = undefined
   bufferLimit = -1
   routeCacheCleared = 0
   readonly injected: Buffer[] = []
@@ -215,6 +219,7 @@ export class BenchStream implements HttpStream {
   }
 
   responseDataIn(data: string | Buffer, endStream = false): FilterStatus {
+    this.waiting += data.length
     return this.#filter.onResponseData?.(this, Buffer.from(data), endStream) ?? FilterStatus.Continue
   }
 
@@ -265,6 +270,20 @@ export class BenchStream implements HttpStream {
   bufferResponse(maxBytes: number): typeof FilterStatus.Stop {
     this.bufferLimit = maxBytes
     return FilterStatus.Stop
+  }
+
+  meterResponse(meter: object): typeof FilterStatus.Stop {
+    this.metered = meter
+    return FilterStatus.Stop
+  }
+
+  passResponse(meter: object, bytes: number): number {
+    if (meter !== this.metered) return 0
+    const size = Math.min(bytes, this.waiting)
+    if (size > 0) this.passed.push(size)
+    this.waiting -= size
+    if (this.waiting === 0) this.metered = undefined
+    return this.waiting
   }
 
   injectRequestData(data: Buffer): void {

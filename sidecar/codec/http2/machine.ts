@@ -301,17 +301,20 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
       if (this.isIdle(streamId)) return Http2Errors.idleStream
       return this.#onFrameOfClosed(streamId)
     }
-    if (stream.remoteEnded) {
-      this.onStreamError(stream, ErrorCode.StreamClosed, Http2Errors.halfClosedStream.details)
-      return undefined
-    }
+    const { details } = stream.remoteEnded ? Http2Errors.halfClosedStream : Http2Errors.receiveWindow
+    if (stream.remoteEnded) this.onStreamError(stream, ErrorCode.StreamClosed, details)
+    else if (stream.receiveWindow < length) this.onStreamError(stream, ErrorCode.FlowControlError, details)
+    else this.#dataStream = stream
     stream.receiveWindow -= length
-    if (stream.receiveWindow < 0) {
-      this.onStreamError(stream, ErrorCode.FlowControlError, Http2Errors.receiveWindow.details)
-      return undefined
-    }
-    this.#dataStream = stream
     return undefined
+  }
+
+  /** Too long for the body: refused whole (RFC 9113 §8.1.1), for who counts bytes would take its beginning for complete. */
+  onDataSize(size: number): void {
+    const stream = this.#dataStream
+    if (stream === undefined || stream.closed || stream.mayReceive(size)) return
+    this.#dataStream = undefined
+    this.onStreamError(stream, ErrorCode.ProtocolError, Http2Errors.invalidMessage.details)
   }
 
   onData(flags: number, _streamId: number, bytes: Buffer, start: number, end: number, last: boolean): void {

@@ -10,7 +10,6 @@
 import type { SharedCount } from '../../base/shared-count.ts'
 import { Timer, type Timers } from '../../base/timer-wheel.ts'
 import type { RequestHeaders } from '../../codec/header-map.ts'
-import type { BodyChunk } from '../../codec/stream.ts'
 import type { FaultDelay, FaultRateLimit, HTTPFault, JsonObject } from '../../config/schema/generated/types.ts'
 import {
   ConfigError,
@@ -26,6 +25,7 @@ import { ResponseFlag } from '../../observability/response-flags.ts'
 import type { Counter, Gauge, StatsScope } from '../../observability/stats.ts'
 import { allMatch, type HeaderMatcher, headerMatchers } from '../../router/header-matcher.ts'
 import { fractionOfKey } from './runtime-fraction.ts'
+import { StreamRateLimiter } from './stream-rate-limiter.ts'
 
 /** The header names a request may choose its fault by. */
 const DELAY_HEADER = 'x-envoy-fault-delay-request'
@@ -191,7 +191,7 @@ class Fault implements HttpFilter {
   #config: FaultConfig
   #downstreamCluster = ''
   #active = false
-  #limiter: ResponseRateLimiter | undefined = undefined
+  #limiter: StreamRateLimiter | undefined = undefined
   #stream: HttpStream | undefined = undefined
   #timer: Timer | undefined = undefined
 
@@ -227,8 +227,8 @@ class Fault implements HttpFilter {
     return this.#abort(stream, headers) ? FilterStatus.Stop : FilterStatus.Continue
   }
 
-  onResponseData(stream: HttpStream, data: BodyChunk): FilterStatus {
-    return this.#limiter === undefined ? FilterStatus.Continue : this.#limiter.take(stream, data.length)
+  onResponseData(stream: HttpStream): FilterStatus {
+    return this.#limiter === undefined ? FilterStatus.Continue : this.#limiter.take(stream)
   }
 
   onStreamEnd(): void {
@@ -251,7 +251,7 @@ class Fault implements HttpFilter {
     const kbps = limit.fixedKbps ?? positiveInteger(headers.get(THROUGHPUT_HEADER))
     if (kbps === undefined || !this.#begin()) return
     this.#state.responseRateLimitsInjected.inc()
-    this.#limiter = new ResponseRateLimiter(kbps, this.#state.context)
+    this.#limiter = new StreamRateLimiter(kbps, this.#state.context)
   }
 
   /** 0 for no delay. */
@@ -333,46 +333,6 @@ class Fault implements HttpFilter {
     for (const [key, value] of Object.entries(this.#config.metadata)) {
       stream.info.setDynamicMetadata(METADATA_NAMESPACE, key, value)
     }
-  }
-}
-
-/**
- * Holds response data back to `kbps` KiB a second, with Envoy's budget: a second's worth can be saved up, a twentieth is
- * there at the start.
- *
- * A chunk goes on whole, when its last byte is due; Envoy lets it trickle. The body is complete at the same moment.
- */
-class ResponseRateLimiter {
-  readonly #bytesPerMs: number
-  readonly #context: FilterContext
-  readonly #timer: Timer
-  #stream: HttpStream | undefined = undefined
-  /** Bytes that may go now; below zero while a chunk waits. */
-  #budget: number
-  #countedAtMs: number
-
-  constructor(kbps: number, context: FilterContext) {
-    this.#bytesPerMs = (kbps * 1024) / 1000
-    this.#context = context
-    this.#budget = this.#bytesPerMs * 50
-    this.#countedAtMs = context.clock.now()
-    this.#timer = new Timer(() => this.#stream!.continueResponse())
-  }
-
-  take(stream: HttpStream, bytes: number): FilterStatus {
-    if (bytes === 0) return FilterStatus.Continue
-    const now = this.#context.clock.now()
-    const earned = (now - this.#countedAtMs) * this.#bytesPerMs
-    this.#countedAtMs = now
-    this.#budget = Math.min(this.#bytesPerMs * 1000, this.#budget + earned) - bytes
-    if (this.#budget >= 0) return FilterStatus.Continue
-    this.#stream = stream
-    this.#context.timers.start(this.#timer, -this.#budget / this.#bytesPerMs)
-    return FilterStatus.Stop
-  }
-
-  stop(): void {
-    this.#context.timers.stop(this.#timer)
   }
 }
 

@@ -6,7 +6,7 @@ import type { FormatContext, Formatter } from '../formatter/context.ts'
 import { responseFlagsText } from '../response-flags.ts'
 import type { FailureView } from '../stream-info.ts'
 import { type CustomTag, readableText } from './custom-tags.ts'
-import type { Span, UpstreamAttempt, UpstreamAttemptEnd } from './span.ts'
+import type { MirrorFacts, Span, UpstreamAttempt, UpstreamAttemptEnd } from './span.ts'
 
 export interface TagSettings {
   readonly nodeId: string
@@ -24,7 +24,11 @@ const GRPC_ERRORS = new Set([2, 4, 8, 12, 13, 14, 15])
 
 /** Fills `span.tags`, `span.annotations` and `span.error`; once, when the span is reported. */
 export function fillTags(span: Span, settings: TagSettings): void {
-  const { attempt, attemptEnd, view, route } = span
+  const { attempt, attemptEnd, mirror, view, route } = span
+  if (mirror !== undefined) {
+    fillMirrorTags(span, mirror)
+    return
+  }
   const name =
     attempt === undefined
       ? (route?.operationName ?? settings.operationName)
@@ -101,6 +105,20 @@ function fillAttemptTags(span: Span, attempt: UpstreamAttempt, end: UpstreamAtte
   }
   finish(span, settings)
   if (settings.verbose) annotateAttempt(span, end)
+}
+
+function fillMirrorTags(span: Span, mirror: MirrorFacts): void {
+  const { tags } = span
+  tags.push('component', 'proxy', 'upstream_cluster', mirror.clusterName)
+  tags.push('upstream_cluster.name', mirror.clusterStatName)
+  if (mirror.hostText !== '') tags.push('upstream_address', mirror.hostText, 'peer.address', mirror.hostText)
+  // Whatever the mirror speaks: what Envoy's client of its own says of every request.
+  tags.push('http.protocol', 'HTTP/1.1', 'http.status_code', String(mirror.statusCode))
+  tags.push('response_flags', responseFlagsText(mirror.responseFlags))
+  if (mirror.canceled) tags.push('canceled', 'true')
+  span.refusedCall = mirror.statusCode >= 400
+  if (mirror.statusCode === 0 || mirror.statusCode >= 500) pushError(span, undefined, 'true')
+  if (mirror.cut) tags.push('error.reason', 'Reset')
 }
 
 function finish(span: Span, settings: TagSettings): void {

@@ -60,6 +60,22 @@ export interface UpstreamAttemptEnd extends AttemptEnding {
   readonly grpcMessage: string
 }
 
+/** What the span of a mirror tells: Envoy's say little, and nothing that configuration could add (measured on 1.40). */
+export interface MirrorFacts {
+  readonly clusterName: string
+  /** `alt_stat_name` of the cluster, else its name. */
+  readonly clusterStatName: string
+  /** Host and port, '' when no host was chosen. */
+  readonly hostText: string
+  /** Of the response, or of the local reply that stands for it; 0 where there is neither. */
+  readonly statusCode: number
+  readonly responseFlags: number
+  /** The response was cut after its head. */
+  readonly cut: boolean
+  /** It was given up from this side. */
+  readonly canceled: boolean
+}
+
 export class Span implements OutgoingContext {
   readonly traceId: string
   readonly spanId: string
@@ -91,6 +107,8 @@ export class Span implements OutgoingContext {
   /** Of an attempt's span. */
   attempt: UpstreamAttempt | undefined = undefined
   attemptEnd: UpstreamAttemptEnd | undefined = undefined
+  /** Of a mirror's span, from its end on. */
+  mirror: MirrorFacts | undefined = undefined
   /** Id that the span of the next attempt will have, '' where none has been drawn. */
   nextAttemptSpanId = ''
   links: SpanLink[] | undefined = undefined

@@ -30,7 +30,7 @@ import {
   type SamplingStats,
   TraceReason,
 } from './sampling.ts'
-import { Span, type UpstreamAttempt, type UpstreamAttemptEnd } from './span.ts'
+import { type MirrorFacts, Span, type UpstreamAttempt, type UpstreamAttemptEnd } from './span.ts'
 import { fillTags, type TagSettings } from './span-tags.ts'
 import { DEFAULT_RING_SIZE, UnsampledRing } from './unsampled-ring.ts'
 
@@ -320,6 +320,28 @@ export class Tracer {
     child.route = span.route
     if (this.config.propagateContext) child.injectInto(headers)
     return child
+  }
+
+  /**
+   * A copy of the request is about to be sent with `headers`: writes into them the context of the copy's own span, which
+   * {@link endMirror} ends. `sampled` is the mirror policy's word on whether it is reported; else the request's decides.
+   */
+  startMirror(span: Span, headers: TraceHeaders, sampled: boolean | undefined): Span {
+    const now = this.#clock.now()
+    const ids = { traceId: span.traceId, spanId: hex64(this.#random), parentSpanId: span.spanId }
+    const flags = { sampled: sampled ?? span.sampled, debug: span.debug, single: span.single, shared: false }
+    const wall = span.startWallMs + now - span.startMs
+    const mirror = new Span(ids, flags, 'CLIENT', 'mirror', wall, now, span.info, span.inject)
+    // It outlives the request, whose failure is not its own.
+    mirror.detach()
+    if (this.config.propagateContext) mirror.injectInto(headers)
+    return mirror
+  }
+
+  endMirror(mirror: Span, facts: MirrorFacts): void {
+    mirror.mirror = facts
+    mirror.endMs = this.#clock.now()
+    this.#end(mirror)
   }
 
   endAttempt(child: Span, end: UpstreamAttemptEnd, view?: FormatContext): void {

@@ -18,7 +18,7 @@ import net from 'node:net'
 import tls, { TLSSocket } from 'node:tls'
 import { getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worker_threads'
 import type { Clock } from '../../base/clock.ts'
-import { ConfigError } from '../../config/config-error.ts'
+import { ConfigError, ConfigMistakes, within } from '../../config/config-error.ts'
 import type {
   CommonTlsContext,
   DownstreamTlsContext,
@@ -38,7 +38,6 @@ import {
   type TlsEnvironment,
   type TlsMaterial,
   trustOptions,
-  within,
 } from './tls-context.ts'
 import { CLOSED_IN_HANDSHAKE, chainFailure, type TlsCloseReason, tlsFailure, verifyFailure } from './tls-error.ts'
 import { type TlsOptions, tlsOptions } from './tls-params.ts'
@@ -93,25 +92,29 @@ export class DownstreamTls {
     this.#message = message
     this.#clock = settings.clock
     this.handshakeTimeoutMs = settings.handshakeTimeoutMs
-    this.context = within(
+    const mistakes = new ConfigMistakes()
+    mistakes.attempt('common_tls_context', () => tlsOptions(common.tlsParams, 'downstream'))
+    const context = mistakes.attempt(
       'common_tls_context',
       () => new TlsContext(common, environment, next => this.#prepare(common, next)),
     )
-    const { material } = this.context
     if (common.tlsCertificates.length + common.tlsCertificateSdsSecretConfigs.length === 0) {
-      throw new ConfigError('common_tls_context', 'No TLS certificates found for server context')
+      mistakes.add('common_tls_context', 'No TLS certificates found for server context')
     }
     this.#alpn = common.alpnProtocols
     const sds = message.sessionTicketKeysSdsSecretConfig
     if (sds !== undefined) {
       const user = { secretsChanged: () => this.#ticketKeysChanged() }
-      this.#ticketKeys = within('session_ticket_keys_sds_secret_config', () =>
+      this.#ticketKeys = mistakes.attempt('session_ticket_keys_sds_secret_config', () =>
         environment.secrets.secret('sessionTicketKeys', sds, user),
       )
       // Held weakly by the provider; this keeps it.
-      Object.assign(this.#ticketKeys, { user })
+      if (this.#ticketKeys !== undefined) Object.assign(this.#ticketKeys, { user })
     } else if (message.sessionTicketKeys !== undefined) this.#ticketKeys = { current: message.sessionTicketKeys }
-    this.#configuredKeys = this.#readTicketKeys()
+    this.#configuredKeys = mistakes.attempt('', () => this.#readTicketKeys()) ?? []
+    mistakes.throwAll()
+    this.context = context!
+    const { material } = this.context
     this.#forgetServers()
     if (material !== undefined) within('common_tls_context', () => this.#prepare(common, material))
     this.#stats = new TlsStats(scope, 'downstream')
@@ -322,16 +325,21 @@ export class DownstreamTls {
 
   #readTicketKeys(): readonly TicketKey[] {
     const sources = this.#ticketKeys?.current?.keys ?? []
-    return sources.map((source, i) => {
+    const mistakes = new ConfigMistakes()
+    const keys = sources.map((source, i) => {
       const field = `session_ticket_keys.keys[${i}]`
-      const bytes = readDataSource(source, field)
+      const bytes = mistakes.attempt('', () => readDataSource(source, field))
+      if (bytes === undefined) return undefined
       if (bytes.length !== ENVOY_TICKET_KEY_BYTES) {
         const reason = `Incorrect TLS session ticket key length. Length ${bytes.length}, expected length ${ENVOY_TICKET_KEY_BYTES}.`
-        throw new ConfigError(field, reason)
+        mistakes.add(field, reason)
+        return undefined
       }
       // The same file gives the same key to every sidecar; Envoy's tickets have another format, so none passes between.
       return ticketKeyOf(createHash('sha384').update(bytes).digest())
     })
+    mistakes.throwAll()
+    return keys.filter(key => key !== undefined)
   }
 }
 

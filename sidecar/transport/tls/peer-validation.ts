@@ -5,7 +5,7 @@
  * sessions too: names, pins, depth, trust domains. Envoy's order is kept: chain, then names, then pins.
  */
 import { X509Certificate } from 'node:crypto'
-import { ConfigError } from '../../config/config-error.ts'
+import { ConfigError, ConfigMistakes, within } from '../../config/config-error.ts'
 import type {
   CertificateValidationContext,
   SPIFFECertValidatorConfig,
@@ -60,19 +60,28 @@ export class PeerValidation {
 
   /** Reads the files the message names. Throws {@link ConfigError}. */
   constructor(message: CertificateValidationContext, compile: CompileMatcher, systemRoots: () => readonly string[]) {
-    const spiffe = spiffeDomains(message)
+    const mistakes = new ConfigMistakes()
+    const spiffe = mistakes.attempt('', () => spiffeDomains(message))
     this.#domains = spiffe && new Map([...spiffe].map(([name, bundle]) => [name, bundle.map(one => one.certificate)]))
-    this.trusted = spiffe === undefined ? trustedOf(message, systemRoots) : [...spiffe.values()].flat()
-    this.crl = message.crl && readDataSource(message.crl, 'crl')
+    const roots = spiffe === undefined ? mistakes.attempt('', () => trustedOf(message, systemRoots)) : undefined
+    this.trusted = spiffe === undefined ? (roots ?? []) : [...spiffe.values()].flat()
+    const { crl } = message
+    this.crl = crl && mistakes.attempt('', () => readDataSource(crl, 'crl'))
     this.acceptsUntrusted = message.trustChainVerification === 'ACCEPT_UNTRUSTED'
-    this.#sanMatchers = [
-      ...message.matchTypedSubjectAltNames.map((one, i) => typedMatcher(one, i, compile)),
-      ...message.matchSubjectAltNames.map(matcher => ({
-        type: undefined,
-        exact: undefined,
-        matches: compile(matcher),
-      })),
+    const matchers = [
+      ...message.matchTypedSubjectAltNames.map((one, i) =>
+        mistakes.attempt(`match_typed_subject_alt_names[${i}]`, () => typedMatcher(one, compile)),
+      ),
+      ...message.matchSubjectAltNames.map((matcher, i) =>
+        mistakes.attempt(`match_subject_alt_names[${i}]`, () => ({
+          type: undefined,
+          exact: undefined,
+          matches: compile(matcher),
+        })),
+      ),
     ]
+    mistakes.throwAll()
+    this.#sanMatchers = matchers.filter(matcher => matcher !== undefined)
     this.#spkis = new Set(message.verifyCertificateSpki)
     this.#hashes = new Set(message.verifyCertificateHash.map(hash => hash.replaceAll(':', '').toLowerCase()))
     this.#maxDepth = message.maxVerifyDepth
@@ -208,14 +217,14 @@ function depthBelow(peer: X509Certificate, roots: readonly X509Certificate[]): n
   return -1
 }
 
-function typedMatcher(message: SubjectAltNameMatcher, index: number, compile: CompileMatcher): SanMatcher {
-  const field = `match_typed_subject_alt_names[${index}]`
+function typedMatcher(message: SubjectAltNameMatcher, compile: CompileMatcher): SanMatcher {
   const type = SAN_TYPES[message.sanType]
   if (type === undefined || message.matcher === undefined) {
-    throw new ConfigError(`${field}.san_type`, `${message.sanType} is not supported by Hopwise`)
+    throw new ConfigError('san_type', `${message.sanType} is not supported by Hopwise`)
   }
   const { matcher } = message
-  return { type, exact: type === 'dns' ? matcher.exact : undefined, matches: compile(matcher) }
+  const matches = within('matcher', () => compile(matcher))
+  return { type, exact: type === 'dns' ? matcher.exact : undefined, matches }
 }
 
 function trustedOf(message: CertificateValidationContext, systemRoots: () => readonly string[]): TrustedCertificate[] {
@@ -249,12 +258,17 @@ function spiffeDomains(message: CertificateValidationContext): Map<string, Trust
   }
   const { trustDomains } = custom.typedConfig.value as SPIFFECertValidatorConfig
   const domains = new Map<string, TrustedCertificate[]>()
+  const mistakes = new ConfigMistakes()
   for (const [i, { name, trustBundle }] of trustDomains.entries()) {
     const field = `custom_validator_config.typed_config.trust_domains[${i}]`
-    if (domains.has(name)) throw new ConfigError(`${field}.name`, `the trust domain "${name}" is there already`)
-    if (trustBundle === undefined) throw new ConfigError(`${field}.trust_bundle`, 'is missing')
-    domains.set(name, certificatesIn(trustBundle, `${field}.trust_bundle`))
+    if (domains.has(name)) mistakes.add(`${field}.name`, `the trust domain "${name}" is there already`)
+    if (trustBundle === undefined) {
+      mistakes.add(`${field}.trust_bundle`, 'is missing')
+      continue
+    }
+    domains.set(name, mistakes.attempt('', () => certificatesIn(trustBundle, `${field}.trust_bundle`)) ?? [])
   }
+  mistakes.throwAll()
   if (domains.size === 0) throw new ConfigError('custom_validator_config.typed_config.trust_domains', 'is empty')
   return domains
 }

@@ -9,7 +9,7 @@ import { createHash, createPrivateKey, type KeyObject, type X509Certificate } fr
 import net from 'node:net'
 import { dirname } from 'node:path'
 import tls from 'node:tls'
-import { ConfigError } from '../../config/config-error.ts'
+import { ConfigError, ConfigMistakes, within } from '../../config/config-error.ts'
 import type {
   CertificateValidationContext,
   CommonTlsContext,
@@ -76,6 +76,7 @@ export class TlsContext {
     this.#environment = environment
     this.#prepare = prepare
     const { secrets } = environment
+    const mistakes = new ConfigMistakes()
     this.#certificates = [
       ...message.tlsCertificates.map(
         (current, i): NamedSecret<TlsCertificate> => ({
@@ -87,7 +88,7 @@ export class TlsContext {
       ),
       ...message.tlsCertificateSdsSecretConfigs.map((config, i): NamedSecret<TlsCertificate> => {
         const field = `tls_certificate_sds_secret_configs[${i}]`
-        const secret = within(field, () => secrets.secret('tlsCertificate', config, this))
+        const secret = mistakes.attempt(field, () => secrets.secret('tlsCertificate', config, this)) ?? NO_SECRET
         return { field, name: config.name, fromProvider: config.sdsConfig !== undefined, secret }
       }),
     ]
@@ -96,12 +97,15 @@ export class TlsContext {
     const field = combined === undefined ? 'validation_context' : 'combined_validation_context'
     this.#defaults = combined?.defaultValidationContext
     if (sds !== undefined) {
-      const secret = within(`${field}_sds_secret_config`, () => secrets.secret('validationContext', sds, this))
+      const secret =
+        mistakes.attempt(`${field}_sds_secret_config`, () => secrets.secret('validationContext', sds, this)) ??
+        NO_SECRET
       this.#validation = { field, name: sds.name, fromProvider: sds.sdsConfig !== undefined, secret }
     } else if (message.validationContext !== undefined) {
       this.#validation = { field, name: '', fromProvider: false, secret: { current: message.validationContext } }
     }
-    this.material = this.#load()
+    this.material = mistakes.attempt('', () => this.#load())
+    mistakes.throwAll()
     this.#watchFiles()
   }
 
@@ -128,8 +132,10 @@ export class TlsContext {
       use()
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
-      log.warning({ field: error.field }, `secret not taken, the last good one stays: ${error.message}`)
-      this.#refuse(error.field)
+      for (const { field, message } of error.all) {
+        log.warning({ field }, `secret not taken, the last good one stays: ${message}`)
+      }
+      this.#refuse(error.all.map(({ field }) => field))
       return
     }
     this.#stats?.contextUpdate.inc()
@@ -138,10 +144,10 @@ export class TlsContext {
     log.info({ certificates: this.material.certificates.map(describe).join(' ') }, 'TLS secrets taken')
   }
 
-  /** Says so of the secret that the field is of; of all where it is of none, because they do not go together. */
-  #refuse(field: string): void {
+  /** Says so of the secrets that the fields are of; of all where they are of none, because they do not go together. */
+  #refuse(fields: readonly string[]): void {
     const all = this.#secrets()
-    const named = all.filter(one => field.startsWith(one.field))
+    const named = all.filter(one => fields.some(field => field.startsWith(one.field)))
     for (const { secret } of named.length > 0 ? named : all) secret.refused?.()
   }
 
@@ -165,16 +171,20 @@ export class TlsContext {
 
   #load(): TlsMaterial | undefined {
     const hash = createHash('sha256')
+    const mistakes = new ConfigMistakes()
+    let missing = false
     const certificates: OwnCertificate[] = []
     for (const { field, name, secret } of this.#certificates) {
-      if (secret.current === undefined) return undefined
       const message = secret.current
-      const certificate = within(field, () => loadCertificate(message, name))
+      missing ||= message === undefined
+      const certificate = message && mistakes.attempt(field, () => loadCertificate(message, name))
+      if (certificate === undefined) continue
       certificates.push(certificate)
       for (const part of [certificate.chain, certificate.key, certificate.archive]) hash.update(part ?? '').update('\0')
     }
-    const validation = this.#loadValidation()
-    if (validation === 'missing') return undefined
+    const validation = mistakes.attempt('', () => this.#loadValidation())
+    mistakes.throwAll()
+    if (missing || validation === 'missing') return undefined
     for (const { pem } of validation?.trusted ?? []) hash.update(pem)
     hash.update(validation?.crl ?? '')
     hash.update(JSON.stringify(this.#validation?.secret.current ?? null, jsonValue))
@@ -212,6 +222,9 @@ export class TlsContext {
     if (folders.size > 0) this.#environment.secrets.watch([...folders], this)
   }
 }
+
+/** Stands for a secret that cannot be had, until that is told. */
+const NO_SECRET = { current: undefined }
 
 interface NamedSecret<T> {
   readonly field: string
@@ -254,32 +267,47 @@ function merged(
 }
 
 function loadCertificate(message: TlsCertificate, secretName: string): OwnCertificate {
+  const mistakes = new ConfigMistakes()
+  const read = (source: DataSource, field: string) => mistakes.attempt('', () => readDataSource(source, field))
   const password =
     message.password &&
-    readDataSource(message.password, 'password')
-      .toString()
+    read(message.password, 'password')
+      ?.toString()
       .replace(/\r?\n$/, '')
   if (message.pkcs12 !== undefined) {
     if (message.certificateChain !== undefined || message.privateKey !== undefined) {
-      throw new ConfigError('pkcs12', 'stands beside certificate_chain or private_key; one of the two')
+      mistakes.add('pkcs12', 'stands beside certificate_chain or private_key; one of the two')
     }
-    const archive = readDataSource(message.pkcs12, 'pkcs12')
+    const archive = read(message.pkcs12, 'pkcs12')
+    mistakes.throwAll()
     const context = attempt('pkcs12', () =>
-      tls.createSecureContext({ pfx: archive, ...(password !== undefined && { passphrase: password }) }),
+      tls.createSecureContext({ pfx: archive!, ...(password !== undefined && { passphrase: password }) }),
     )
     const leaf = certificateOf(context)
     if (leaf === undefined) throw new ConfigError('pkcs12', 'has no certificate in it')
     const path = message.pkcs12.filename ?? '<inline>'
-    return { secretName, path, password, archive, chain: undefined, key: undefined, leaf, ...identityOf(leaf) }
+    return {
+      secretName,
+      path,
+      password,
+      archive: archive!,
+      chain: undefined,
+      key: undefined,
+      leaf,
+      ...identityOf(leaf),
+    }
   }
-  if (message.certificateChain === undefined) throw new ConfigError('certificate_chain', 'is missing')
-  if (message.privateKey === undefined) throw new ConfigError('private_key', 'is missing')
-  const chain = certificatesIn(message.certificateChain, 'certificate_chain')
-  const key = readDataSource(message.privateKey, 'private_key')
+  const { certificateChain, privateKey: keySource } = message
+  if (certificateChain === undefined) mistakes.add('certificate_chain', 'is missing')
+  if (keySource === undefined) mistakes.add('private_key', 'is missing')
+  const chain = (certificateChain && mistakes.attempt('', () => certificatesIn(certificateChain, 'certificate_chain')))!
+  const key = keySource && read(keySource, 'private_key')
+  const privateKey = (key &&
+    mistakes.attempt('', () =>
+      attempt('private_key', () => createPrivateKey({ key, ...(password !== undefined && { passphrase: password }) })),
+    )) as KeyObject
+  mistakes.throwAll()
   const leaf = chain[0]!.certificate
-  const privateKey: KeyObject = attempt('private_key', () =>
-    createPrivateKey({ key, ...(password !== undefined && { passphrase: password }) }),
-  )
   if (!leaf.checkPrivateKey(privateKey)) {
     throw new ConfigError('private_key', `is not the key of the certificate ${chain[0]!.path}`)
   }
@@ -320,19 +348,6 @@ function attempt<T>(field: string, work: () => T): T {
   } catch (error) {
     const reason = (error as Error).message.replace(/^error:[0-9A-F]+:[^:]*:[^:]*:/, '')
     throw new ConfigError(field, `cannot be read: ${reason}`)
-  }
-}
-
-/** Puts the field in front of what goes wrong below it. */
-export function within<T>(field: string, work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    const [first, ...others] = error.all.map(
-      one => new ConfigError(one.field === '' ? field : `${field}.${one.field}`, one.message),
-    )
-    throw new ConfigError(first!.field, first!.message, others)
   }
 }
 

@@ -1,6 +1,6 @@
 /** `TlsParameters` in Node's words: versions, ciphers, curves, signature algorithms. */
 import type { SecureVersion } from 'node:tls'
-import { ConfigError } from '../../config/config-error.ts'
+import { ConfigError, ConfigMistakes } from '../../config/config-error.ts'
 import type { TlsParameters, TlsParameters_TlsProtocol } from '../../config/schema/generated/types.ts'
 
 /** What BoringSSL knows for TLS 1.2 and below, but for 3DES and PSK, which OpenSSL has not; with their numbers on the wire. */
@@ -76,18 +76,21 @@ export function tlsOptions(
   side: 'downstream' | 'upstream',
   wishes: ClientWishes = NO_WISHES,
 ): TlsOptions {
+  const mistakes = new ConfigMistakes()
   const min = params?.tlsMinimumProtocolVersion ?? 'TLS_AUTO'
   const max = params?.tlsMaximumProtocolVersion ?? 'TLS_AUTO'
   const minVersion = min === 'TLS_AUTO' ? 'TLSv1.2' : VERSIONS[min]
   const maxVersion = max === 'TLS_AUTO' ? (side === 'downstream' ? 'TLSv1.3' : 'TLSv1.2') : VERSIONS[max]
   if (ORDER.indexOf(minVersion) > ORDER.indexOf(maxVersion)) {
     const hint = max === 'TLS_AUTO' ? ', which is the default of upstreams: set tls_maximum_protocol_version too' : ''
-    throw new ConfigError('tls_params', `the minimum is ${minVersion} and the maximum ${maxVersion}${hint}`)
+    mistakes.add('tls_params', `the minimum is ${minVersion} and the maximum ${maxVersion}${hint}`)
   }
   // Of the versions that it is not going to be, the order does not matter: clients differ less without.
   const isTls13 = wishes.offersTls13 && maxVersion === 'TLSv1.3'
   const [offered, offered13] = isTls13 ? [[], wishes.ciphers] : [wishes.ciphers, []]
-  const ranks = cipherRanks(params).map(rank => favouriteFirst(rank, CIPHER_IDS, offered))
+  const suites = mistakes.attempt('', () => cipherRanks(params)) ?? []
+  mistakes.throwAll()
+  const ranks = suites.map(rank => favouriteFirst(rank, CIPHER_IDS, offered))
   // BoringSSL has no setting for TLS 1.3's ciphers, and neither has Envoy: all have one rank.
   const ciphers = [favouriteFirst(Object.keys(TLS13_CIPHER_IDS), TLS13_CIPHER_IDS, offered13), ...ranks].flat()
   // OpenSSL's ordinary security level has no signatures that TLS 1.0 and 1.1 can use.

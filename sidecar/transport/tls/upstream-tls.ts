@@ -13,7 +13,7 @@ import tls from 'node:tls'
 import type { Address } from '../../base/address.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Timers } from '../../base/timer-wheel.ts'
-import { ConfigError } from '../../config/config-error.ts'
+import { ConfigError, ConfigMistakes, within } from '../../config/config-error.ts'
 import type { CommonTlsContext, UpstreamTlsContext } from '../../config/schema/generated/types.ts'
 import type { Counter, StatsScope } from '../../observability/stats.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../connection.ts'
@@ -21,14 +21,7 @@ import { type ConnectOptions, connectSettings, plainReason, SocketConnection } f
 import { keepAlive } from '../tcp-keepalive.ts'
 import { openSslMistake } from './downstream-tls.ts'
 import type { WantedName } from './peer-validation.ts'
-import {
-  identityOptions,
-  TlsContext,
-  type TlsEnvironment,
-  type TlsMaterial,
-  trustOptions,
-  within,
-} from './tls-context.ts'
+import { identityOptions, TlsContext, type TlsEnvironment, type TlsMaterial, trustOptions } from './tls-context.ts'
 import { CLOSED_IN_HANDSHAKE, chainFailure, tlsFailure } from './tls-error.ts'
 import { tlsOptions } from './tls-params.ts'
 import { NOBODY, type OwnIdentity, TlsSession } from './tls-session.ts'
@@ -73,15 +66,19 @@ export class UpstreamTls {
     const common = message.commonTlsContext ?? EMPTY_COMMON
     this.#message = message
     this.#clock = clock
-    if (message.sni.length > 255) throw new ConfigError('sni', 'SNI names of more than 255 bytes are not allowed')
+    const mistakes = new ConfigMistakes()
+    if (message.sni.length > 255) mistakes.add('sni', 'SNI names of more than 255 bytes are not allowed')
     if (common.tlsCertificates.length + common.tlsCertificateSdsSecretConfigs.length > 1) {
-      throw new ConfigError('common_tls_context', 'Multiple TLS certificates are not supported for client contexts')
+      mistakes.add('common_tls_context', 'Multiple TLS certificates are not supported for client contexts')
     }
     this.#maxSessions = message.maxSessionKeys ?? 1
-    this.context = within(
+    mistakes.attempt('common_tls_context', () => tlsOptions(common.tlsParams, 'upstream'))
+    const context = mistakes.attempt(
       'common_tls_context',
       () => new TlsContext(common, environment, next => this.#prepare(common, next)),
     )
+    mistakes.throwAll()
+    this.context = context!
     const { material } = this.context
     if (material !== undefined) within('common_tls_context', () => this.#prepare(common, material)())
   }

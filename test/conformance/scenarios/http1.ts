@@ -1,6 +1,7 @@
 /** Bodies, trailers, 1xx, upgrades, and the lives of connections, in HTTP/1.1. */
 import { type Json, typed } from './bootstrap.ts'
 import { type ExchangeScenario, exchangeSuite, GRPC, httpOptions } from './exchange.ts'
+import { overlongHttp1 } from './overlong.ts'
 
 /** A connection that is to end gets this long, so that a busy machine is not taken for another behaviour. */
 const LONG_MS = 10_000
@@ -422,4 +423,4 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
   },
 ]
 
-export const http1Suite = exchangeSuite('messages', http1Scenarios)
+export const http1Suite = exchangeSuite('messages', [...http1Scenarios, ...overlongHttp1])

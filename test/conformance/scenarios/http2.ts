@@ -6,6 +6,7 @@ import { CertificateAuthority, type IssuedCertificate } from '../../../demo-serv
 import type { Suite } from '../../kit/side-by-side.ts'
 import { type Json, typed } from './bootstrap.ts'
 import { type ExchangeScenario, exchangeSuite, GRPC, httpOptions } from './exchange.ts'
+import { overlongHttp1, overlongHttp2 } from './overlong.ts'
 
 type Options = { readonly [key: string]: Json }
 
@@ -334,7 +335,7 @@ function pair(
       : httpOptions({ explicit_http_config: { http_protocol_options: trailers } })
   const scenarios = [
     ...common,
-    ...(upstream === 2 ? http2Upstream : []),
+    ...(upstream === 2 ? [...http2Upstream, ...overlongHttp2] : overlongHttp1),
     ...(downstream === 2 ? http2Downstream : http1Downstream),
   ].map(
     (scenario): ExchangeScenario => ({

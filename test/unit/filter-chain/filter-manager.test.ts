@@ -167,6 +167,51 @@ describe('the filter manager', () => {
     ])
   })
 
+  test('a filter that meters a response lets so many bytes go at a time, the end with the last of them', () => {
+    const meter = {}
+    const stream = streamOf({}, { onResponseData: (s: HttpStream) => s.meterResponse(meter) })
+    stream.request(true)
+    stream.respond()
+    stream.log.length = 0
+    stream.respondData('12345')
+    stream.respondData('678', true)
+    // What comes while something waits is not shown to the filter that meters.
+    assert.deepEqual(stream.log, ['b 12345'])
+    assert.equal(stream.passResponse({}, 10), 0)
+    assert.equal(stream.passResponse(meter, 0), 8)
+    assert.equal(stream.passResponse(meter, 4), 4)
+    assert.equal(stream.passResponse(meter, 10), 0)
+    assert.deepEqual(stream.log, ['b 12345', 'a 1234', 'out 1234', 'a 5678 end', 'out 5678 end'])
+  })
+
+  test('trailers wait for the body that is metered before them, and the source while too much of it waits', () => {
+    const meter = {}
+    const stream = streamOf({ onResponseData: (s: HttpStream) => s.meterResponse(meter) })
+    stream.limit = 4
+    stream.request(true)
+    stream.respond()
+    stream.log.length = 0
+    stream.respondData('123456')
+    stream.respondTrailers('x', 'y')
+    assert.deepEqual(stream.log, ['a 123456', 'response source held'])
+    stream.passResponse(meter, 3)
+    assert.deepEqual(stream.log.slice(2), ['out 123'])
+    stream.passResponse(meter, 1)
+    assert.deepEqual(stream.log.slice(3), ['out 4', 'response source runs'])
+    stream.passResponse(meter, 2)
+    assert.deepEqual(stream.log.slice(5), ['out 56', 'a trailers x=y', 'out trailers x=y'])
+  })
+
+  test('an empty end is metered like any other part', () => {
+    const meter = {}
+    const stream = streamOf({ onResponseData: (s: HttpStream) => s.meterResponse(meter) })
+    stream.request(true)
+    stream.respond()
+    stream.respondData('', true)
+    assert.equal(stream.passResponse(meter, 0), 0)
+    assert.equal(stream.log.at(-1), 'out  end')
+  })
+
   test('continuing twice, or without a hold, does nothing', () => {
     const stream = streamOf({ onRequestHeaders: hold })
     stream.continueRequest()

@@ -12,6 +12,8 @@ export interface FrameHandler {
   onFrameStart(type: number, flags: number, streamId: number, length: number): Http2ConnectionError | undefined
   /** The payload of any frame but DATA, in `bytes[start, end)`, lent. */
   onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void
+  /** How long the payload of DATA is that is about to come, without padding. */
+  onDataSize(size: number): void
   /** Part of a DATA payload, lent; perhaps empty. `last`: the frame ends here, its padding has been read. */
   onData(flags: number, streamId: number, bytes: Buffer, start: number, end: number, last: boolean): void
   /** The connection cannot go on. */
@@ -99,6 +101,7 @@ export class FrameReader {
             return
           }
           this.#remaining -= this.#padding
+          this.#handler.onDataSize(this.#remaining)
           i = this.#data(chunk, i, end)
           break
         case State.Padding:
@@ -155,6 +158,7 @@ export class FrameReader {
         this.#state = State.PadLength
         return i
       }
+      this.#handler.onDataSize(length)
       return this.#data(chunk, i, end)
     }
     if (type > FrameType.Continuation) {

@@ -188,15 +188,18 @@ export abstract class Stream implements Http2Stream {
 
   // In.
 
+  /** Whether so many bytes more of the body are within its content-length. */
+  mayReceive(size: number): boolean {
+    return this.bodyRemaining < 0 || size <= this.bodyRemaining
+  }
+
   /** Part of a body, lent. `endStream`: with this it is complete. False when it does not fit the content-length. */
   receiveData(data: Buffer, endStream: boolean): boolean {
     const { length } = data
     this.wireBytesReceived += length
-    const before = this.bodyRemaining
     if (!this.fitsLength(length, endStream)) {
-      // What fits is handed on, so that it does not matter in which pieces the frame came.
-      if (before > 0 && length > 0) this.#receive(length > before ? data.subarray(0, before) : data, false)
-      this.consume(Math.max(length - before, 0))
+      // Too short, and ended: what there is of it is handed on, so that it does not matter in which pieces it came.
+      this.#receive(data, false)
       return false
     }
     this.#receive(data, endStream)

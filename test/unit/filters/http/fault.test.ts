@@ -146,21 +146,48 @@ test('a route replaces the whole configuration', () => {
   assert.equal(stream.reply, undefined)
 })
 
-test('a response is held back to its rate', () => {
-  const bench = faultBench({ response_rate_limit: { fixed_limit: { limit_kbps: 1 }, percentage: all } })
+test('a response trickles at its rate: a twentieth of a second at once, then the same each 50 ms', () => {
+  const bench = faultBench({ response_rate_limit: { fixed_limit: { limit_kbps: 10 }, percentage: all } })
   const stream = bench.stream()
   assert.equal(stream.requestHeadersIn(), FilterStatus.Continue)
   assert.equal(bench.counter('http.test.fault.response_rl_injected'), 1)
-  // 51 bytes are there at the start; 563 are due half a second later.
-  assert.equal(stream.responseDataIn('x'.repeat(50)), FilterStatus.Continue)
-  assert.equal(stream.responseDataIn('x'.repeat(513)), FilterStatus.Stop)
-  bench.advance(490)
-  assert.equal(stream.responsesContinued, 0)
-  bench.advance(20)
-  assert.equal(stream.responsesContinued, 1)
-  assert.equal(stream.responseDataIn('', true), FilterStatus.Continue)
+  assert.equal(stream.responseDataIn('x'.repeat(1650), true), FilterStatus.Stop)
+  assert.deepEqual(stream.passed, [])
+  // The wheel's next tick is 5 ms away, which bring 51 bytes more.
+  bench.advance(5)
+  assert.deepEqual(stream.passed, [563])
+  bench.advance(50)
+  bench.advance(50)
+  assert.deepEqual(stream.passed, [563, 512, 512])
+  bench.advance(50)
+  assert.deepEqual(stream.passed, [563, 512, 512, 63])
+  assert.equal(bench.timers.size, 0)
   stream.end()
   assert.equal(bench.gauge('http.test.fault.active_faults'), 0)
+})
+
+test('a second of silence is saved up, and not more', () => {
+  const bench = faultBench({ response_rate_limit: { fixed_limit: { limit_kbps: 1 }, percentage: all } })
+  const stream = bench.stream()
+  stream.requestHeadersIn()
+  bench.advance(10_000)
+  stream.responseDataIn('x'.repeat(3000))
+  bench.advance(5)
+  assert.deepEqual(stream.passed, [1024])
+})
+
+test('a part that comes while others wait is passed in its turn, an empty end at once', () => {
+  const bench = faultBench({ response_rate_limit: { fixed_limit: { limit_kbps: 10 }, percentage: all } })
+  const stream = bench.stream()
+  stream.requestHeadersIn()
+  stream.responseDataIn('x'.repeat(600))
+  bench.advance(5)
+  stream.responseDataIn('x'.repeat(100))
+  bench.advance(50)
+  assert.deepEqual(stream.passed, [563, 137])
+  stream.responseDataIn('', true)
+  bench.advance(5)
+  assert.equal(stream.metered, undefined)
 })
 
 test('metadata of the fault is noted', () => {

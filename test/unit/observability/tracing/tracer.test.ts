@@ -353,6 +353,44 @@ test('attempts have spans of their own where they shall, with Envoy’s tags', (
   })
 })
 
+test('a mirror has a span of its own, reported by what its policy says where that says anything', () => {
+  const { begin, tracer, reported } = setUp()
+  const facts = {
+    clusterName: 'shadow',
+    clusterStatName: 'alt',
+    hostText: '10.0.0.7:80',
+    statusCode: 200,
+    responseFlags: 0,
+    cut: false,
+    canceled: false,
+  }
+  const { span, headers } = begin()
+  const mirror = tracer.startMirror(span, headers, undefined)
+  assert.equal(headers.get('x-b3-spanid'), mirror.spanId)
+  assert.equal(mirror.parentSpanId, span.spanId)
+  tracer.endMirror(mirror, facts)
+  assert.equal(reported[0]!.name, 'mirror')
+  assert.deepEqual(reported[0]!.tags, [
+    ...['component', 'proxy', 'upstream_cluster', 'shadow', 'upstream_cluster.name', 'alt'],
+    ...['upstream_address', '10.0.0.7:80', 'peer.address', '10.0.0.7:80'],
+    ...['http.protocol', 'HTTP/1.1', 'http.status_code', '200', 'response_flags', '-'],
+  ])
+
+  const silent = tracer.startMirror(span, headers, false)
+  assert.equal(headers.get('x-b3-sampled'), '0')
+  tracer.endMirror(silent, facts)
+  assert.equal(reported.length, 1)
+
+  const unsampled = setUp({ rates: NO_SAMPLING })
+  const request = unsampled.begin()
+  const loud = unsampled.tracer.startMirror(request.span, request.headers, true)
+  assert.equal(request.headers.get('x-b3-sampled'), '1')
+  unsampled.tracer.endMirror(loud, { ...facts, statusCode: 0, canceled: true })
+  assert.deepEqual(unsampled.reported[0]!.tags.slice(-6), [
+    ...['response_flags', '-', 'canceled', 'true', 'error', 'true'],
+  ])
+})
+
 test('nothing leaves of an unsampled request, and its span does not hold on to it', () => {
   const { begin, tracer, reported } = setUp({ rates: NO_SAMPLING })
   const { span, headers, info } = begin()
