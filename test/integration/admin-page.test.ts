@@ -69,8 +69,8 @@ test('the whole page, with the data of a sidecar at work, weighs less than 100 K
   assert.equal(JSON.parse((await fetchRaw(proxy.adminPort, { path: '/mesh' })).text).failures.length, 50)
   const { rateLimits } = JSON.parse((await fetchRaw(proxy.adminPort, { path: '/mesh/clusters' })).text)
   assert.deepEqual(rateLimits, [
-    { where: 'listener egress', name: 'egress', burst: 400, perSecond: 400, passed: 200, refused: 0 },
-    { where: 'virtual host outside', name: 'outside', burst: 100, perSecond: 100, passed: 0, refused: 0 },
+    { where: 'listener egress', name: 'egress', burst: 200, perSecond: 200, passed: 200, refused: 0 },
+    { where: 'virtual host outside', name: 'outside', burst: 150, perSecond: 150, passed: 0, refused: 0 },
   ])
   const refused = await fetchRaw(proxy.adminPort, {
     path: '/mesh',
