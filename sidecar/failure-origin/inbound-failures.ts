@@ -28,6 +28,8 @@ import { appendProxyStatus, FAILURE_ID, mentionsFailures, PROXY_STATUS, takeProx
 import { type FailureRecord, lowerConfidence, newFailureId, passedOn } from './record.ts'
 
 const DOWNSTREAM = 'downstream'
+/** Two ticks of the timer wheel. Later than that the event loop was behind, and there is more that it has not heard of. */
+const LATE_TIMER_MS = 10
 
 export class InboundFailures extends InboundEntry implements StreamFailures {
   readonly direction = 'inbound'
@@ -280,7 +282,12 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     const { claims } = this.#context
     const { call, confidence, likelihood } = claims.waitingFor(this, nowMs)
     const linkId = this.#linkId()
-    if (call === undefined) return { record: { ...this.#make(verdict, info, linkId), confidence }, call }
+    if (call === undefined) {
+      // A call may have been sent, and wait to be read.
+      const late = nowMs - this.deadlineMs > LATE_TIMER_MS
+      const own = { ...this.#make(verdict, info, linkId), confidence: late ? ('likely' as const) : confidence }
+      return { record: own, call }
+    }
     const waiting = this.#waitingOn(call, info)
     const id = confidence === 'likely' && linkId !== '' ? linkId : waiting.id
     claims.waits(call, this, id, nowMs)

@@ -373,6 +373,20 @@ test('a timed-out request names whom it waits for, under the id its callee deriv
   assert.equal(c.roles().at(-1), 'origin c app_timeout exact')
 })
 
+test('where a timer is late nobody is sure that no call was sent: it may wait to be read', () => {
+  const c = new Sidecar()
+  const says = (lateMs: number) => {
+    const inbound = c.inbound()
+    inbound.failures.limitTimeout(50, c.clock.now())
+    c.clock.advance(50 + lateMs)
+    inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
+    inbound.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+    return c.roles().at(-1)
+  }
+  assert.equal(says(5), 'origin c app_timeout exact')
+  assert.equal(says(20), 'origin c app_timeout likely')
+})
+
 test('whose call another request was only likely to wait for is not sure that it had none', () => {
   const c = new Sidecar()
   const timeOut = (inbound: Stream) => {
