@@ -15,7 +15,7 @@ import { baseNames } from '../kit/docker-images.ts'
 import { partOrSkip } from '../kit/parts.ts'
 import { waitFor } from '../kit/wait-for.ts'
 
-const DEADLINE_MS = 15 * 60_000
+const DEADLINE_MS = 24 * 60_000
 /** What the sidecar's image may add to the one with Node that it is of. */
 const MAX_ADDED_BYTES = 80e6
 const MAX_GO_BYTES = 60e6
