@@ -56,13 +56,15 @@ export class FailureLocator implements FailureOrigin {
     })
     const trust = new Trust(settings, identity)
     this.#context = new FailureContext(settings, clock, random, trust, ledger, claims, this.log, metrics)
+    const { refused } = this.#context
+    this.#targets.set(keyOf(refused), refused)
     if (share === undefined) return
     const target = (callee: Callee) => this.target(callee)
     this.#context.sharing = new LedgerSharing(share, ledger, claims, target, clock.now())
   }
 
   target(callee: Callee): CalleeState {
-    const key = `${callee.clusterName}\n${callee.serviceName}\n${callee.external}`
+    const key = keyOf(callee)
     let target = this.#targets.get(key)
     if (target === undefined) {
       const name = safeServiceName(callee.serviceName)
@@ -128,4 +130,8 @@ export class FailureLocator implements FailureOrigin {
       this.#unclaimedOverflowed = claims.overflowed
     }
   }
+}
+
+function keyOf({ clusterName, serviceName, external }: Callee): string {
+  return `${clusterName}\n${serviceName}\n${external}`
 }

@@ -2,6 +2,7 @@ import { ManualClock } from '../../../sidecar/base/clock.ts'
 import { SeededRandom } from '../../../sidecar/base/random.ts'
 import type { StreamFailures } from '../../../sidecar/failure-origin/contract.ts'
 import { FailureLocator } from '../../../sidecar/failure-origin/failure-origin.ts'
+import type { LedgerShare } from '../../../sidecar/failure-origin/ledger-sharing.ts'
 import { PlainLabelledStats } from '../../../sidecar/failure-origin/metrics.ts'
 import { serialiseRecord } from '../../../sidecar/failure-origin/proxy-status.ts'
 import type { FailureRecord } from '../../../sidecar/failure-origin/record.ts'
@@ -16,11 +17,12 @@ export class Sidecar {
   readonly stats = new PlainLabelledStats()
   readonly locator: FailureLocator
   #n = 0
-  constructor(settings: Partial<FailureOriginSettings> = {}, inboundSide = true) {
+  constructor(settings: Partial<FailureOriginSettings> = {}, inboundSide = true, share?: LedgerShare) {
     this.locator = new FailureLocator(failureOriginSettings({ service: 'c', ...settings }), {
       clock: this.clock,
       random: new SeededRandom(1),
       stats: this.stats,
+      share,
     })
     if (inboundSide) this.locator.expectInbound()
   }

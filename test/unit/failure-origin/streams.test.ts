@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { derivedId } from '../../../sidecar/failure-origin/deadline.ts'
+import { ledgerRing } from '../../../sidecar/failure-origin/ledger-ring.ts'
 import { ResponseFlag } from '../../../sidecar/observability/response-flags.ts'
 import type { TlsInfo } from '../../../sidecar/observability/stream-info.ts'
 import { FROM_D, Sidecar, type Stream, withRecord } from './sidecar-by-hand.ts'
@@ -39,6 +40,20 @@ test('a call that was refused before it had a route can be the reason of any req
   assert.equal(new Set(answers.map(answer => /failure-id=\w+/.exec(answer)![0])).size, 2, 'each is told of one')
   assert.deepEqual([...new Set(c.roles())], ['origin c no_route exact', 'propagated c no_route likely'])
   assert.equal(c.stats.sum('hopwise_calls_total', 'on="c"'), 0, 'nobody was called')
+})
+
+test('with worker threads, who hears of a call refused before it had a route counts no callee either', () => {
+  const rings = [ledgerRing(2), ledgerRing(2)]
+  const [one, other] = [0, 1].map(worker => new Sidecar({}, true, { worker, rings, onLag() {} }))
+  one!.inbound({ ids: false })
+  one!.call(undefined, 'nobody', { routed: false }).local(404, 'route_not_found', ResponseFlag.NoRouteFound)
+  other!.locator.readShared()
+  for (const { stats } of [one!, other!]) {
+    assert.deepEqual(
+      [...stats.values.keys()].filter(key => key.includes('on="')),
+      [],
+    )
+  }
 })
 
 test('a failure that was passed on at every attempt says how many there were', () => {
