@@ -3,6 +3,7 @@
  * one of `docker compose run break`; what a truth means is in `demo-services/catalogue.ts`.
  */
 import type { Outcome, TrafficShape, Truth } from '../demo-services/catalogue.ts'
+import { CALLEES } from '../demo-services/layout.ts'
 import type { Cause } from '../sidecar/failure-origin/record.ts'
 
 export interface Cell {
@@ -50,7 +51,6 @@ const fails = (origin: string, first: Cause, ...others: readonly Cause[]): Truth
 })
 const ends = (truth: Truth, ...outcomes: Outcome[]): Truth => ({ ...truth, outcomes })
 
-const NEXT = { a: 'b', b: 'c', c: 'd' } as const
 /** What each of them finds where the vault should be, and what the record has for that. */
 const NO_VAULT = {
   a: ['has a certificate of an unknown authority', 'unknown_ca'],
@@ -258,7 +258,7 @@ export const CELLS: readonly Cell[] = [
     },
     {
       title: `${hop} asks for a WebSocket, which its sidecar does not let through`,
-      terms: [`${hop}=upgrade:${NEXT[hop]}`],
+      terms: [`${hop}=upgrade:${CALLEES[hop]}`],
       truth: fails(hop, 'denied'),
     },
     {

@@ -7,7 +7,7 @@
  */
 import type { Cause } from '../sidecar/failure-origin/record.ts'
 import type { Behaviour } from './behaviour.ts'
-import { INSTANCES, type Service } from './layout.ts'
+import { CALLEES, INSTANCES, type Service } from './layout.ts'
 
 /** How a failure ended: seen by whoever called the edge, or not. */
 export type Outcome = 'visible' | 'masked' | 'retried' | 'background' | 'cancelled' | 'slow'
@@ -317,7 +317,7 @@ export const CATALOGUE: readonly FaultKind[] = [
     hops: ['a', 'b', 'c'],
     at: hop => ({
       title: `${hop} asks for a WebSocket, which its sidecar does not let through`,
-      injections: behave(hop, { upgrade: hop === 'a' ? 'b' : hop === 'b' ? 'c' : 'd' }),
+      injections: behave(hop, { upgrade: CALLEES[hop as keyof typeof CALLEES] }),
       truth: visible(hop, 'denied'),
     }),
   },

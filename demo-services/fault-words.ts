@@ -22,7 +22,7 @@ const WORDS: Readonly<Record<string, readonly [help: string, make: (value: strin
   swallow: ['answers 200 whatever its own calls came to', () => ({ swallow: true })],
   large: ['calls with more than its sidecars take (413)', () => ({ sendBytes: 100_000 })],
   flood: [
-    'makes so many calls at once, more than its circuit breaker lets through: flood:80',
+    'makes 40 calls at once, or flood:80; the circuit breaker of b lets 32 through, that of c 64',
     value => withCalls(value),
   ],
   call: [

@@ -15,6 +15,9 @@ export const INSTANCES: Readonly<Record<Service, readonly string[]>> = {
   d: ['d1', 'd2', 'd3'],
 }
 
+/** Whom each of them calls, of the mesh. */
+export const CALLEES = { a: 'b', b: 'c', c: 'd' } as const satisfies Partial<Record<Service, Service>>
+
 /** Everything with a sidecar, nearest to the caller first. */
 export const SIDECARS: readonly string[] = ['front', ...SERVICES.flatMap(service => INSTANCES[service])]
 /** Everything with a process of an application. */

@@ -11,7 +11,7 @@
 import type { Clock } from './clock.ts'
 import { ownBug } from './own-bug.ts'
 
-const TICK_MS = 5
+export const TICK_MS = 5
 const SLOTS = 1024
 const MASK = SLOTS - 1
 /** How far ahead the driver looks for a slot that is not empty: 1 s. */

@@ -2,7 +2,6 @@
  * `hopwise explain`: which listener, virtual host, route, cluster and host would serve a request, what was tried before,
  * and why it did not match; each with its place in the file.
  */
-
 import { parseArgs } from 'node:util'
 import { systemRandom } from '../base/random.ts'
 import type { CliIo } from '../base/verb.ts'

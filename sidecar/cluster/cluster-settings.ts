@@ -240,20 +240,21 @@ function namedDiscovery(message: ClusterMessage): DiscoveryKind {
   throw new ConfigError('type', `${type} is not supported yet by Hopwise`)
 }
 
-/** Where {@link httpOptions} stand. */
+/** Under which name {@link httpOptions} stand; undefined for nowhere. */
+function optionsName(message: ClusterMessage): string | undefined {
+  const all = [...message.typedExtensionProtocolOptions]
+  return all.find(([, any]) => unpack(any, HTTP_PROTOCOL_OPTIONS) !== undefined)?.[0]
+}
+
 function optionsField(message: ClusterMessage): string {
-  for (const [name, any] of message.typedExtensionProtocolOptions) {
-    if (unpack(any, HTTP_PROTOCOL_OPTIONS) !== undefined) return `typed_extension_protocol_options["${name}"]`
-  }
-  return ''
+  return `typed_extension_protocol_options["${optionsName(message)}"]`
 }
 
 function httpOptions(message: ClusterMessage): ClusterHttpProtocolOptions | undefined {
-  for (const any of message.typedExtensionProtocolOptions.values()) {
-    const options = unpack<ClusterHttpProtocolOptions>(any, HTTP_PROTOCOL_OPTIONS)
-    if (options !== undefined) return options
-  }
-  return undefined
+  const name = optionsName(message)
+  return name === undefined
+    ? undefined
+    : unpack<ClusterHttpProtocolOptions>(message.typedExtensionProtocolOptions.get(name), HTTP_PROTOCOL_OPTIONS)
 }
 
 /** Envoy: `ClusterInfoImpl::upstreamHttpProtocol`. */

@@ -38,10 +38,6 @@ export class ConfigMistakes {
     this.#found.push(new ConfigError(field, reason))
   }
 
-  get any(): boolean {
-    return this.#found.length > 0
-  }
-
   /** Throws all that was found as one {@link ConfigError}. */
   throwAll(): void {
     const [first, ...others] = this.#found
@@ -57,11 +53,8 @@ export function fieldBelow(path: string, field: string): string {
 
 /** Puts the field in front of what goes wrong below it. */
 export function within<T>(field: string, work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    const [first, ...others] = error.all.map(one => new ConfigError(fieldBelow(field, one.field), one.message))
-    throw new ConfigError(first!.field, first!.message, others)
-  }
+  const mistakes = new ConfigMistakes()
+  const made = mistakes.attempt(field, work)
+  mistakes.throwAll()
+  return made as T
 }

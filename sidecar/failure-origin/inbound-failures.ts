@@ -10,6 +10,7 @@
  *     caller went away ──────────────────────────────────────────────────────► cancelled, with whom we waited for
  *     all well ──────────────────────────────────────────────────────────────► failed calls were masked
  */
+import { TICK_MS } from '../base/timer-wheel.ts'
 import type { FailureView, StreamInfo } from '../observability/stream-info.ts'
 import { isFailure, isWaiting, type Verdict, verdictOfDetails, verdictOfFacts } from './cause.ts'
 import type {
@@ -28,8 +29,8 @@ import { appendProxyStatus, FAILURE_ID, mentionsFailures, PROXY_STATUS, takeProx
 import { type FailureRecord, lowerConfidence, newFailureId, passedOn } from './record.ts'
 
 const DOWNSTREAM = 'downstream'
-/** Two ticks of the timer wheel. Later than that the event loop was behind, and there is more that it has not heard of. */
-const LATE_TIMER_MS = 10
+/** Later than that the event loop was behind, and there is more that it has not heard of. */
+const LATE_TIMER_MS = 2 * TICK_MS
 
 export class InboundFailures extends InboundEntry implements StreamFailures {
   readonly direction = 'inbound'

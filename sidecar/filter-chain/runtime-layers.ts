@@ -44,8 +44,8 @@ export class RuntimeLayers implements Runtime {
 
   /**
    * The runtime of a bootstrap. As in Envoy, a `layered_runtime` that names no layer has one admin layer without a name,
-   * and without `layered_runtime` there is no layer, so that nothing can be modified. What
-   * Envoy refuses goes to `found`, with paths below `layered_runtime`; without `found` it is thrown.
+   * and without `layered_runtime` there is no layer, so that nothing can be modified. What Envoy
+   * refuses goes to `found`, with paths below `layered_runtime`; without `found` it is thrown.
    */
   static from(message: LayeredRuntime | undefined, found?: ConfigMistakes): RuntimeLayers {
     if (message === undefined) return new RuntimeLayers([], undefined)

@@ -1,5 +1,4 @@
 /** `tracing` of a route, and the tags and names of spans that connection managers configure in the same way. */
-
 import { ConfigError, ConfigMistakes } from '../config/config-error.ts'
 import type {
   CustomTag as CustomTagMessage,

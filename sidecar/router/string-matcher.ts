@@ -3,7 +3,6 @@
  * values from the wire: strings whose characters are bytes; the configured texts are brought into the same form at
  * load.
  */
-
 import { DEFAULT_MAX_PROGRAM_SIZE, Regex, textToBytes } from '../base/regex.ts'
 import { fieldBelow } from '../config/config-error.ts'
 import type { StringMatcher, XdsStringMatcher } from '../config/schema/generated/types.ts'

@@ -7,7 +7,6 @@
  *   stage (clusters and listeners are built, first hosts are there) ─▶ bind (new addresses) ─▶ commit
  *                                  └────────────────────────────────────────┴─▶ abort
  */
-
 import { type Clock, sharedClock } from '../base/clock.ts'
 import { onOwnBug } from '../base/own-bug.ts'
 import type { Random } from '../base/random.ts'

@@ -309,9 +309,9 @@ export class Server {
 
   /**
    * `/drain_listeners`: responses of these listeners close their connections from now on, at once or more and more of them
-   * (`--drain-strategy`), and the listeners close: at once,
-   * after the drain time, or not at all. As in Envoy it makes no health check fail, and a drain of inbound listeners leaves
-   * the others as they are; whoever wants the whole process to go sends a SIGTERM.
+   * (`--drain-strategy`), and the listeners close: at once, after the drain time, or not at all. As in Envoy it makes no
+   * health check fail, and a drain of inbound listeners leaves the others as they are; whoever wants the whole process to go
+   * sends a SIGTERM.
    */
   async drainListeners({ inboundOnly, graceful, skipExit }: DrainOptions): Promise<void> {
     const which = inboundOnly ? 'inbound' : 'all'

@@ -301,9 +301,9 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
       if (this.isIdle(streamId)) return Http2Errors.idleStream
       return this.#onFrameOfClosed(streamId)
     }
-    const { details } = stream.remoteEnded ? Http2Errors.halfClosedStream : Http2Errors.receiveWindow
-    if (stream.remoteEnded) this.onStreamError(stream, ErrorCode.StreamClosed, details)
-    else if (stream.receiveWindow < length) this.onStreamError(stream, ErrorCode.FlowControlError, details)
+    if (stream.remoteEnded) this.onStreamError(stream, ErrorCode.StreamClosed, Http2Errors.halfClosedStream.details)
+    else if (stream.receiveWindow < length)
+      this.onStreamError(stream, ErrorCode.FlowControlError, Http2Errors.receiveWindow.details)
     else this.#dataStream = stream
     stream.receiveWindow -= length
     return undefined

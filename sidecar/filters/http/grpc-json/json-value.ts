@@ -2,7 +2,6 @@
  * What callers may write for a field, in a body or in a query, in the one form that the protobuf library takes. Envoy's
  * library is older and takes more: truth in words, one value where several may stand, well-known types by their fields.
  */
-
 import type { DescEnum, DescField, DescMessage, JsonObject, JsonValue } from '@bufbuild/protobuf'
 import { booleanOf } from '../../../base/boolean-text.ts'
 
