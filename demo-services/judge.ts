@@ -61,8 +61,6 @@ export interface Verdict {
  */
 const LEAST_SURE_SHARE = 0.95
 const LEAST_SHARE = 0.7
-/** What a sidecar calls a caller that it has no name for; the caller's own sidecar has, and says it in the record. */
-const UNNAMED = 'downstream'
 /** A failure that shows this often counts as visible. */
 const LEAST_VISIBLE = 0.05
 /** A service is slow when it takes this much longer than it used to. */
@@ -198,7 +196,7 @@ export function judge(named: Named | undefined, truth: Truth, evidence: Evidence
   if (truth.attempts !== undefined && named.attempts < truth.attempts) {
     return wrong(`${named.attempts} attempts, there were ${truth.attempts}`)
   }
-  const counted = [...evidence.originCounts].filter(([origin]) => origin !== UNNAMED).sort((x, y) => y[1] - x[1])[0]
+  const counted = [...evidence.originCounts].sort((x, y) => y[1] - x[1])[0]
   if (counted !== undefined && counted[0] !== named.origin) return wrong(`the metrics blame ${counted[0]}`)
   return right
 }

@@ -81,6 +81,11 @@ export interface InboundRequest {
   /** Socket's peer, and its TLS session (undefined on plaintext): decide whether the budget is believed. */
   readonly peerIp: string
   readonly tls: TlsInfo | undefined
+  /**
+   * What the caller's sidecar calls itself (`x-envoy-downstream-service-cluster`, which `add_user_agent` sets), '' when it
+   * does not say. Believed of mesh peers only.
+   */
+  readonly callerName: string
   readonly edge: boolean
 }
 

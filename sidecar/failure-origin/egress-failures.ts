@@ -215,12 +215,13 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     }
   }
 
-  /** `downstream` is what a callee calls us that cannot know our name. */
+  /** A callee that blames its caller may know us by another name, or by none (`downstream`); our own is the better one. */
   #corrected(record: FailureRecord): FailureRecord {
     const { service } = this.#context.settings
-    if (record.origin !== 'downstream') return record
-    const path = record.path.map(name => (name === 'downstream' ? service : name))
-    return { ...record, origin: service, link: record.link.replace('downstream', service), path }
+    const [caller, callee] = record.path
+    const isByCallee = record.path.length === 2 && caller === record.origin && record.link === `${caller}>${callee}`
+    if (!isByCallee) return record
+    return { ...record, origin: service, by: service, link: `${service}>${callee}`, path: [service, callee!] }
   }
 
   #fail(info: StreamInfo, cut: boolean): void {

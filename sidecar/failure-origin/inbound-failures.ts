@@ -25,6 +25,7 @@ import { deadlineMargin, derivedId } from './deadline.ts'
 import { type FailureContext, grpcStatusIn, isCallerGone, isCut, spanOf } from './failure-context.ts'
 import type { EgressCall } from './ledger.ts'
 import { InboundEntry } from './ledger.ts'
+import { isServiceName } from './names.ts'
 import { appendProxyStatus, FAILURE_ID, mentionsFailures, PROXY_STATUS, takeProxyStatus } from './proxy-status.ts'
 import { type FailureRecord, lowerConfidence, newFailureId, passedOn } from './record.ts'
 
@@ -318,10 +319,10 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   }
 
   #make(verdict: Verdict, info: StreamInfo, id: string): FailureRecord {
-    const { settings, clock, random, trust } = this.#context
+    const { settings, clock, random } = this.#context
     const own = settings.service
     const fromDownstream = verdict.blame === 'downstream'
-    const origin = fromDownstream ? trust.serviceOf(this.#request.tls) || DOWNSTREAM : own
+    const origin = fromDownstream ? this.#caller() : own
     return {
       id: id === '' ? newFailureId(random) : id,
       origin,
@@ -337,6 +338,14 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
       attempts: 1,
       details: this.#facts?.details || info.responseCodeDetails,
     }
+  }
+
+  /** Who sent the request: by certificate, else, of a mesh peer in plaintext, by what its sidecar says. */
+  #caller(): string {
+    const { trust } = this.#context
+    const { tls, peerIp, callerName, edge } = this.#request
+    if (tls !== undefined) return trust.serviceOf(tls) || DOWNSTREAM
+    return !edge && isServiceName(callerName) && trust.isMeshPeer(peerIp, undefined) ? callerName : DOWNSTREAM
   }
 
   #settle(info: StreamInfo, role: 'origin' | 'propagated', record: FailureRecord, aliases: string[]): void {

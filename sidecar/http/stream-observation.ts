@@ -110,6 +110,7 @@ export class StreamObservation implements UpstreamSpans, CutReason {
       budgetMs: this.#budgetMs,
       peerIp: info.downstream.directRemote.ip,
       tls: info.downstream.tls,
+      callerName: headers.get('x-envoy-downstream-service-cluster') ?? '',
       edge: policy.edge,
     })
   }

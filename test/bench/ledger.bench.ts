@@ -86,6 +86,7 @@ function begin(pass: Pass): void {
     budgetMs: budgetMs || 15_000,
     peerIp: '10.0.0.1',
     tls: undefined,
+    callerName: '',
     edge: false,
   })
   failures.routed(application, pass.requestId, '/work', '')

@@ -73,14 +73,21 @@ test('a few failures blamed on others are borne where the sidecars are not sure,
   )
 })
 
-test('metrics that blame somebody else make the verdict wrong; a caller without a name is nobody else', () => {
+test('metrics that blame somebody else, or somebody without a name, make the verdict wrong', () => {
   const entries = seenFailure('f1')
   const verdict = (counts: [string, number][]) => {
     const given = evidence(entries, { originCounts: new Map(counts) })
     return judge(nameCulprit(given), dDown, given)
   }
   assert.equal(verdict([['b', 5]]).why, 'the metrics blame b')
-  assert.equal(verdict([['downstream', 5]]).right, true)
+  assert.equal(verdict([['downstream', 5]]).why, 'the metrics blame downstream')
+  assert.equal(
+    verdict([
+      ['b', 5],
+      ['d', 6],
+    ]).right,
+    true,
+  )
 })
 
 test('callers that go away leave nobody to be blamed', () => {

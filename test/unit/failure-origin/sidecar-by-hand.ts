@@ -1,6 +1,6 @@
 import { ManualClock } from '../../../sidecar/base/clock.ts'
 import { SeededRandom } from '../../../sidecar/base/random.ts'
-import type { StreamFailures } from '../../../sidecar/failure-origin/contract.ts'
+import type { InboundRequest, StreamFailures } from '../../../sidecar/failure-origin/contract.ts'
 import { FailureLocator } from '../../../sidecar/failure-origin/failure-origin.ts'
 import type { LedgerShare } from '../../../sidecar/failure-origin/ledger-sharing.ts'
 import { PlainLabelledStats } from '../../../sidecar/failure-origin/metrics.ts'
@@ -43,7 +43,7 @@ export class Sidecar {
     return info
   }
 
-  inbound(given: { budgetMs?: number; edge?: boolean; peerIp?: string; ids?: boolean } = {}): Stream {
+  inbound(given: Partial<InboundRequest> & { ids?: boolean } = {}): Stream {
     const n = ++this.#n
     const info = this.info()
     if (given.ids !== false) {
@@ -59,10 +59,12 @@ export class Sidecar {
       sampled: true,
       wireSpanId: 'wire',
       path: '/work',
-      budgetMs: given.budgetMs ?? 0,
-      peerIp: given.peerIp ?? '10.0.0.1',
+      budgetMs: 0,
+      peerIp: '10.0.0.1',
       tls: undefined,
-      edge: given.edge ?? false,
+      callerName: '',
+      edge: false,
+      ...given,
     })
     return new Stream(this, failures, info)
   }

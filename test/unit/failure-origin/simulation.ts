@@ -334,6 +334,7 @@ export class Simulation {
       budgetMs: wire.budgetMs,
       peerIp: edge ? '203.0.113.9' : '10.0.0.1',
       tls: undefined,
+      callerName: '',
       edge,
     })
     let over = false

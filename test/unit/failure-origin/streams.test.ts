@@ -218,18 +218,38 @@ test('what the ingress refuses is its own: rate limit, application down, crash o
   ])
 })
 
-test('a caller knows that `downstream` is itself', () => {
-  const c = new Sidecar()
-  const record = {
-    ...FROM_D,
-    origin: 'downstream',
-    cause: 'too_large' as const,
-    link: 'downstream>d',
-    path: ['downstream', 'd'],
-  }
-  c.call(c.inbound()).answer(413, withRecord(record))
-  const entry = c.locator.log.entries()[0]!
+for (const name of ['downstream', 'the-cart']) {
+  test(`a caller knows that \`${name}\`, whom its callee blames for the request, is itself`, () => {
+    const c = new Sidecar()
+    const record = { ...FROM_D, origin: name, cause: 'too_large' as const, link: `${name}>d`, path: [name, 'd'] }
+    c.call(c.inbound()).answer(413, withRecord(record))
+    const entry = c.locator.log.entries()[0]!
+    assert.deepEqual([entry.origin, entry.link, entry.path], ['c', 'c>d', ['c', 'd', 'c']])
+  })
+}
+
+test('whom a callee of the callee blames for its request is not us', () => {
+  const b = new Sidecar({ service: 'b' })
+  const record = { ...FROM_D, origin: 'c', cause: 'too_large' as const, link: 'c>d', path: ['c', 'd', 'c'] }
+  b.call(b.inbound()).answer(502, withRecord(record))
+  const entry = b.locator.log.entries()[0]!
   assert.deepEqual([entry.origin, entry.link], ['c', 'c>d'])
+})
+
+test('a mesh peer in plaintext is called what its sidecar calls itself; nobody else is', () => {
+  const origins = [
+    { callerName: 'c' },
+    { callerName: 'c', peerIp: '203.0.113.9' },
+    { callerName: 'c', edge: true },
+    { callerName: 'c', tls: { peerUriSans: [], localUriSans: [] } as unknown as TlsInfo },
+    { callerName: 'c", evil="' },
+    { callerName: '' },
+  ].map(request => {
+    const d = new Sidecar({ service: 'd' })
+    d.inbound(request).local(413, 'request_payload_too_large')
+    return d.locator.log.entries()[0]!.origin
+  })
+  assert.deepEqual(origins, ['c', 'downstream', 'downstream', 'downstream', 'downstream', 'downstream'])
 })
 
 test('asked twice for the same head, a stream decides and writes once', () => {
@@ -482,7 +502,13 @@ test('a call for which no time was left is not the reason, but the one that took
   slow.failures.attemptFailed({ kind: 'route_timeout', details: '' })
   slow.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
   const late = c.call(inbound, 'd')
-  const refusal = { ...FROM_D, origin: 'downstream', cause: 'deadline_exceeded', path: ['downstream', 'd'] } as const
+  const refusal = {
+    ...FROM_D,
+    origin: 'downstream',
+    cause: 'deadline_exceeded',
+    link: 'downstream>d',
+    path: ['downstream', 'd'],
+  } as const
   late.answer(504, withRecord(refusal))
   inbound.answer(500)
   assert.ok(c.roles().includes('propagated d timeout link'))
