@@ -1,6 +1,6 @@
 /**
- * A connection over a Node socket, plain or TLS: reading through buffers that are used again and again, writes gathered
- * per turn, watermarks, and the ways a connection ends. What differs between the two comes in as {@link SocketKind}.
+ * A connection over a Node socket, plain or TLS: reading through buffers that are used again and again, and the ways a
+ * connection ends. Its writing half is in `socket-writer.ts`.
  *
  * Node normally allocates 64 KiB for every read of a plain socket; with `onread` the same buffer is read into until
  * somebody who was lent it could not write it on at once (see `connection.ts`). A connection starts with a small buffer,
@@ -16,26 +16,10 @@ import { ownBug } from '../base/own-bug.ts'
 import { Timer, type Timer as TimerHandle, type Timers } from '../base/timer-wheel.ts'
 import type { TlsInfo } from '../observability/stream-info.ts'
 import { type CloseReason, type Connection, type ConnectionHandler, heldWrites } from './connection.ts'
+import { SMALL_READ, spare, takeLarge, takeSmall } from './read-buffers.ts'
+import { MAX_COPIED_WRITE, SocketWriter } from './socket-writer.ts'
 import type { TcpKeepalive } from './tcp-keepalive.ts'
-import { beginTurn, endTurn, flushLater } from './write-batch.ts'
-
-/** What an idle connection keeps: enough for nearly every request head. */
-const SMALL_READ = 4096
-/** What a connection gets once a read has filled its buffer. Larger ones win nothing more (measured with 1 MiB bodies). */
-const LARGE_READ = 256 * 1024
-/** Buffers up to this size are copied behind what waits to be written; larger ones are written as they are. */
-const MAX_COPIED_WRITE = 4096
-/**
- * What is put together for a write under TLS: a head and the largest body that comes with it. OpenSSL has taken a buffer in
- * when the write returns, unless another write is before it.
- */
-const STAGING = Buffer.allocUnsafeSlow(LARGE_READ + 16 * 1024)
-/** Large buffers kept for the next connection that needs one: 16 are 4 MiB. */
-const MAX_SPARE = 16
-const spareLarge: Buffer[] = []
-/** Small buffers of connections that closed: 256 are 1 MiB. A new one costs 2 µs, a tenth of accepting a connection. */
-const MAX_SPARE_SMALL = 256
-const spareSmall: Buffer[] = []
+import { beginTurn, endTurn } from './write-batch.ts'
 
 let nextConnectionId = 1
 
@@ -78,10 +62,10 @@ export class SocketConnection implements Connection {
   handler: ConnectionHandler
   tls: TlsInfo | undefined = undefined
   remote: Address
-  bytesWritten = 0
   bytesRead = 0
   closed = false
   readonly #timers: Timers
+  readonly #writer: SocketWriter
   #link = new SocketLink(this)
   #socket!: net.Socket
   #buffer: Buffer
@@ -92,10 +76,7 @@ export class SocketConnection implements Connection {
   /** {@link firstRead} is the buffer. */
   #first: boolean
   #large = false
-  /** Written in this turn and not yet handed to the socket (latin1). */
-  #pending = ''
   #paused = 0
-  #above = false
   #ended = false
   #connecting: boolean
   #closeReason: CloseReason | undefined
@@ -108,6 +89,7 @@ export class SocketConnection implements Connection {
     this.remote = remote
     this.handler = handler
     this.#timers = timers
+    this.#writer = new SocketWriter(above => this.#guard(() => this.handler.onBackpressure(above)))
     this.#connecting = connecting
     this.#first = !connecting
     this.#buffer = connecting ? takeSmall() : firstRead
@@ -128,12 +110,13 @@ export class SocketConnection implements Connection {
   /** Joins this connection with its socket, which must have been made with {@link onread}. */
   attach(socket: net.Socket): void {
     this.#socket = socket
+    this.#writer.attach(socket, this.#encrypted)
     const link = this.#link
     socket.on('end', () => {
       if (link.connection !== undefined) link.connection.#guard(link.connection.#onEnd)
     })
     socket.on('drain', () => {
-      if (link.connection !== undefined) link.connection.#guard(link.connection.#onDrain)
+      if (link.connection !== undefined) link.connection.#writer.onDrain()
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (link.connection !== undefined) link.connection.#onError(error)
@@ -229,91 +212,16 @@ export class SocketConnection implements Connection {
     this.#local = address
   }
 
+  get bytesWritten(): number {
+    return this.#writer.bytesWritten
+  }
+
   get bufferedBytes(): number {
-    return this.#socket.writableLength + this.#pending.length
+    return this.#writer.bufferedBytes
   }
 
   write(data: Buffer | string): void {
-    if (this.closed || data.length === 0) return
-    this.bytesWritten += data.length
-    if (typeof data === 'string' || data.length <= MAX_COPIED_WRITE) {
-      const text = typeof data === 'string' ? data : data.toString('latin1')
-      if (this.#pending === '') {
-        this.#pending = text
-        flushLater(this)
-      } else this.#pending += text
-      return
-    }
-    if (this.#encrypted) {
-      this.#writeEncrypted(data)
-      return
-    }
-    const socket = this.#socket
-    let flowing: boolean
-    if (this.#pending === '') flowing = socket.write(data)
-    else {
-      socket.cork()
-      socket.write(this.#pending, 'latin1')
-      this.#pending = ''
-      flowing = socket.write(data)
-      socket.uncork()
-    }
-    // What is behind another write waits where it is; a kernel that is free takes it at once.
-    if (socket.writableLength > 0) heldWrites.count++
-    this.#afterWrite(flowing)
-  }
-
-  /**
-   * Under TLS a large buffer is given to OpenSSL whole, together with what stands before it. Several in one write would be
-   * joined by Node in memory of its own, and one that has to wait would be lost to its reader: both cost page faults and a
-   * collection of garbage for some hundred responses (measured with 1 MiB bodies: a third of all).
-   */
-  #writeEncrypted(data: Buffer): void {
-    const socket = this.#socket
-    const text = this.#pending
-    const size = text.length + data.length
-    if (socket.writableLength > 0) {
-      if (text !== '') this.flush()
-      this.#writeCopy(data)
-      return
-    }
-    if (text === '' || size > STAGING.length) {
-      if (text !== '') {
-        this.flush()
-        this.#writeCopy(data)
-      } else this.#afterWrite(socket.write(data))
-      return
-    }
-    this.#pending = ''
-    STAGING.latin1Write(text, 0, text.length)
-    data.copy(STAGING, text.length)
-    this.#afterWrite(socket.write(STAGING.subarray(0, size)))
-  }
-
-  /** Writes a copy, in a buffer that is used again when the write is done. */
-  #writeCopy(data: Buffer): void {
-    if (data.length > LARGE_READ) {
-      heldWrites.count++
-      this.#afterWrite(this.#socket.write(data))
-      return
-    }
-    const copy = takeLarge()
-    data.copy(copy)
-    this.#afterWrite(this.#socket.write(copy.subarray(0, data.length), () => spare(copy)))
-  }
-
-  /** Hands what this turn wrote to the socket. Called by the write batch. */
-  flush(): void {
-    const text = this.#pending
-    if (text === '' || this.closed) return
-    this.#pending = ''
-    const socket = this.#socket
-    // A string would be copied into memory that the collector must watch over; OpenSSL copies a buffer before it returns,
-    // unless another write is before it (measured: a fifth of the cost of a small request).
-    if (this.#encrypted && text.length <= STAGING.length && socket.writableLength === 0) {
-      STAGING.latin1Write(text, 0, text.length)
-      this.#afterWrite(socket.write(STAGING.subarray(0, text.length)))
-    } else this.#afterWrite(socket.write(text, 'latin1'))
+    this.#writer.write(data)
   }
 
   pauseReading(): void {
@@ -326,14 +234,13 @@ export class SocketConnection implements Connection {
 
   closeAfterFlush(delayedCloseMs: number): void {
     if (this.closed) return
-    this.flush()
     this.#closeReason ??= { kind: 'local', details: '' }
     const socket = this.#socket
     if (this.#ended || delayedCloseMs === 0) {
-      socket.end(() => socket.destroy())
+      this.#writer.end(() => socket.destroy())
       return
     }
-    socket.end()
+    this.#writer.end()
     // The peer is given time to read the answer and close itself: closing with unread input would send RST and could
     // destroy an answer that is still on its way (RFC 9112 §9.6). What it sends meanwhile is read and dropped.
     this.handler = new Lingering(this.handler)
@@ -416,18 +323,6 @@ export class SocketConnection implements Connection {
     this.refuse(OWN_BUG)
   }
 
-  #afterWrite(flowing: boolean): void {
-    if (flowing || this.#above || this.#socket.writableLength === 0) return
-    this.#above = true
-    this.handler.onBackpressure(true)
-  }
-
-  #onDrain(): void {
-    if (!this.#above || this.closed) return
-    this.#above = false
-    this.handler.onBackpressure(false)
-  }
-
   #onEnd(): void {
     // Before a handshake is done the end is an error, and told as one.
     if (this.#encrypted && this.#connecting) return
@@ -441,6 +336,7 @@ export class SocketConnection implements Connection {
     // While a handshake is under way, who began it tells how it ended.
     if (this.closed || this.#upgrading) return
     this.closed = true
+    this.#writer.closed = true
     this.#link.connection = undefined
     if (this.#timer !== undefined) this.#timers.stop(this.#timer)
     if (!this.#first) spare(this.#buffer)
@@ -488,20 +384,6 @@ class Lingering implements ConnectionHandler {
   onClose(reason: CloseReason): void {
     this.#handler.onClose(reason)
   }
-}
-
-function takeLarge(): Buffer {
-  return spareLarge.pop() ?? Buffer.allocUnsafeSlow(LARGE_READ)
-}
-
-function takeSmall(): Buffer {
-  return spareSmall.pop() ?? Buffer.allocUnsafeSlow(SMALL_READ)
-}
-
-function spare(buffer: Buffer): void {
-  if (buffer.length === LARGE_READ) {
-    if (spareLarge.length < MAX_SPARE) spareLarge.push(buffer)
-  } else if (spareSmall.length < MAX_SPARE_SMALL) spareSmall.push(buffer)
 }
 
 /** The error's text with underscores for spaces, as Envoy puts it into response details. */
