@@ -39,9 +39,16 @@ function isSeen({ role }: FailureEntry): boolean {
   return role === 'origin' || role === 'propagated'
 }
 
-/** That sidecar did not let it through: it tried again, or the application answered all the same. */
+/**
+ * That sidecar did not let it through: it tried again, or the application answered all the same. Attempts at one callee
+ * may share an id; each that came to nothing has a second entry that says so, and the one that was passed on has not.
+ */
 function endedAt({ entries }: MergedFailure, { service }: FailureEntry): boolean {
-  return entries.some(entry => entry.service === service && !isSeen(entry) && entry.role !== 'cancelled')
+  let open = 0
+  for (const entry of entries) {
+    if (entry.service === service && entry.role !== 'cancelled') open += isSeen(entry) ? 1 : -1
+  }
+  return open <= 0
 }
 
 function outcomeOf(merged: MergedFailure, visible: boolean): FailureOutcome {

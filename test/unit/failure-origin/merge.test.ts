@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type FailureEntry, FailureLog } from '../../../sidecar/failure-origin/failure-log.ts'
+import { locateFailures } from '../../../sidecar/failure-origin/locate.ts'
 import { mergeFailures } from '../../../sidecar/failure-origin/merge.ts'
 import {
   isServiceName,
@@ -40,6 +41,19 @@ test('a timer at the top, cancellations below: merged through aliases into the d
     const one = merged.find(failure => failure.ids.includes('id1'))!
     assert.deepEqual([one.origin, one.cause, one.hasOrigin, one.ids.length], ['d', 'app_timeout', true, 3])
   }
+})
+
+test('who asked saw a failure that a retry at the edge met again, and did not see one that it put right', () => {
+  // Two attempts at one callee over one link have the same id.
+  const attempt = (given: Partial<FailureEntry>) =>
+    entry({ id: 'one', origin: 'a', by: 'a', service: 'front', ...given })
+  const first = [attempt({ role: 'propagated' }), attempt({ role: 'retried' })]
+  const seen = (entries: FailureEntry[]) => locateFailures(entries, new Set(['front'])).map(({ outcome }) => outcome)
+  assert.deepEqual(seen(first), ['retried'])
+  assert.deepEqual(seen([...first, attempt({ role: 'propagated', attempts: 2 })]), ['visible'])
+  assert.deepEqual(seen([...first, ...first]), ['retried'])
+  // Elsewhere than at the edge it is not known what callers saw.
+  assert.deepEqual(seen([...first, attempt({ role: 'propagated', service: 'b' })]), ['retried'])
 })
 
 test('records that point at each other do not go round for ever', () => {
