@@ -116,11 +116,21 @@ export function isCallerGone(info: StreamInfo): boolean {
 const CUT =
   ResponseFlag.UpstreamConnectionTermination | ResponseFlag.UpstreamRemoteReset | ResponseFlag.UpstreamProtocolError
 
-/** The upstream broke off a response that had begun. */
+/** A response that had begun was broken off: by the upstream, or by this sidecar. */
 export function isCut(info: StreamInfo): boolean {
   return (
-    info.responseCodeDetails.startsWith('upstream_reset_after_response_started') || (info.responseFlags & CUT) !== 0
+    info.responseCodeDetails.startsWith('upstream_reset_after_response_started') ||
+    (info.responseFlags & CUT) !== 0 ||
+    isCutHere(info)
   )
+}
+
+/** Of the connection manager: its timers, and a bug of ours. The router's own cuts leave facts. */
+const CUT_HERE: ReadonlySet<string> = new Set(['stream_idle_timeout', 'max_duration_timeout', 'internal_error'])
+
+/** This sidecar broke off a response that had begun; before the head it would have answered instead. */
+export function isCutHere(info: StreamInfo): boolean {
+  return !info.localReply && CUT_HERE.has(info.responseCodeDetails)
 }
 
 /** `grpc-status` of a head or of trailers, -1 when there is none. */

@@ -22,7 +22,7 @@ import type {
   TraceContext,
 } from './contract.ts'
 import { deadlineMargin, derivedId } from './deadline.ts'
-import { type FailureContext, grpcStatusIn, isCallerGone, isCut, spanOf } from './failure-context.ts'
+import { type FailureContext, grpcStatusIn, isCallerGone, isCut, isCutHere, spanOf } from './failure-context.ts'
 import type { EgressCall } from './ledger.ts'
 import { InboundEntry } from './ledger.ts'
 import { isServiceName } from './names.ts'
@@ -209,10 +209,17 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
 
   #decideIfCut(info: StreamInfo): void {
     if (this.#record !== undefined || (this.#facts === undefined && !isCut(info))) return
-    // A caller that can be told nothing sees a cut and nothing else; both of us derive the same id for it.
-    const verdict: Verdict = { cause: 'partial_body', subCause: '', blame: 'application' }
     this.#context.sharing?.drain()
-    this.#decideApplication(info, verdict, this.#context.clock.now(), [this.#linkId()])
+    const now = this.#context.clock.now()
+    const seen = this.#facts === undefined ? undefined : verdictOfFacts(this.#facts, true)
+    const verdict = seen ?? (isCutHere(info) ? verdictOfDetails(info, true) : undefined)
+    // A caller that can be told nothing sees a cut and nothing else; both of us derive the same id for it.
+    if (verdict !== undefined && isWaiting(verdict.cause)) this.#decideTimeout(info, verdict, now)
+    else if (verdict?.blame === 'self') this.#settle(info, 'origin', this.#make(verdict, info, this.#linkId()), [])
+    else {
+      const cut: Verdict = { cause: 'partial_body', subCause: '', blame: 'application' }
+      this.#decideApplication(info, cut, now, [this.#linkId()])
+    }
   }
 
   #decideApplication(info: StreamInfo, verdict: Verdict, nowMs: number, aliases: string[]): void {

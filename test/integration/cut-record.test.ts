@@ -21,7 +21,8 @@ async function assertCut(port: number): Promise<void> {
   await assert.rejects(response.text())
 }
 
-async function start(answer: Answer, external = false) {
+/** `atIngress`: how long d's sidecar lets its application take, in whatever way. */
+async function start(answer: Answer, external = false, atIngress: Readonly<Record<string, unknown>> = {}) {
   const application = await FakeUpstream.start([answer])
   const [ingress, egress] = (await freePorts(2)) as [number, number]
   const name = 'only'
@@ -31,6 +32,7 @@ async function start(answer: Answer, external = false) {
     name,
     port: ingress,
     clusters: [localCluster('app', application.port)],
+    route: atIngress,
   })
   const d = await startHopwise(atD)
   const metadata = { filter_metadata: { hopwise: { external: true } } }
@@ -73,6 +75,26 @@ for (const [name, answer] of [
     assert.equal(await mesh.c.stat('cluster.d.upstream_cx_protocol_error'), 0)
     assert.equal(await mesh.c.stat('cluster.d.upstream_rq_active'), 0)
     assert.equal(await mesh.d.stat('http.only.downstream_rq_active'), 0)
+  })
+}
+
+for (const [limit, cause] of [
+  [{ timeout: '0s', idle_timeout: '0.2s' }, 'stream_idle'],
+  [{ timeout: '0s', max_stream_duration: { max_stream_duration: '0.2s' } }, 'max_duration'],
+  [{ timeout: '0.2s' }, 'app_timeout'],
+] as const) {
+  test(`a body in which d falls silent is cut by its sidecar, and known at c: ${cause}`, async () => {
+    await using mesh = await start({ body: 'x'.repeat(1000), end: 'hang-after-head' }, false, limit)
+    await assertCut(mesh.egress)
+    const [atD, atC] = await waitFor(
+      async () => {
+        const [d, c] = [await failuresOf(mesh.d), await failuresOf(mesh.c)]
+        return d.length > 0 && c.length > 0 ? ([d[0]!, c[0]!] as const) : undefined
+      },
+      { what: 'a failure at both' },
+    )
+    assert.deepEqual([atD.role, atD.origin, atD.cause, atD.status], ['origin', 'd', cause, 200])
+    assert.deepEqual([atC.role, atC.id, atC.origin, atC.cause], ['propagated', atD.id, 'd', cause])
   })
 }
 

@@ -618,6 +618,63 @@ test('a cut whose reason the peer sent along is known by the id of its record, a
   assert.equal(c.roles().at(-1), 'origin outside partial_body exact')
 })
 
+/** A response has begun, and then this sidecar's own timer breaks it off. */
+function breakOff(stream: Stream, details: string, flags = 0): Headers {
+  stream.info.responseCode = 200
+  stream.failures.responseHead(stream.info, new Headers())
+  stream.info.responseCodeDetails = details
+  stream.info.responseFlags |= flags
+  const trailers = new Headers()
+  stream.failures.responseCut(stream.info, trailers)
+  stream.end()
+  return trailers
+}
+
+test('a stream that this sidecar gave up after its head names who fell silent', () => {
+  const idle = ['stream_idle_timeout', ResponseFlag.StreamIdleTimeout] as const
+  const d = new Sidecar({ service: 'd' })
+  const trailers = breakOff(d.inbound(), ...idle)
+  assert.match(trailers.get('proxy-status')!, /failure-origin=d; failure-cause=stream_idle/)
+  breakOff(d.inbound(), 'max_duration_timeout')
+  assert.deepEqual(d.roles(), ['origin d stream_idle exact', 'origin d max_duration exact'])
+  const [known] = d.locator.log.entries()
+  const underBoth = [known!.id, ...known!.aliases]
+  assert.ok(
+    underBoth.includes(derivedId('d', 'request1', 'wire', '/work')),
+    'as a caller knows it that is told nothing',
+  )
+
+  const c = new Sidecar()
+  breakOff(c.call(c.inbound(), 'outside', { external: true }), ...idle)
+  breakOff(c.call(c.inbound()), 'max_duration_timeout')
+  assert.deepEqual(c.roles(), ['origin outside stream_idle link', 'origin d max_duration link'])
+  for (const entry of c.locator.log.entries()) assert.equal(entry.subCause, 'waiting_on')
+})
+
+test('a route timeout after the head is the application that took too long, or whom it waits for', () => {
+  const late = (c: Sidecar, inbound: Stream) => {
+    inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
+    breakOff(inbound, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+    return c.roles()
+  }
+  const c = new Sidecar()
+  assert.deepEqual(late(c, c.inbound()), ['origin c app_timeout exact'])
+  const waiting = new Sidecar()
+  const inbound = waiting.inbound()
+  waiting.call(inbound)
+  assert.deepEqual(late(waiting, inbound), ['origin d timeout link'])
+})
+
+test('what this sidecar answered itself before any head was sent is decided there, and not once more at its end', () => {
+  const c = new Sidecar()
+  c.inbound().local(504, 'stream_idle_timeout', ResponseFlag.StreamIdleTimeout)
+  assert.deepEqual(c.roles(), ['origin c stream_idle exact'])
+  const check = c.inbound()
+  check.info.healthCheck = true
+  check.local(504, 'stream_idle_timeout', ResponseFlag.StreamIdleTimeout)
+  assert.equal(c.roles().length, 1)
+})
+
 test('nothing is said of a cut at an edge, nor when the caller is gone or all was well', () => {
   const c = new Sidecar()
   const cut = (stream: ReturnType<Sidecar['inbound']>) => {
