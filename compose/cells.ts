@@ -3,7 +3,7 @@
  * one of `docker compose run break`; what a truth means is in `demo-services/catalogue.ts`.
  */
 import type { Outcome, TrafficShape, Truth } from '../demo-services/catalogue.ts'
-import { CALLEES } from '../demo-services/layout.ts'
+import { CALLEES, INSTANCES, type Service } from '../demo-services/layout.ts'
 import type { Cause } from '../sidecar/failure-origin/record.ts'
 
 export interface Cell {
@@ -12,6 +12,8 @@ export interface Cell {
   readonly terms: readonly string[]
   /** Containers that are stopped. */
   readonly stopped?: readonly string[]
+  /** Containers that stand still: what comes is taken by the kernel, and nobody answers. */
+  readonly paused?: readonly string[]
   /** Another caller keeps this many requests open at the sidecar of an instance. */
   readonly burst?: { readonly of: string; readonly times: number }
   readonly traffic?: TrafficShape
@@ -58,17 +60,31 @@ const NO_VAULT = {
   c: ['cannot show its name', 'san_mismatch'],
 } as const
 
-/** Who has feeds and exports, besides its usual work; how they are asked for; from whom. Each keeps requests waiting. */
-const STREAMS: readonly (readonly [
-  hop: string,
-  terms: (path: string) => readonly string[],
-  traffic: (path: string) => TrafficShape,
-])[] = [
-  ['a', path => [`a=hang:${path}`], path => ({ ...WAITING, path: `/shop${path}` })],
-  ['b', path => [`a=call:b${path}`, `b=hang:${path}`], () => WAITING],
-  ['d', path => [`c=call:d${path}`, `d=hang:${path}`], () => WAITING],
-  ['outside', path => [`c=call:outside${path}`, `outside=hang:${path}`], () => WAITING],
-]
+/** Has somebody ask a hop for something besides its usual work. Each keeps requests waiting. */
+interface Asked {
+  readonly path: string
+  /** Whoever asks; none where callers at the edge do. */
+  readonly terms: readonly string[]
+  readonly traffic: TrafficShape
+}
+
+/** What c takes over gRPC. */
+const METHODS: Readonly<Record<string, string>> = { feed: 'Feed', quote: 'Quote' }
+
+function asked(hop: string, what: string): Asked {
+  const path = hop === 'c' ? `/hopwise.demo.Chain/${METHODS[what]}` : `/${what}`
+  if (hop === 'a') return { path, terms: [], traffic: { ...WAITING, path: `/shop${path}` } }
+  const caller = { b: 'a', c: 'b' }[hop] ?? 'c'
+  return { path, terms: [`${caller}=call:${hop}${path}`], traffic: WAITING }
+}
+
+/** Who keeps whom waiting for what: a hop `hang`s or `stall`s whenever it is asked for that, and for nothing else. */
+function waitingFor(hop: string, what: string, how: string): Pick<Cell, 'terms' | 'traffic' | 'windowMs' | 'seldom'> {
+  const { path, terms, traffic } = asked(hop, what)
+  return { terms: [...terms, `${hop}=${how}:${path}`], traffic, windowMs: 3500, seldom: true }
+}
+
+const sidecarsOf = (hop: string) => INSTANCES[hop as Service].map(instance => `${instance}-sidecar`)
 
 const sidecarDown = (hop: string): Cell => ({
   title: `${hop}'s sidecar is down`,
@@ -159,20 +175,50 @@ export const CELLS: readonly Cell[] = [
     truth: { ...fails('outside', 'per_try_timeout'), attempts: 2 },
     details: /after 2 attempts \(per_try_timeout\)/,
   },
-  ...STREAMS.map(([hop, terms, traffic]) => ({
+  ...CHAIN.map(hop => ({
+    ...waitingFor(hop, 'quote', 'hang'),
+    title: `${hop} hangs when it is asked for a quote, at every attempt`,
+    // Its sidecar is told how long an attempt may take, and answers first.
+    truth: { ...fails(hop, 'app_timeout', 'per_try_timeout'), attempts: 2 },
+    details: /after 2 attempts \((app_timeout|per_try_timeout)/,
+  })),
+  ...CHAIN.map(hop => {
+    const { terms, traffic } = asked(hop, 'quote')
+    return {
+      title: `${hop}'s sidecar stands still, and no quote comes at any attempt`,
+      terms,
+      paused: sidecarsOf(hop),
+      traffic,
+      windowMs: 3500,
+      seldom: hop === 'a',
+      // What is asked of it besides has more time, and new connections have less.
+      truth: { ...fails(hop, 'per_try_timeout', 'timeout', 'connect_timeout'), attempts: 2 },
+      details: /after 2 attempts \(.*per_try_timeout/,
+    }
+  }),
+  ...CHAIN.map(hop => ({
+    title: `${hop}'s sidecar stands still`,
+    terms: [],
+    paused: sidecarsOf(hop),
+    traffic: WAITING,
+    windowMs: 4500,
+    seldom: hop === 'a',
+    truth: fails(hop, 'timeout', 'connect_timeout'),
+  })),
+  ...EVERYWHERE.map(hop => ({
+    ...waitingFor(hop, 'feed', 'hang'),
     title: `${hop} says nothing on its feed`,
-    terms: terms('/feed'),
-    traffic: traffic('/feed'),
-    windowMs: 3500,
-    seldom: true,
     truth: fails(hop, 'stream_idle'),
   })),
-  ...STREAMS.map(([hop, terms, traffic]) => ({
+  ...EVERYWHERE.map(hop => ({
+    ...waitingFor(hop, 'feed', 'stall'),
+    title: `${hop} falls silent in the middle of its feed`,
+    // a asks b over HTTP/1.1, where no record can follow a head: above b it is an answer that broke off.
+    truth: hop === 'b' ? fails(hop, 'stream_idle', 'partial_body') : fails(hop, 'stream_idle'),
+  })),
+  ...['a', 'd', 'outside', 'b'].map(hop => ({
+    ...waitingFor(hop, 'export', 'hang'),
     title: `${hop} does not come to an end with an export`,
-    terms: terms('/export'),
-    traffic: traffic('/export'),
-    windowMs: 3500,
-    seldom: true,
     truth: fails(hop, 'max_duration'),
   })),
   {
@@ -288,12 +334,12 @@ export const CELLS: readonly Cell[] = [
       truth: fails('reports', 'no_healthy'),
     },
   ]),
-  ...['b', 'c'].map(hop => ({
+  ...CALLERS.map(hop => ({
     title: `${hop}'s fault filter aborts its calls`,
     terms: [`${hop}=abort`],
     truth: fails(hop, 'fault_injected'),
   })),
-  ...CHAIN.map(hop => ({
+  ...EVERYWHERE.map(hop => ({
     title: `${hop} is slow by 300 ms, nothing fails`,
     terms: [`${hop}=delay:300ms`],
     // One at a time in each service, or whoever copies no headers cannot be told from those it calls.
@@ -301,9 +347,16 @@ export const CELLS: readonly Cell[] = [
     windowMs: 3500,
     truth: { origin: hop, causes: [], outcomes: ['slow'] } satisfies Truth,
   })),
-  ...['c', 'd', 'outside'].map(hop => ({
-    title: `${hop} answers 500 and ${hop === 'c' ? 'b' : 'c'} swallows it`,
-    terms: [`${hop}=500`, `${hop === 'c' ? 'b' : 'c'}=swallow`],
+  ...(
+    [
+      ['c', 'b'],
+      ['d', 'c'],
+      ['outside', 'c'],
+      ['b', 'a'],
+    ] as const
+  ).map(([hop, caller]) => ({
+    title: `${hop} answers 500 and ${caller} swallows it`,
+    terms: [`${hop}=500`, `${caller}=swallow`],
     truth: ends(fails(hop, 'app_error'), 'masked'),
   })),
 ]

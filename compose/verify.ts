@@ -8,7 +8,7 @@
  * - the page: whom it marks as the origin, `/failures` of all sidecars, merged, and `/failures/<id>` of the edge for the id
  *   that a caller got.
  *
- *   node compose/verify.ts [--local-bases] [--only TEXT] [--keep]
+ *   node compose/verify.ts [--local-bases] [--only TEXT]… [--keep]
  */
 import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { get as httpsGet } from 'node:https'
@@ -136,6 +136,7 @@ export class Verification {
     const since = Date.now()
     if (cell.traffic !== undefined) await this.#post('/traffic', JSON.stringify(cell.traffic))
     if (cell.stopped !== undefined) await this.#stack.compose('kill', ...cell.stopped)
+    if (cell.paused !== undefined) await this.#stack.compose('pause', ...cell.paused)
     if (cell.terms.length > 0) await this.#post('/break', cell.terms.join(' '))
     if (cell.burst !== undefined) {
       await this.#post('/burst', JSON.stringify({ ...cell.burst, forMs: windowMs + BURST_MORE_MS }))
@@ -151,7 +152,10 @@ export class Verification {
     ])
     // What comes later is about the mending.
     const until = Date.now()
-    const mended = Promise.all([this.#mend(cell, until), this.#scrapedSince(until)])
+    const mended = Promise.all([this.#mend(cell, until), this.#scrapedSince(until)]).then(() =>
+      // What stood still had no answer for Prometheus either, and counts what it had in hand only now.
+      cell.paused === undefined ? undefined : this.#scrapedSince(Date.now()),
+    )
     await delay(SETTLE_MS)
     const { failures } = await this.#json<{ failures: FailureEntry[] }>(`${this.#traffic}/failures?since=${since}`)
     const { callers } = await this.#json<{ callers: Seen[] }>(`${this.#traffic}/report?since=${since}`)
@@ -206,6 +210,7 @@ export class Verification {
   async #mend(cell: Cell, brokenAt: number): Promise<void> {
     if (cell.stopped !== undefined)
       await this.#stack.compose('up', '--detach', '--no-deps', '--no-build', ...cell.stopped)
+    if (cell.paused !== undefined) await this.#stack.compose('unpause', ...cell.paused)
     if (cell.returnsMs !== undefined) await delay(Math.max(0, cell.returnsMs - (Date.now() - brokenAt) + 500))
     const deadline = Date.now() + RECOVERY_MS
     // A service that is just coming back does not take the order yet.
@@ -559,14 +564,14 @@ async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       'local-bases': { type: 'boolean', default: false },
-      only: { type: 'string', default: '' },
+      only: { type: 'string', multiple: true, default: [''] },
       keep: { type: 'boolean', default: false },
     },
   })
   const overrides = values['local-bases'] ? ['compose.local-bases.yaml'] : []
   const prometheus = frequentScrapes()
   const stack = new Stack({ overrides, env: { FIRST_FAULT: '', RATE: '8', PROMETHEUS_CONFIG: prometheus } })
-  const cells = CELLS.filter(({ title }) => title.includes(values.only))
+  const cells = CELLS.filter(({ title }) => values.only.some(text => title.includes(text)))
   let wrong = 0
   try {
     await stack.build()

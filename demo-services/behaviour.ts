@@ -7,6 +7,8 @@ export interface Behaviour {
   delayMs?: number
   /** Takes requests and never answers. */
   hang?: boolean
+  /** Begins an answer and then says nothing more. */
+  stall?: boolean
   /** Answers by resetting the connection (RST). */
   reset?: boolean
   /** Answers by closing the connection (FIN). */
@@ -21,7 +23,7 @@ export interface Behaviour {
   sendBytes?: number
   /** Makes its first call this many times at once. */
   fanOut?: number
-  /** Calls this host as well, for `/` or the path behind it (`outside/feed`). */
+  /** Calls this host as well, for `/` or the path behind it (`outside/feed`); a method of gRPC if that is one. */
   alsoCall?: string
   /** Calls this host, with a path or without, {@link SPREE_CALLS} times, a few at a time. */
   spree?: string
@@ -46,6 +48,7 @@ const KINDS: Readonly<Record<keyof Behaviour, 'string' | 'number' | 'boolean' | 
   status: 'number',
   delayMs: 'number',
   hang: 'boolean',
+  stall: 'boolean',
   reset: 'boolean',
   close: 'boolean',
   garbage: 'boolean',

@@ -151,6 +151,9 @@ async function burst({ of, times, forMs }: Burst): Promise<void> {
   setTimeout(() => session.destroy(), forMs)
 }
 
+/** Longer than any sidecar lets a caller wait; none answers that stands still. */
+const MAX_CALL_MS = 5000
+
 /** A call to the ingress listener of a service, with the identity of one of the mesh: what a sidecar gets to see. */
 function callMesh(service: string, path: string): Promise<{ status: number; headers: IncomingMessage['headers'] }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; headers: IncomingMessage['headers'] }>()
@@ -163,7 +166,7 @@ function callMesh(service: string, path: string): Promise<{ status: number; head
       servername: service,
       agent: false,
       headers: { host: service },
-      timeout: 10_000,
+      timeout: MAX_CALL_MS,
     },
     response => {
       const { statusCode = 0, headers } = response
@@ -173,7 +176,7 @@ function callMesh(service: string, path: string): Promise<{ status: number; head
       response.on('close', () => resolve({ status: statusCode, headers }))
     },
   )
-  request.on('timeout', () => request.destroy(new Error('no answer in 10 s')))
+  request.on('timeout', () => request.destroy(new Error(`no answer in ${MAX_CALL_MS / 1000} s`)))
   request.on('error', reject)
   request.end()
   return promise

@@ -11,6 +11,8 @@ export interface Exchange {
   readonly connection: Socket | undefined
   /** `status` in the words of HTTP. Does nothing once the caller has gone. */
   answer(status: number, error: string | undefined): void
+  /** The head and a part of a good answer go out, and then nothing. */
+  stall(): void
   /** The head of a good answer goes out, and then the connection goes. */
   cutShort(how: 'length' | 'chunked'): void
 }

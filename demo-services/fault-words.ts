@@ -12,7 +12,14 @@ export const TARGETS = ['a', 'b', 'c', 'd1', 'd2', 'd3', 'outside'] as const
 const WORDS: Readonly<Record<string, readonly [help: string, make: (value: string) => Behaviour | undefined]>> = {
   '500': ['answers with this status (any from 400 to 599)', () => ({ status: 500 })],
   delay: ['takes longer: delay:300ms, delay:2s', value => withMs(value, 1000, delayMs => ({ delayMs }))],
-  hang: ['takes requests and never answers: hang, or hang:/feed for those alone', value => withPath(value)],
+  hang: [
+    'takes requests and never answers: hang, or hang:/feed for those alone',
+    value => withPath(value, { hang: true }),
+  ],
+  stall: [
+    'begins an answer and says nothing more: stall, or stall:/feed for those alone',
+    value => withPath(value, { stall: true }),
+  ],
   reset: ['resets the connection instead of answering', () => ({ reset: true })],
   close: ['closes the connection instead of answering', () => ({ close: true })],
   garbage: ['answers what is no HTTP', () => ({ garbage: true })],
@@ -97,9 +104,9 @@ function withCalls(value: string): Behaviour | undefined {
   return /^[1-9]\d{0,3}$/.test(value) ? { fanOut: Number(value) } : undefined
 }
 
-function withPath(value: string): Behaviour | undefined {
-  if (value === '') return { hang: true }
-  return /^(?:\/[\w.-]*)+$/.test(value) ? { hang: true, path: value } : undefined
+function withPath(value: string, behaviour: Behaviour): Behaviour | undefined {
+  if (value === '') return behaviour
+  return /^(?:\/[\w.-]*)+$/.test(value) ? { ...behaviour, path: value } : undefined
 }
 
 /** A host, with a path or without. */

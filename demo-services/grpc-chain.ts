@@ -24,8 +24,6 @@ const { Chain } = (
   }
 ).hopwise.demo
 const WORK = Chain.service['Work']!
-/** As the conventions of OpenTelemetry name what is called. */
-const SPAN_ATTRIBUTES = { 'rpc.system': 'grpc', 'rpc.service': 'hopwise.demo.Chain', 'rpc.method': 'Work' }
 /** A sidecar that was away is back soon. */
 const RECONNECT_MS = 50
 
@@ -100,21 +98,37 @@ export function startGrpcServer(port: number, name: string, registry: Registry, 
   })
   /** By address of the other end: a service that breaks connections needs to have them. */
   const connections = new Map<string, Socket>()
+  /** `end` is told once of the status, with what it means. */
+  const take = (method: string, call: ServerCall, end: (code: grpc.status, details: string) => void) => {
+    const started = performance.now()
+    const path = Chain.service[method]!.path
+    // As the conventions of OpenTelemetry name what is called.
+    const attributes = { 'rpc.system': 'grpc', 'rpc.service': 'hopwise.demo.Chain', 'rpc.method': method }
+    const trace = tracing.request(path.slice(1), attributes, headersOf(call.metadata))
+    const connection = connections.get(call.getPeer())
+    const exchange = new GrpcExchange(name, path, trace, call, connection, (code, details) => {
+      handled.inc({ grpc_code: Status[code]! })
+      seconds.observe((performance.now() - started) / 1000)
+      trace.end(SERVER_ERRORS.has(code), { 'rpc.grpc.status_code': code })
+      // Nobody is left to be told.
+      if (code !== Status.CANCELLED) end(code, details)
+    })
+    serve(exchange).catch((error: Error) => exchange.answer(502, error.message))
+  }
+  const unary =
+    (method: string): grpc.handleUnaryCall<WorkRequest, WorkReply> =>
+    (call, reply) =>
+      take(method, call, (code, details) =>
+        code === Status.OK ? reply(null, { service: name }) : reply({ code, details }),
+      )
+  const Feed: grpc.handleServerStreamingCall<WorkRequest, WorkReply> = call =>
+    take('Feed', call, (code, details) => {
+      if (code !== Status.OK) return void call.emit('error', { code, details })
+      call.write({ service: name })
+      call.end()
+    })
   const server = new grpc.Server()
-  server.addService(Chain.service, {
-    Work(call: grpc.ServerUnaryCall<WorkRequest, WorkReply>, reply: grpc.sendUnaryData<WorkReply>) {
-      const started = performance.now()
-      const trace = tracing.request(WORK.path.slice(1), SPAN_ATTRIBUTES, headersOf(call.metadata))
-      const exchange = new GrpcExchange(name, trace, call, connections.get(call.getPeer()), (code, details) => {
-        handled.inc({ grpc_code: Status[code]! })
-        seconds.observe((performance.now() - started) / 1000)
-        trace.end(SERVER_ERRORS.has(code), { 'rpc.grpc.status_code': code })
-        if (code === Status.OK) reply(null, { service: name })
-        else if (code !== Status.CANCELLED) reply({ code, details })
-      })
-      serve(exchange).catch((error: Error) => exchange.answer(502, error.message))
-    },
-  })
+  server.addService(Chain.service, { Work: unary('Work'), Quote: unary('Quote'), Feed })
   const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure())
   const listener = createServer(socket => {
     const address = `${socket.remoteAddress}:${socket.remotePort}`
@@ -127,25 +141,30 @@ export function startGrpcServer(port: number, name: string, registry: Registry, 
   listener.listen(port, '127.0.0.1')
 }
 
+/** Of either kind of method: one that streams takes messages before its end. */
+type ServerCall = grpc.ServerUnaryCall<WorkRequest, WorkReply> & { readonly write?: (reply: WorkReply) => boolean }
+
 class GrpcExchange implements Exchange {
-  readonly path = WORK.path
+  readonly path: string
   readonly trace: RequestTrace
   readonly gone: AbortSignal
   readonly connection: Socket | undefined
   readonly #name: string
-  readonly #call: grpc.ServerUnaryCall<WorkRequest, WorkReply>
+  readonly #call: ServerCall
   readonly #gone = new AbortController()
   readonly #end: (code: grpc.status, details: string) => void
   #ended = false
 
   constructor(
     name: string,
+    path: string,
     trace: RequestTrace,
-    call: grpc.ServerUnaryCall<WorkRequest, WorkReply>,
+    call: ServerCall,
     connection: Socket | undefined,
     end: (code: grpc.status, details: string) => void,
   ) {
     this.#name = name
+    this.path = path
     this.trace = trace
     this.#call = call
     this.connection = connection
@@ -158,6 +177,12 @@ class GrpcExchange implements Exchange {
   answer(status: number, error: string | undefined): void {
     if (status === 200) this.#finish(Status.OK, '')
     else this.#finish(grpcStatus(status), `${this.#name}: ${error}`)
+  }
+
+  stall(): void {
+    if (this.#ended) return
+    if (this.#call.write !== undefined) this.#call.write({ service: this.#name })
+    else this.#call.sendMetadata(new grpc.Metadata())
   }
 
   cutShort(): void {

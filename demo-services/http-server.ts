@@ -72,6 +72,11 @@ class HttpExchange implements Exchange {
     response.end(body)
   }
 
+  stall(): void {
+    this.#response.writeHead(200, { 'content-type': 'text/plain' })
+    this.#response.write('x'.repeat(1000))
+  }
+
   cutShort(how: 'length' | 'chunked'): void {
     const response = this.#response
     response.writeHead(200, { 'content-type': 'text/plain', ...(how === 'length' && { 'content-length': 4096 }) })

@@ -106,6 +106,7 @@ async function serve(exchange: Exchange): Promise<void> {
   for (let mib = 0; mib < (ill.memory ?? 0); mib++) kept.push(Buffer.alloc(1024 * 1024, 1))
   if (ill.hang) return
   await delay(options.workMs + (ill.delayMs ?? 0), undefined, { signal: gone })
+  if (ill.stall) return exchange.stall()
   if (ill.reset) return void connection?.resetAndDestroy()
   if (ill.close) return void connection?.destroy()
   // As HTTP/2 it is a frame that is far too long.

@@ -31,6 +31,15 @@ async function overHttp2(port: number, path: string): Promise<number> {
   return promise.finally(() => session.destroy())
 }
 
+/** How many bytes come first. */
+async function firstBytesOverHttp2(port: number, path: string): Promise<number> {
+  const session = connect(`http://127.0.0.1:${port}`)
+  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  session.on('error', reject)
+  session.request({ ':path': path }).on('data', (data: Buffer) => resolve(data.length))
+  return promise.finally(() => session.destroy())
+}
+
 test('the Go services of the demonstration', { timeout: 400_000 }, async t => {
   const go = await partOrSkip(t, 'go')
   if (go === undefined) return
@@ -78,6 +87,17 @@ test('the Go services of the demonstration', { timeout: 400_000 }, async t => {
     }
     await d.control({})
     assert.equal((await ask()).status, 200)
+  })
+
+  await t.test('it begins an answer and falls silent, over either', async () => {
+    await d.control({ path: '/feed', stall: true })
+    for (const begin of [
+      fetch(`http://127.0.0.1:${d.port}/feed`).then(async ({ body }) => (await body!.getReader().read()).value!.length),
+      firstBytesOverHttp2(d.port, '/feed'),
+    ]) {
+      assert.equal(await begin, 1000)
+    }
+    assert.equal((await ask()).status, 200, 'only there')
   })
 
   await t.test('what it does not know it refuses, and goes on as before', async () => {
@@ -133,6 +153,24 @@ test('the Go services of the demonstration', { timeout: 400_000 }, async t => {
       await fetchRaw(b.port, { path: '/', host: 'b' })
       const [, microseconds] = /^(\d+)u$/.exec(String(egress.calls.at(-1)!['grpc-timeout']))!
       assert.ok(Number(microseconds) <= 300_000, String(microseconds))
+    }
+  })
+
+  await t.test('b asks c for what else it has over gRPC', async () => {
+    const egress = await recordingServer()
+    t.after(() => egress.close())
+    const b = await start('b', { EGRESS: `127.0.0.1:${egress.port}` })
+    for (const method of ['Quote', 'Feed']) {
+      egress.calls.length = 0
+      egress.status = '0'
+      await b.control({ alsoCall: `c/hopwise.demo.Chain/${method}` })
+      const answer = await fetchRaw(b.port, { path: '/', host: 'b' })
+      assert.equal(answer.status, 200, answer.text)
+      const paths = egress.calls.map(call => call[':path'])
+      assert.deepEqual(paths, [`/hopwise.demo.Chain/${method}`, '/hopwise.demo.Chain/Work'])
+      egress.status = '14'
+      const failed = await fetchRaw(b.port, { path: '/', host: 'b' })
+      assert.match(failed.text, /c: rpc error: code = Unavailable/)
     }
   })
 

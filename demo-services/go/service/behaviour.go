@@ -21,6 +21,8 @@ type Behaviour struct {
 	DelayMs int64 `json:"delayMs,omitempty"`
 	// Hang takes requests and never answers.
 	Hang bool `json:"hang,omitempty"`
+	// Stall begins an answer and then says nothing more.
+	Stall bool `json:"stall,omitempty"`
 	// Reset answers by resetting the connection (RST), Close by closing it (FIN).
 	Reset bool `json:"reset,omitempty"`
 	Close bool `json:"close,omitempty"`
@@ -33,7 +35,7 @@ type Behaviour struct {
 	// SendBytes makes its calls carry a body of this size, FanOut makes so many of them at once.
 	SendBytes int `json:"sendBytes,omitempty"`
 	FanOut    int `json:"fanOut,omitempty"`
-	// AlsoCall names a host that is called as well, with a path or without.
+	// AlsoCall names a host that is called as well, with a path or without; a method of gRPC if that is one.
 	AlsoCall string `json:"alsoCall,omitempty"`
 	// Spree names one that is called many times, a few at a time; Upgrade one that is asked for a WebSocket.
 	Spree   string `json:"spree,omitempty"`

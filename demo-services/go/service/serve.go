@@ -76,6 +76,10 @@ func handler(name string, workMs time.Duration, do work) http.Handler {
 		}
 		connection := r.Context().Value(connectionKey{}).(net.Conn)
 		switch {
+		case ill.Stall:
+			begin(w)
+			<-r.Context().Done()
+			return
 		case ill.Reset:
 			reset(connection)
 			return
@@ -120,15 +124,20 @@ func answer(w http.ResponseWriter, status int, name, problem string) {
 
 // cutShort sends a head and a part of the body, which the other end sees before the connection goes.
 func cutShort(w http.ResponseWriter, how string, connection net.Conn) {
-	w.Header().Set("content-type", "text/plain")
 	if how == "length" {
 		w.Header().Set("content-length", "4096")
 	}
+	begin(w)
+	time.Sleep(20 * time.Millisecond)
+	reset(connection)
+}
+
+// begin sends the head and the first part of a good answer.
+func begin(w http.ResponseWriter) {
+	w.Header().Set("content-type", "text/plain")
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write([]byte(strings.Repeat("x", 1000)))
 	_ = http.NewResponseController(w).Flush()
-	time.Sleep(20 * time.Millisecond)
-	reset(connection)
 }
 
 // reset ends a connection with RST instead of FIN.

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CELLS } from '../../../compose/cells.ts'
 import { parseFaults, TARGETS, WORDS_HELP } from '../../../demo-services/fault-words.ts'
-import { CAUSES } from '../../../sidecar/failure-origin/record.ts'
+import { CAUSES, type Cause } from '../../../sidecar/failure-origin/record.ts'
 
 const settings = (...terms: string[]) => Object.fromEntries(parseFaults(terms))
 
@@ -21,6 +21,7 @@ test('a path behind a word or a host narrows it down', () => {
     outside: { hang: true, path: '/rates' },
     ...Object.fromEntries(['d1', 'd2', 'd3'].map(name => [name, { hang: true }])),
   })
+  assert.deepEqual(settings('a=stall:/feed', 'b=stall'), { a: { stall: true, path: '/feed' }, b: { stall: true } })
   assert.deepEqual(settings('c=call:outside/feed', 'b=spree:c/healthz'), {
     c: { alsoCall: 'outside/feed' },
     b: { spree: 'c/healthz' },
@@ -73,6 +74,13 @@ test('what is verified covers every word at some service, and every service', ()
   for (const word of ['500', 'hang', 'reset', 'close', 'garbage', 'cut', 'crash']) {
     const at = terms.filter(term => term.split('=')[1]!.split(':')[0] === word).map(term => term.split('=')[0])
     for (const service of ['a', 'b', 'c', 'd', 'outside']) assert.ok(at.includes(service), `${word} at ${service}`)
+  }
+  const first = (cause: Cause) =>
+    CELLS.filter(({ truth }) => truth.causes[0] === cause).map(({ truth }) => truth.origin)
+  for (const cause of ['timeout', 'per_try_timeout', 'stream_idle'] as const) {
+    for (const service of ['a', 'b', 'c', 'd', 'outside']) {
+      assert.ok(first(cause).includes(service), `${cause} at ${service}`)
+    }
   }
   // Whom a word is about is the caller, so these are where calls are made.
   const callers = (said: string) => terms.filter(term => term.split('=')[1] === said).map(term => term.split('=')[0])

@@ -59,7 +59,17 @@ func callEverybody(r *http.Request, ill service.Behaviour, client chain.ChainCli
 		headers[name] = value
 	}
 	// What is asked of others comes first: without it there is no use in asking c.
-	if ill.AlsoCall != "" {
+	switch host, path, _ := strings.Cut(ill.AlsoCall, "/"); {
+	case ill.AlsoCall == "":
+	case host == "c" && "/"+path == chain.Chain_Quote_FullMethodName:
+		if _, err := client.Quote(outgoing(ctx, headers), &chain.WorkRequest{}); err != nil {
+			return fmt.Errorf("c: %w", err)
+		}
+	case host == "c" && "/"+path == chain.Chain_Feed_FullMethodName:
+		if err := readFeed(outgoing(ctx, headers), client); err != nil {
+			return fmt.Errorf("c: %w", err)
+		}
+	default:
 		if err := get(ctx, plain, egress, ill.AlsoCall, headers); err != nil {
 			return err
 		}
@@ -101,12 +111,27 @@ func askC(ctx context.Context, client chain.ChainClient, headers map[string]stri
 		defer cancel()
 		ctx = shorter
 	}
-	_, err := client.Work(metadata.NewOutgoingContext(ctx, metadata.New(headers)),
-		&chain.WorkRequest{Ballast: make([]byte, ill.SendBytes)})
+	_, err := client.Work(outgoing(ctx, headers), &chain.WorkRequest{Ballast: make([]byte, ill.SendBytes)})
 	if err != nil {
 		return fmt.Errorf("c: %w", err)
 	}
 	return nil
+}
+
+// readFeed reads c's feed to its end.
+func readFeed(ctx context.Context, client chain.ChainClient) error {
+	feed, err := client.Feed(ctx, &chain.WorkRequest{})
+	for err == nil {
+		_, err = feed.Recv()
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+func outgoing(ctx context.Context, headers map[string]string) context.Context {
+	return metadata.NewOutgoingContext(ctx, metadata.New(headers))
 }
 
 // get asks target, which is a host or a host and a path.
