@@ -7,9 +7,17 @@ let found: string | undefined
  * Looked up once: what was written into requests before does not change with the interfaces either.
  */
 export function ownIp(): string {
-  found ??= Object.values(networkInterfaces())
-    .flatMap(addresses => addresses ?? [])
-    .find(({ family, internal }) => family === 'IPv4' && !internal)?.address
-  found ??= '127.0.0.1'
+  found ??= lookUp() ?? '127.0.0.1'
   return found
+}
+
+function lookUp(): string | undefined {
+  try {
+    return Object.values(networkInterfaces())
+      .flatMap(addresses => addresses ?? [])
+      .find(({ family, internal }) => family === 'IPv4' && !internal)?.address
+  } catch {
+    // A sandbox that takes AF_NETLINK away (systemd's RestrictAddressFamilies, a seccomp profile) takes the answer away.
+    return undefined
+  }
 }
