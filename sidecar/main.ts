@@ -14,6 +14,7 @@ import { logger } from './observability/logging.ts'
 import { checkConfiguration } from './server/check-configuration.ts'
 import { configureLog } from './server/configure-log.ts'
 import { loadExtension } from './server/load-extension.ts'
+import { notifySystemd } from './server/notify-systemd.ts'
 import { parseServerOptions, RUN_HELP, type ServerOptions, UsageError } from './server/options.ts'
 import { Server, StartError } from './server/server.ts'
 import { spanReporterOfEnvironment } from './server/span-reporter.ts'
@@ -88,6 +89,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
   // Kept for the next start, also where this process will be killed rather than end.
   setImmediate(() => flushCompileCache?.())
   if (options.watch && options.configPath !== undefined) watchFile(options.configPath, () => reload(server))
+  notifySystemd()
   const command = options.command.length > 0 ? superviseCommand(options.command, server) : undefined
   await server.stopped
   await spanReporter?.close()
