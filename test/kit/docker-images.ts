@@ -6,9 +6,10 @@
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { debianRoot } from './debian-root.ts'
 import { repository } from './install-once.ts'
 import { part } from './parts.ts'
 import { run } from './process.ts'
@@ -99,16 +100,8 @@ class ImageMaker {
   async #makeDebian(): Promise<void> {
     if (this.#isThere(DEBIAN, 'any')) return
     const tar = join(this.#folder, 'debian.tar')
-    const sources = ['/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list'].find(path => existsSync(path))
-    if (sources === undefined) throw new Error('this machine has no list of Debian packages')
-    // libatomic1: Node links it. The program's directories only: no manuals, no languages.
-    const options = ['--quiet', '--variant=minbase', '--include=ca-certificates,libatomic1']
-    const left = ['/usr/share/man/*', '/usr/share/locale/*', '/usr/share/doc/*']
-    await run(
-      await part('mmdebstrap'),
-      [...options, ...left.map(path => `--dpkgopt=path-exclude=${path}`), 'bookworm', tar, sources],
-      { deadlineMs: SLOW_MS },
-    )
+    // libatomic1: Node links it.
+    await debianRoot(await part('mmdebstrap'), tar, ['ca-certificates', 'libatomic1'])
     await this.#run(['import', '--change', `LABEL ${LABEL}=any`, tar, DEBIAN])
   }
 

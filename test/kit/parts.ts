@@ -10,6 +10,7 @@
 import { chmodSync, cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { debianRoot } from './debian-root.ts'
 import { tryDocker } from './docker-daemon.ts'
 import { envoyPath } from './envoy.ts'
 import { installOnce } from './install-once.ts'
@@ -19,9 +20,10 @@ const ZIPKIN_VERSION = '3.5.1'
 /** Debian's daemon is of 2020 and takes it; the next major one asks for a newer API. */
 const COMPOSE_VERSION = 'v2.40.3'
 
-/** How each part comes to be; the answer is the path of a program (of a jar, for zipkin). */
+/** How each part comes to be; the answer is the path of a program, or of what its comment says. */
 const RECIPES = {
   envoy: envoyPath,
+  /** A jar. */
   zipkin: () => maven(`io.zipkin:zipkin-server:${ZIPKIN_VERSION}:jar:exec`, `zipkin-server-${ZIPKIN_VERSION}-exec.jar`),
   prometheus: () => debian('prometheus', 'prometheus'),
   promtool: () => debian('promtool', 'prometheus'),
@@ -48,9 +50,10 @@ const RECIPES = {
   'kubernetes-validate': () => python('kubernetes-validate', '1.37.0'),
   /** The folder of a Python package, for `PYTHONPATH`. */
   'opentelemetry-proto': async () => dirname(await python('opentelemetry-proto', '1.45.2')),
-  'systemd-analyze': () => debian('systemd-analyze', 'systemd'),
   curl: () => debian('curl', 'curl'),
   mmdebstrap: () => debian('mmdebstrap', 'mmdebstrap'),
+  /** The tar file of a root file system. */
+  'debian-systemd': systemdRoot,
 } as const satisfies Record<string, () => Promise<string>>
 
 export type PartName = keyof typeof RECIPES
@@ -150,6 +153,15 @@ async function composePlugin(): Promise<string> {
     rmSync(source, { recursive: true })
   })
   return join(folder, plugin)
+}
+
+/** A Debian that systemd can run: procps has the `kill` that units name, libatomic1 is what Node links. */
+async function systemdRoot(): Promise<string> {
+  const mmdebstrap = await part('mmdebstrap')
+  const folder = await installOnce('debian-systemd', target =>
+    debianRoot(mmdebstrap, join(target, 'root.tar'), ['systemd', 'procps', 'curl', 'libatomic1']),
+  )
+  return join(folder, 'root.tar')
 }
 
 async function maven(artifact: string, file: string): Promise<string> {

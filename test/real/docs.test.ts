@@ -1,28 +1,45 @@
-/** Each command and each file of the pages on attaching the sidecar, as they stand there. */
+/** Each command and each file of the pages on attaching the sidecar, as they stand there (systemd.md: `systemd.test.ts`). */
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { parse, parseAllDocuments } from 'yaml'
 import { Stack } from '../../compose/stack.ts'
 import { shell, withDocker } from '../kit/docker.ts'
+import { blocks, docs, readDoc } from '../kit/docs-page.ts'
 import { freePorts } from '../kit/free-port.ts'
 import { hopwisePath } from '../kit/hopwise.ts'
 import { repository } from '../kit/install-once.ts'
 import { part, partOrSkip } from '../kit/parts.ts'
 import { run, TestProcess } from '../kit/process.ts'
 import { temporaryFile, temporaryFolder } from '../kit/proxy-process.ts'
-import { waitFor } from '../kit/wait-for.ts'
 
-const docs = join(repository, 'sidecar', 'docs')
-const read = (name: string) => readFileSync(join(docs, name), 'utf8')
-
-function blocks(page: string, language: string): string[] {
-  const found = [...read(page).matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\``, 'gm'))]
-  assert.ok(found.length > 0, `${page} has a block of ${language}`)
-  return found.map(match => match[1]!)
+/** Pages with commands: how many blocks of them, and who runs them. */
+const RUN_BY: Readonly<Record<string, readonly [blocks: number, test: string]>> = {
+  'docker.md': [1, 'test/real/docs.test.ts'],
+  'from-envoy.md': [1, 'test/integration/from-envoy.test.ts'],
+  'run-beside.md': [2, 'test/real/docs.test.ts'],
+  'systemd.md': [1, 'test/real/systemd.test.ts'],
 }
+
+test('no page has commands that no test runs', () => {
+  const commands = (page: string) =>
+    [...readDoc(page).matchAll(/^```(.*)\n[\s\S]*?^```$/gm)].filter(([, language]) =>
+      ['', 'sh', 'bash', 'shell', 'console'].includes(language!),
+    )
+  const counts = readdirSync(docs)
+    .filter(name => name.endsWith('.md'))
+    .map(name => [name, commands(name).length] as const)
+    .filter(([, count]) => count > 0)
+  assert.deepEqual(
+    Object.fromEntries(counts),
+    Object.fromEntries(Object.entries(RUN_BY).map(([name, [count]]) => [name, count])),
+  )
+  for (const [page, [, file]] of Object.entries(RUN_BY)) {
+    assert.ok(readFileSync(join(repository, file), 'utf8').includes(`'${page}'`), `${file} reads ${page}`)
+  }
+})
 
 test('docker.md: beside a service in Docker', { timeout: 900_000 }, async t => {
   const docker = await partOrSkip(t, 'docker')
@@ -58,11 +75,11 @@ test('kubernetes.yaml: what Kubernetes takes, a native sidecar, and a configurat
   // It would notice.
   const wrong = temporaryFile(
     'wrong.yaml',
-    read('kubernetes.yaml').replace('restartPolicy: Always', 'restartPolicies: x'),
+    readDoc('kubernetes.yaml').replace('restartPolicy: Always', 'restartPolicies: x'),
   )
   await run(validate, ['--strict', '--quiet', wrong], { status: 1 })
 
-  const [configMap, deployment] = parseAllDocuments(read('kubernetes.yaml')).map(document => document.toJS())
+  const [configMap, deployment] = parseAllDocuments(readDoc('kubernetes.yaml')).map(document => document.toJS())
   const [sidecar] = deployment.spec.template.spec.initContainers
   assert.equal(sidecar.restartPolicy, 'Always', 'else it is an init container that never ends')
   await run(hopwisePath, ['validate', temporaryFile('hopwise.yaml', configMap.data['hopwise.yaml'])])
@@ -79,7 +96,7 @@ test('kubernetes.yaml: what Kubernetes takes, a native sidecar, and a configurat
   await run(hopwisePath, args)
 
   // It is orders.yaml but for what it says itself.
-  const orders = parse(read('orders.yaml'))
+  const orders = parse(readDoc('orders.yaml'))
   orders.admin.address.socket_address.address = '0.0.0.0'
   payments(orders).port_value = 80
   assert.deepEqual(parse(configMap.data['hopwise.yaml']), orders)
@@ -93,7 +110,7 @@ function payments(configuration: ReturnType<typeof parse>): { port_value: number
 
 test('kubernetes.yaml: what the application is told takes its calls out through the sidecar', async t => {
   await part('curl')
-  const [configMap, deployment] = parseAllDocuments(read('kubernetes.yaml')).map(document => document.toJS())
+  const [configMap, deployment] = parseAllDocuments(readDoc('kubernetes.yaml')).map(document => document.toJS())
   const [ingress, egress, admin, callee] = await freePorts(4)
   const configuration = parse(
     configMap.data['hopwise.yaml']
@@ -118,47 +135,6 @@ test('kubernetes.yaml: what the application is told takes its calls out through 
   assert.equal(stdout, 'payments /bill')
 })
 
-test('hopwise.service: what systemd takes, and how the process answers its commands', async t => {
-  const analyze = await partOrSkip(t, 'systemd-analyze')
-  if (analyze === undefined) return
-  const [ingress, egress, admin] = await freePorts(3)
-  const configuration = temporaryFile(
-    'orders.yaml',
-    read('orders.yaml')
-      .replaceAll('15006', String(ingress))
-      .replaceAll('15001', String(egress))
-      .replace('9901', String(admin)),
-  )
-  const unit = read('hopwise.service')
-    .replaceAll('/opt/hopwise/', `${repository}/`)
-    .replaceAll('/etc/hopwise/orders.yaml', configuration)
-  const checked = await run(analyze, ['verify', temporaryFile('orders-sidecar.service', unit)])
-  assert.equal(checked.output, '', 'systemd has nothing to say about it')
-
-  const commands = (key: string) =>
-    [...unit.matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].map(match => match[1]!.split(' '))
-  for (const [program, ...args] of commands('ExecStartPre')) await run(program!, args)
-  const [program, ...args] = commands('ExecStart')[0]!
-  const sidecar = TestProcess.start(program!, args, { name: 'hopwise' })
-  t.after(() => sidecar.stop('SIGKILL'))
-  await sidecar.waitForPort(admin!)
-  const reloads = async () => {
-    const text = await (await fetch(`http://127.0.0.1:${admin}/stats?filter=reload`)).text()
-    return Number(/reload[\w.]*success: (\d+)/.exec(text)?.[1] ?? 0)
-  }
-  const before = await reloads()
-  writeFileSync(configuration, readFileSync(configuration, 'utf8').replace('timeout: 2s', 'timeout: 3s'))
-  for (const [command, ...rest] of commands('ExecReload')) {
-    await run(
-      command!,
-      rest.map(arg => arg.replace('$MAINPID', String(sidecar.pid))),
-    )
-  }
-  await waitFor(async () => (await reloads()) > before, { what: 'a reload' })
-  sidecar.signal('SIGTERM')
-  assert.equal(await sidecar.exited, 0)
-})
-
 test('run-beside.md: the application starts with the sidecar and ends with it', async t => {
   const [ingress, egress, admin, app] = await freePorts(4)
   const ports = (text: string) =>
@@ -169,7 +145,7 @@ test('run-beside.md: the application starts with the sidecar and ends with it', 
       .replaceAll('8080', String(app))
   const folder = temporaryFolder()
   writeFileSync(join(folder, 'app.js'), ports(blocks('run-beside.md', 'js')[0]!))
-  const configuration = temporaryFile('orders.yaml', ports(read('orders.yaml')))
+  const configuration = temporaryFile('orders.yaml', ports(readDoc('orders.yaml')))
   const [start, ask] = blocks('run-beside.md', 'sh')
   const command = start!
     .trim()
