@@ -180,6 +180,22 @@ function edgesOf(sidecars: readonly SidecarView[]): EdgeView[] {
   return [...edges.values()]
 }
 
+/**
+ * The cause in the words of the service's own sidecars, which know it where its callers only see an answer break off.
+ * Undefined where they have seen less than half of it: then it is they who failed, or something before them.
+ */
+function ownCause(sidecars: readonly SidecarView[], { origin, count }: Episode, now: number): string | undefined {
+  let most: Episode | undefined
+  let seen = 0
+  for (const { service, episodes } of sidecars) {
+    const own = service === origin ? episodes.find(one => one.origin === origin) : undefined
+    if (own === undefined || now - own.last > EPISODE_GAP_MS) continue
+    seen += own.count
+    if (most === undefined || own.count > most.count) most = own
+  }
+  return seen * 2 < count ? undefined : most?.cause
+}
+
 /** Who goes on failing, as the sidecars together see it. */
 function originsOf(sidecars: readonly SidecarView[], now: number): Map<string, Episode> {
   const origins = new Map<string, Episode>()
@@ -201,6 +217,10 @@ function originsOf(sidecars: readonly SidecarView[], now: number): Map<string, E
         sure: Math.min(known.sure, episode.sure),
       })
     }
+  }
+  for (const [origin, episode] of origins) {
+    const cause = ownCause(sidecars, episode, now)
+    if (cause !== undefined) origins.set(origin, { ...episode, cause })
   }
   // Where somebody fails now, who has stopped a moment ago is not marked, and says nothing about the others.
   const latest = Math.max(...[...origins.values()].map(({ last }) => last))

@@ -88,6 +88,22 @@ test('the hop where failures begin is marked while they go on, since the first t
   assert.deepEqual(origins(NOW + 10_000), [], 'after a while without failures nobody is marked')
 })
 
+test('the cause is told by the own sidecars of whoever is marked, where they have seen most of it', () => {
+  const marked = (...sidecars: SidecarView[]) =>
+    meshView(
+      sidecars.map(one => ({ sidecar: one, entries: [] })),
+      'mesh',
+      NOW,
+    ).services.flatMap(({ name, origin }) => (origin === undefined ? [] : [`${name}: ${origin.cause}`]))
+  const caller = sidecar('c', { episodes: [episode('d', 9, { cause: 'partial_body' })] })
+  const own = (count: number, more = {}) =>
+    sidecar('d', { episodes: [episode('d', count, { cause: 'stream_idle', ...more })] })
+  assert.deepEqual(marked(caller, own(3), own(2)), ['d: stream_idle'], 'its instances together')
+  assert.deepEqual(marked(caller, own(2), own(2)), ['d: partial_body'], 'they have hardly seen it')
+  assert.deepEqual(marked(caller, own(9, { last: NOW - 11_000 })), ['d: partial_body'], 'theirs is over')
+  assert.deepEqual(marked(caller), ['d: partial_body'])
+})
+
 test('who began a few among many is not marked: one that is only likely may be blamed wrongly', () => {
   const view = sidecar('a', { episodes: [episode('d', 95), episode('a', 5), episode('e', 20)] })
   const marked = meshView([{ sidecar: view, entries: [] }], 'sidecar', NOW).services.filter(({ origin }) => origin)
