@@ -7,15 +7,24 @@
 export const SMALL_READ = 4096
 /** What a connection gets once a read has filled its buffer. Larger ones win nothing more (measured with 1 MiB bodies). */
 export const LARGE_READ = 256 * 1024
+/** What OpenSSL decrypts at once, a record of TLS, is no larger. */
+const RECORD_READ = 16 * 1024
 /** Large buffers kept for the next connection that needs one: 16 are 4 MiB. */
 const MAX_SPARE = 16
 const spareLarge: Buffer[] = []
 /** Small buffers of connections that closed: 256 are 1 MiB. A new one costs 2 µs, a tenth of accepting a connection. */
 const MAX_SPARE_SMALL = 256
 const spareSmall: Buffer[] = []
+/** Records kept: 64 are 1 MiB. */
+const MAX_SPARE_RECORDS = 64
+const spareRecords: Buffer[] = []
 
 export function takeLarge(): Buffer {
   return spareLarge.pop() ?? Buffer.allocUnsafeSlow(LARGE_READ)
+}
+
+export function takeRecord(): Buffer {
+  return spareRecords.pop() ?? Buffer.allocUnsafeSlow(RECORD_READ)
 }
 
 export function takeSmall(): Buffer {
@@ -26,5 +35,7 @@ export function takeSmall(): Buffer {
 export function spare(buffer: Buffer): void {
   if (buffer.length === LARGE_READ) {
     if (spareLarge.length < MAX_SPARE) spareLarge.push(buffer)
+  } else if (buffer.length === RECORD_READ) {
+    if (spareRecords.length < MAX_SPARE_RECORDS) spareRecords.push(buffer)
   } else if (spareSmall.length < MAX_SPARE_SMALL) spareSmall.push(buffer)
 }
