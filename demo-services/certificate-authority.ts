@@ -68,7 +68,7 @@ export class CertificateAuthority {
     const signer = parent ?? this
     this.der = signer.#sign(
       sequence(
-        ...signer.#head(serialNumber(), dates.notBefore ?? daysFromNow(-1), dates.notAfter ?? daysFromNow(3650)),
+        ...signer.#head(serialNumber(), dates.notBefore ?? daysFromNow(-1), dates.notAfter ?? daysFromNow(3650.5)),
         this.#name,
         publicKey.export({ type: 'spki', format: 'der' }),
         extensions([
@@ -93,7 +93,7 @@ export class CertificateAuthority {
     const usages = options.usages ?? ['server', 'client']
     const der = this.#sign(
       sequence(
-        ...this.#head(serial, options.notBefore ?? daysFromNow(-1), options.notAfter ?? daysFromNow(365)),
+        ...this.#head(serial, options.notBefore ?? daysFromNow(-1), options.notAfter ?? daysFromNow(365.5)),
         nameOf(options.subject ?? {}),
         pair.publicKey.export({ type: 'spki', format: 'der' }),
         extensions([
@@ -163,7 +163,7 @@ export function selfSigned(options: CertificateOptions = {}): IssuedCertificate 
     integer(serial),
     RSA_SHA256,
     name,
-    sequence(time(options.notBefore ?? daysFromNow(-1)), time(options.notAfter ?? daysFromNow(365))),
+    sequence(time(options.notBefore ?? daysFromNow(-1)), time(options.notAfter ?? daysFromNow(365.5))),
     name,
     publicKey.export({ type: 'spki', format: 'der' }),
     extensions(names.length > 0 ? [extension('2.5.29.17', sequence(...names))] : []),
@@ -174,6 +174,7 @@ export function selfSigned(options: CertificateOptions = {}): IssuedCertificate 
   return { chain: certificate, certificate, key, der, serial }
 }
 
+/** Certificates end half a day beside that by default: nobody sees another number of days left while he looks. */
 export function daysFromNow(days: number): Date {
   return new Date(Date.now() + days * DAY_MS)
 }

@@ -1,9 +1,8 @@
 /** State of the process: readiness, identity, memory, certificates, and the switches that end or drain it. */
+import { daysUntil } from '../base/days-until.ts'
 import { ENVOY_VERSION, VERSION } from '../base/version.ts'
 import { type Endpoint, json, ok, text } from './message.ts'
 import type { CertificateDetails, ServerControl } from './server-control.ts'
-
-const DAY_MS = 86_400_000
 
 /** The five parts Envoy's own version has, which tools split: revision, release, state, build type, TLS library. */
 const VERSION_TEXT = `hopwise-${VERSION}/${ENVOY_VERSION}/Clean/RELEASE/OpenSSL`
@@ -119,7 +118,7 @@ function certificate({ path, serialNumber, subjectAltNames, validFromMs, expires
     path: path === '' ? '<inline>' : path,
     serial_number: serialNumber,
     subject_alt_names: subjectAltNames.map(({ kind, value }) => ({ [kind]: value })),
-    days_until_expiration: String(Math.max(0, Math.floor((expiresMs - Date.now()) / DAY_MS))),
+    days_until_expiration: String(daysUntil(expiresMs, Date.now())),
     valid_from: seconds(validFromMs),
     expiration_time: seconds(expiresMs),
   }

@@ -250,10 +250,10 @@ export class Claims {
    * none.
    */
   spentOn(entry: InboundEntry, nowMs: number, onlyInOrder = false): Claim | undefined {
+    const held = this.spentByItself(entry, nowMs)
+    if (held !== undefined) return { call: held, confidence: held.confidence, likelihood: 1 }
     const least = (nowMs - entry.startMs) * SPENT_SHARE
     const fits = (call: EgressCall) => !call.claimed && hasSpent(call, least)
-    const held = entry.failedCalls?.find(fits)
-    if (held !== undefined) return { call: held, confidence: held.confidence, likelihood: 1 }
     const calls: EgressCall[] = []
     for (let i = Math.max(this.#front, this.#unclaimed.length - MAX_LOOKED_AT); i < this.#unclaimed.length; i++) {
       const call = this.#unclaimed[i]!
@@ -267,6 +267,12 @@ export class Claims {
     const inOrder = calls.find(call => order?.allows(call, entry.seq) !== false)
     const first = inOrder ?? (onlyInOrder ? undefined : calls[0])
     return first && { call: first, confidence: 'likely', likelihood: 1 / Math.max(1, first.candidates) }
+  }
+
+  /** The same of those that are surely of this request. */
+  spentByItself(entry: InboundEntry, nowMs: number): EgressCall | undefined {
+    const least = (nowMs - entry.startMs) * SPENT_SHARE
+    return entry.failedCalls?.find(call => !call.claimed && hasSpent(call, least))
   }
 
   /** A failed call is the reason of a request's failure by what it is, whatever the time between them. */

@@ -271,11 +271,20 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   /** Not a failure of anybody's here; but what was waited for may be what the caller's timer is about. */
   #cancel(info: StreamInfo): void {
     const verdict: Verdict = { cause: 'app_timeout', subCause: '', blame: 'application' }
-    this.#context.sharing?.drain()
-    const { record, call } = this.#whoWasWaitedFor(info, verdict, this.#context.clock.now())
+    const { claims, clock, settings, sharing } = this.#context
+    sharing?.drain()
+    const nowMs = clock.now()
+    // A call may have run out of time a moment ago, and the caller has not waited for what the application says to that.
+    const spent = claims.spentByItself(this, nowMs)
+    if (spent !== undefined) {
+      claims.take(spent)
+      sharing?.took(spent)
+    }
+    const waited = spent === undefined ? this.#whoWasWaitedFor(info, verdict, nowMs) : undefined
+    const record = spent?.record ?? waited!.record
     const linkId = this.#linkId()
-    const aliases = call === undefined ? [] : [record.id]
-    const own = passedOn({ ...record, id: linkId || record.id }, this.#context.settings.service)
+    const aliases = spent === undefined && waited!.call === undefined ? [] : [record.id]
+    const own = passedOn({ ...record, id: linkId || record.id }, settings.service)
     info.failure = this.#context.write('inbound', 'cancelled', own, aliases, info)
   }
 

@@ -6,6 +6,7 @@
  * there are no debug assertions.
  */
 import type { ServerState } from '../admin/server-control.ts'
+import { daysUntil } from '../base/days-until.ts'
 import { VERSION } from '../base/version.ts'
 import type { RuntimeLayers } from '../filter-chain/runtime-layers.ts'
 import type { Counter, Gauge } from '../observability/stats.ts'
@@ -16,7 +17,6 @@ const STATE_NUMBERS = { LIVE: 0, DRAINING: 1, PRE_INITIALIZING: 2, INITIALIZING:
 
 /** What Envoy shows while no certificate is loaded: the largest 32-bit number. */
 const NO_CERTIFICATE_DAYS = 0xffff_ffff
-const DAY_MS = 86_400_000
 
 export interface ServerFacts {
   readonly uptimeMs: number
@@ -84,9 +84,7 @@ export class ServerStats {
     this.#memoryHeapSize.set(heapTotal + external + workerHeapBytes)
     this.#memoryPhysicalSize.set(rss)
     this.#daysUntilFirstCertExpiring.set(
-      firstCertificateExpiryMs === undefined
-        ? NO_CERTIFICATE_DAYS
-        : Math.max(0, Math.floor((firstCertificateExpiryMs - nowMs) / DAY_MS)),
+      firstCertificateExpiryMs === undefined ? NO_CERTIFICATE_DAYS : daysUntil(firstCertificateExpiryMs, nowMs),
     )
   }
 }

@@ -3,10 +3,13 @@ import assert from 'node:assert/strict'
 import type { Confidence } from '../../../sidecar/failure-origin/record.ts'
 import type { Control } from './applications.ts'
 import type { Plan } from './faults.ts'
-import { judge, type Named, type TruthOf, type Verdict } from './judge.ts'
+import { describeMiss, judge, type Named, type TruthOf, type Verdict } from './judge.ts'
 import { mixed, type Pace, type Run, runPlans } from './load.ts'
 import type { Mesh } from './mesh.ts'
 import { cellLine, missLines } from './table.ts'
+
+/** Of what was named wrongly, in the message. */
+const MISSES_SHOWN = 5
 
 export interface Cell extends Pace {
   readonly name: string
@@ -56,9 +59,11 @@ export function assertShare(named: readonly Named[], confidences: readonly Confi
 }
 
 export function assertRight(named: readonly Named[], share = 1): void {
-  const right = named.filter(one => one.right).length
+  const wrong = named.filter(one => !one.right)
+  const right = named.length - wrong.length
   assert.ok(named.length > 0, 'there is something to judge')
-  assert.ok(right >= share * named.length, `${right} of ${named.length} are named right`)
+  const misses = wrong.slice(0, MISSES_SHOWN).map(one => `\n  ${describeMiss(one)}`)
+  assert.ok(right >= share * named.length, `${right} of ${named.length} are named right${misses.join('')}`)
 }
 
 /**

@@ -564,6 +564,32 @@ test('a caller that goes away leaves a cancelled entry on both sides, under deri
   assert.deepEqual([ingress!.role, egress!.role], ['cancelled', 'cancelled'])
 })
 
+test('a caller that goes away when a call has just run out of time waited for that, not for the application', () => {
+  const late = (afterMs: number, cause: 'timeout' | 'app_error') => {
+    const c = new Sidecar()
+    const inbound = c.inbound()
+    const call = c.call(inbound)
+    c.clock.advance(afterMs)
+    call.answer(504, withRecord({ ...FROM_D, cause }))
+    c.clock.advance(1000 - afterMs)
+    inbound.gone()
+    const { role, origin, id, aliases } = c.locator.log.entries().find(({ side }) => side === 'inbound')!
+    assert.equal(id, derivedId('c', 'request1', 'wire', '/work'))
+    return { entry: [role, origin, ...aliases], roles: c.roles().map(text => text.split(' ')[0]) }
+  }
+  assert.deepEqual(late(900, 'timeout'), {
+    entry: ['cancelled', FROM_D.origin, FROM_D.id],
+    roles: ['propagated', 'cancelled'],
+  })
+  // What failed long ago, or by itself, is not what the caller ran out of time over.
+  for (const [afterMs, cause] of [
+    [300, 'timeout'],
+    [900, 'app_error'],
+  ] as const) {
+    assert.deepEqual(late(afterMs, cause).entry, ['cancelled', 'c'])
+  }
+})
+
 test('a cut by a mesh peer is propagated under the derived id; by the application it is its own, with that alias', () => {
   const c = new Sidecar()
   const call = c.call(c.inbound())
