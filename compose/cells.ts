@@ -2,7 +2,7 @@
  * What `verify.ts` breaks, one after another, and what the truth then is: each class of failure at each service. A term is
  * one of `docker compose run break`; what a truth means is in `demo-services/catalogue.ts`.
  */
-import type { Outcome, TrafficShape, Truth } from '../demo-services/catalogue.ts'
+import { callerOf, type Outcome, type TrafficShape, type Truth } from '../demo-services/catalogue.ts'
 import { CALLEES, INSTANCES, type Service } from '../demo-services/layout.ts'
 import type { Cause } from '../sidecar/failure-origin/record.ts'
 
@@ -74,8 +74,7 @@ const METHODS: Readonly<Record<string, string>> = { feed: 'Feed', quote: 'Quote'
 function asked(hop: string, what: string): Asked {
   const path = hop === 'c' ? `/hopwise.demo.Chain/${METHODS[what]}` : `/${what}`
   if (hop === 'a') return { path, terms: [], traffic: { ...WAITING, path: `/shop${path}` } }
-  const caller = { b: 'a', c: 'b' }[hop] ?? 'c'
-  return { path, terms: [`${caller}=call:${hop}${path}`], traffic: WAITING }
+  return { path, terms: [`${callerOf(hop)}=call:${hop}${path}`], traffic: WAITING }
 }
 
 /** Who keeps whom waiting for what: a hop `hang`s or `stall`s whenever it is asked for that, and for nothing else. */
@@ -347,16 +346,9 @@ export const CELLS: readonly Cell[] = [
     windowMs: 3500,
     truth: { origin: hop, causes: [], outcomes: ['slow'] } satisfies Truth,
   })),
-  ...(
-    [
-      ['c', 'b'],
-      ['d', 'c'],
-      ['outside', 'c'],
-      ['b', 'a'],
-    ] as const
-  ).map(([hop, caller]) => ({
-    title: `${hop} answers 500 and ${caller} swallows it`,
-    terms: [`${hop}=500`, `${caller}=swallow`],
+  ...['c', 'd', 'outside', 'b'].map(hop => ({
+    title: `${hop} answers 500 and ${callerOf(hop)} swallows it`,
+    terms: [`${hop}=500`, `${callerOf(hop)}=swallow`],
     truth: ends(fails(hop, 'app_error'), 'masked'),
   })),
 ]

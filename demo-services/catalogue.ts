@@ -369,7 +369,8 @@ export function instancesOf(name: string): readonly string[] {
   return Object.hasOwn(INSTANCES, name) ? INSTANCES[name as Service] : [name]
 }
 
-function callerOf(hop: string): string {
+/** Whoever calls it, of the mesh. */
+export function callerOf(hop: string): string {
   return hop === 'outside' ? 'c' : CHAIN[CHAIN.indexOf(hop as Service) - 1]!
 }
 

@@ -34,6 +34,9 @@ export interface CertificateOptions {
 }
 
 const DAY_MS = 86_400_000
+/** Half a day beside whole ones, so that the days that are left do not change while somebody looks. */
+const AUTHORITY_DAYS = 3650.5
+const CERTIFICATE_DAYS = 365.5
 const ECDSA_SHA256 = sequence(oid('1.2.840.10045.4.3.2'))
 const RSA_SHA256 = sequence(oid('1.2.840.113549.1.1.11'), tagged(0x05))
 const ATTRIBUTES: Readonly<Record<string, string>> = {
@@ -68,7 +71,11 @@ export class CertificateAuthority {
     const signer = parent ?? this
     this.der = signer.#sign(
       sequence(
-        ...signer.#head(serialNumber(), dates.notBefore ?? daysFromNow(-1), dates.notAfter ?? daysFromNow(3650.5)),
+        ...signer.#head(
+          serialNumber(),
+          dates.notBefore ?? daysFromNow(-1),
+          dates.notAfter ?? daysFromNow(AUTHORITY_DAYS),
+        ),
         this.#name,
         publicKey.export({ type: 'spki', format: 'der' }),
         extensions([
@@ -93,7 +100,7 @@ export class CertificateAuthority {
     const usages = options.usages ?? ['server', 'client']
     const der = this.#sign(
       sequence(
-        ...this.#head(serial, options.notBefore ?? daysFromNow(-1), options.notAfter ?? daysFromNow(365.5)),
+        ...this.#head(serial, options.notBefore ?? daysFromNow(-1), options.notAfter ?? daysFromNow(CERTIFICATE_DAYS)),
         nameOf(options.subject ?? {}),
         pair.publicKey.export({ type: 'spki', format: 'der' }),
         extensions([
@@ -163,7 +170,7 @@ export function selfSigned(options: CertificateOptions = {}): IssuedCertificate 
     integer(serial),
     RSA_SHA256,
     name,
-    sequence(time(options.notBefore ?? daysFromNow(-1)), time(options.notAfter ?? daysFromNow(365.5))),
+    sequence(time(options.notBefore ?? daysFromNow(-1)), time(options.notAfter ?? daysFromNow(CERTIFICATE_DAYS))),
     name,
     publicKey.export({ type: 'spki', format: 'der' }),
     extensions(names.length > 0 ? [extension('2.5.29.17', sequence(...names))] : []),
@@ -174,7 +181,6 @@ export function selfSigned(options: CertificateOptions = {}): IssuedCertificate 
   return { chain: certificate, certificate, key, der, serial }
 }
 
-/** Certificates end half a day beside that by default: nobody sees another number of days left while he looks. */
 export function daysFromNow(days: number): Date {
   return new Date(Date.now() + days * DAY_MS)
 }

@@ -252,14 +252,11 @@ export class Claims {
   spentOn(entry: InboundEntry, nowMs: number, onlyInOrder = false): Claim | undefined {
     const held = this.spentByItself(entry, nowMs)
     if (held !== undefined) return { call: held, confidence: held.confidence, likelihood: 1 }
-    const least = (nowMs - entry.startMs) * SPENT_SHARE
-    const fits = (call: EgressCall) => !call.claimed && hasSpent(call, least)
     const calls: EgressCall[] = []
     for (let i = Math.max(this.#front, this.#unclaimed.length - MAX_LOOKED_AT); i < this.#unclaimed.length; i++) {
       const call = this.#unclaimed[i]!
-      if (call.startSeq < entry.seq || !fits(call) || !this.#couldBeOf(call, entry) || this.#copiesElsewhere(call))
-        continue
-      calls.push(call)
+      if (call.startSeq < entry.seq || !isSpentOf(entry, call, nowMs)) continue
+      if (this.#couldBeOf(call, entry) && !this.#copiesElsewhere(call)) calls.push(call)
     }
     if (calls.length === 0) return undefined
     calls.sort((a, b) => a.startMs - b.startMs)
@@ -271,8 +268,7 @@ export class Claims {
 
   /** The same of those that are surely of this request. */
   spentByItself(entry: InboundEntry, nowMs: number): EgressCall | undefined {
-    const least = (nowMs - entry.startMs) * SPENT_SHARE
-    return entry.failedCalls?.find(call => !call.claimed && hasSpent(call, least))
+    return entry.failedCalls?.find(call => isSpentOf(entry, call, nowMs))
   }
 
   /** A failed call is the reason of a request's failure by what it is, whatever the time between them. */
@@ -374,8 +370,7 @@ export class Claims {
     }
     // Of several that ran out of time the first that took most of it: the others had little left, whoever was asked.
     if (reason.record !== undefined && hadNoTimeLeft(reason.record.cause)) {
-      const least = (nowMs - entry.startMs) * SPENT_SHARE
-      reason = calls.find(call => !call.claimed && !call.repaired && hasSpent(call, least)) ?? reason
+      reason = calls.find(call => !call.repaired && isSpentOf(entry, call, nowMs)) ?? reason
     }
     reason.claimed = true
     this.#learnLag(entry, reason)
@@ -571,9 +566,10 @@ function reactionTo({ target, isAbandoned }: EgressCall): Reaction | undefined {
   return isAbandoned ? target?.reactionToGivingUp : target?.reaction
 }
 
-/** The call ran out of time, and took at least so much of it. */
-function hasSpent({ isAbandoned, record, startMs, endMs }: EgressCall, leastMs: number): boolean {
-  return !isAbandoned && record !== undefined && isWaiting(record.cause) && endMs - startMs >= leastMs
+/** Nobody has taken the call, which ran out of time and took most of the time of this request. */
+function isSpentOf(entry: InboundEntry, { claimed, isAbandoned, record, startMs, endMs }: EgressCall, nowMs: number) {
+  if (claimed || isAbandoned || record === undefined || !isWaiting(record.cause)) return false
+  return endMs - startMs >= (nowMs - entry.startMs) * SPENT_SHARE
 }
 
 /** Calls matched by ids first, then the one that ended last. */

@@ -22,7 +22,7 @@ import type {
   TraceContext,
 } from './contract.ts'
 import { deadlineMargin, derivedId } from './deadline.ts'
-import { type FailureContext, grpcStatusIn, isCallerGone, isCut, isCutHere, spanOf } from './failure-context.ts'
+import { type FailureContext, grpcStatusIn, isCallerGone, isCut, spanOf, verdictOfCut } from './failure-context.ts'
 import { EgressCall } from './ledger.ts'
 import {
   appendProxyStatus,
@@ -301,10 +301,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
   }
 
   #judgeCut(info: StreamInfo): { role: 'origin' | 'propagated'; record: FailureRecord; aliases: readonly string[] } {
-    const facts = this.#facts
-    let seen: Verdict | undefined
-    if (facts !== undefined) seen = verdictOfFacts(facts, false)
-    else if (isCutHere(info)) seen = verdictOfDetails(info, false)
+    const seen = verdictOfCut(info, this.#facts, false)
     if (seen !== undefined && (isWaiting(seen.cause) || seen.cause === 'too_large' || seen.blame === 'self')) {
       const verdict = isWaiting(seen.cause) ? { ...seen, subCause: 'waiting_on' } : seen
       return { role: 'origin', record: this.#make(verdict, info, 'link', this.linkId()), aliases: [] }

@@ -4,7 +4,9 @@ import type { Random } from '../base/random.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { FailureView, StreamInfo } from '../observability/stream-info.ts'
 import { CalleeState } from './call-target.ts'
+import { type Verdict, verdictOfDetails, verdictOfFacts } from './cause.ts'
 import type { Claims } from './claim.ts'
+import type { AttemptFacts } from './contract.ts'
 import type { FailureLog } from './failure-log.ts'
 import type { Ledger } from './ledger.ts'
 import type { LedgerSharing } from './ledger-sharing.ts'
@@ -129,8 +131,18 @@ export function isCut(info: StreamInfo): boolean {
 const CUT_HERE: ReadonlySet<string> = new Set(['stream_idle_timeout', 'max_duration_timeout', 'internal_error'])
 
 /** This sidecar broke off a response that had begun; before the head it would have answered instead. */
-export function isCutHere(info: StreamInfo): boolean {
+function isCutHere(info: StreamInfo): boolean {
   return !info.localReply && CUT_HERE.has(info.responseCodeDetails)
+}
+
+/** Why a response was broken off, as far as this sidecar knows; undefined where all it saw is that the upstream did it. */
+export function verdictOfCut(
+  info: StreamInfo,
+  facts: AttemptFacts | undefined,
+  toApplication: boolean,
+): Verdict | undefined {
+  if (facts !== undefined) return verdictOfFacts(facts, toApplication)
+  return isCutHere(info) ? verdictOfDetails(info, toApplication) : undefined
 }
 
 /** `grpc-status` of a head or of trailers, -1 when there is none. */

@@ -22,7 +22,7 @@ import type {
   TraceContext,
 } from './contract.ts'
 import { deadlineMargin, derivedId } from './deadline.ts'
-import { type FailureContext, grpcStatusIn, isCallerGone, isCut, isCutHere, spanOf } from './failure-context.ts'
+import { type FailureContext, grpcStatusIn, isCallerGone, isCut, spanOf, verdictOfCut } from './failure-context.ts'
 import type { EgressCall } from './ledger.ts'
 import { InboundEntry } from './ledger.ts'
 import { isServiceName } from './names.ts'
@@ -211,8 +211,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     if (this.#record !== undefined || (this.#facts === undefined && !isCut(info))) return
     this.#context.sharing?.drain()
     const now = this.#context.clock.now()
-    const seen = this.#facts === undefined ? undefined : verdictOfFacts(this.#facts, true)
-    const verdict = seen ?? (isCutHere(info) ? verdictOfDetails(info, true) : undefined)
+    const verdict = verdictOfCut(info, this.#facts, true)
     // A caller that can be told nothing sees a cut and nothing else; both of us derive the same id for it.
     if (verdict !== undefined && isWaiting(verdict.cause)) this.#decideTimeout(info, verdict, now)
     else if (verdict?.blame === 'self') this.#settle(info, 'origin', this.#make(verdict, info, this.#linkId()), [])
@@ -280,10 +279,11 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
       claims.take(spent)
       sharing?.took(spent)
     }
-    const waited = spent === undefined ? this.#whoWasWaitedFor(info, verdict, nowMs) : undefined
-    const record = spent?.record ?? waited!.record
+    const { record, call } = spent?.record
+      ? { record: spent.record, call: spent }
+      : this.#whoWasWaitedFor(info, verdict, nowMs)
     const linkId = this.#linkId()
-    const aliases = spent === undefined && waited!.call === undefined ? [] : [record.id]
+    const aliases = call === undefined ? [] : [record.id]
     const own = passedOn({ ...record, id: linkId || record.id }, settings.service)
     info.failure = this.#context.write('inbound', 'cancelled', own, aliases, info)
   }

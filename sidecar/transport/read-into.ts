@@ -6,7 +6,7 @@
  * What `onread` sets are three properties under symbols of Node's own, and a method of the handle that it calls. A Node
  * that has others goes on allocating.
  */
-import net from 'node:net'
+import type net from 'node:net'
 
 export interface OnRead {
   /** Where the next read goes. Asked after each. */
@@ -19,28 +19,21 @@ interface Internals extends Record<symbol, unknown> {
   readonly _handle?: { useUserBuffer?(buffer: Buffer): void } | null
 }
 
-let symbols: readonly [buffer: symbol, next: symbol, callback: symbol] | undefined | null
-
-function symbolsOfNode(): readonly [symbol, symbol, symbol] | undefined {
-  if (symbols !== undefined) return symbols ?? undefined
-  const all = Object.getOwnPropertySymbols(new net.Socket())
-  const [buffer, next, callback] = ['kBuffer', 'kBufferGen', 'kBufferCb'].map(name =>
-    all.find(({ description }) => description === name),
-  )
-  symbols = buffer && next && callback ? [buffer, next, callback] : null
-  return symbols ?? undefined
-}
+const NAMES = ['kBuffer', 'kBufferGen', 'kBufferCb']
+/** Those of {@link NAMES}, once they were looked for. */
+let symbols: readonly (symbol | undefined)[] | undefined
 
 /** From now on `socket` reads as if it had been made with `onread`. False where this Node does not let it. */
 export function readInto(socket: net.Socket, { buffer, callback }: OnRead): boolean {
-  const known = symbolsOfNode()
+  symbols ??= NAMES.map(name => Object.getOwnPropertySymbols(socket).find(({ description }) => description === name))
+  const [kBuffer, kNext, kCallback] = symbols
   const internals = socket as unknown as Internals
   const handle = internals._handle
-  if (known === undefined || typeof handle?.useUserBuffer !== 'function') return false
+  if (!kBuffer || !kNext || !kCallback || typeof handle?.useUserBuffer !== 'function') return false
   const first = buffer()
-  internals[known[0]] = first
-  internals[known[1]] = buffer
-  internals[known[2]] = callback
+  internals[kBuffer] = first
+  internals[kNext] = buffer
+  internals[kCallback] = callback
   handle.useUserBuffer(first)
   return true
 }

@@ -73,8 +73,6 @@ export class SocketConnection implements Connection {
   /** The handshake is under way: the socket belongs to OpenSSL, and what becomes of it is told by who began it. */
   #upgrading = false
   #errorReason: ErrorReason = plainReason
-  /** {@link firstRead} is the buffer. */
-  #first: boolean
   #large = false
   #paused = 0
   #ended = false
@@ -91,7 +89,6 @@ export class SocketConnection implements Connection {
     this.#timers = timers
     this.#writer = new SocketWriter(above => this.#guard(() => this.handler.onBackpressure(above)))
     this.#connecting = connecting
-    this.#first = !connecting
     this.#buffer = connecting ? takeSmall() : firstRead
   }
 
@@ -266,10 +263,14 @@ export class SocketConnection implements Connection {
     else this.#socket.destroy()
   }
 
+  /** Reads into {@link firstRead}, as others do. */
+  get #shares(): boolean {
+    return this.#buffer === firstRead
+  }
+
   /** Once a TLS session stands. */
   #readInto(): void {
-    if (!this.#first) spare(this.#buffer)
-    this.#first = true
+    if (!this.#shares) spare(this.#buffer)
     this.#buffer = firstRead
     readInto(this.#socket, this.onread)
   }
@@ -280,12 +281,11 @@ export class SocketConnection implements Connection {
       this.#socket.push(Buffer.from(chunk))
       return
     }
-    if (this.#first) {
+    if (this.#shares) {
       // Of what all of them share nothing may be held, which large chunks are.
       const large = size > MAX_COPIED_WRITE
       this.#deliver(large ? Buffer.from(chunk) : chunk)
       if (!large || this.closed) return
-      this.#first = false
       this.#buffer = takeRecord()
       return
     }
@@ -295,7 +295,6 @@ export class SocketConnection implements Connection {
     if (heldWrites.count !== held) this.#buffer = takeRecord()
     else if (size <= MAX_COPIED_WRITE) {
       spare(this.#buffer)
-      this.#first = true
       this.#buffer = firstRead
     }
   }
@@ -306,10 +305,9 @@ export class SocketConnection implements Connection {
       return
     }
     const chunk = size === buffer.length ? buffer : buffer.subarray(0, size)
-    if (this.#first) {
+    if (this.#shares) {
       this.#deliver(size > MAX_COPIED_WRITE ? Buffer.from(chunk) : chunk)
       if (this.#upgrading || this.closed) return
-      this.#first = false
       this.#large = size === buffer.length
       this.#buffer = this.#large ? takeLarge() : takeSmall()
       return
@@ -379,7 +377,7 @@ export class SocketConnection implements Connection {
     this.#writer.closed = true
     this.#link.connection = undefined
     if (this.#timer !== undefined) this.#timers.stop(this.#timer)
-    if (!this.#first) spare(this.#buffer)
+    if (!this.#shares) spare(this.#buffer)
     this.handler.onClose(this.#closeReason ?? { kind: 'remote', details: '' })
   }
 }

@@ -22,16 +22,14 @@ export const MAX_COPIED_WRITE = 4096
  */
 const STAGING = Buffer.allocUnsafeSlow(LARGE_READ + 16 * 1024)
 
-/** Called outside of any turn too. */
-export type OnBackpressure = (above: boolean) => void
-
 export class SocketWriter implements Flushable {
   bytesWritten = 0
   /** The socket has closed: what is written from now on goes nowhere. */
   closed = false
   #socket!: net.Socket
   #encrypted = false
-  readonly #onBackpressure: OnBackpressure
+  /** Called outside of any turn too. */
+  readonly #onBackpressure: (above: boolean) => void
   /** Written and not yet handed to the socket (latin1): in this turn, or while {@link #inFlight} is on its way. */
   #pending = ''
   /** Bytes that the socket was given past its stream and has not written yet. OpenSSL bears one write at a time. */
@@ -42,7 +40,7 @@ export class SocketWriter implements Flushable {
   #endLater: (() => void) | undefined
   readonly #onWritten = (error: Error | null | undefined): void => this.#written(error)
 
-  constructor(onBackpressure: OnBackpressure) {
+  constructor(onBackpressure: (above: boolean) => void) {
     this.#onBackpressure = onBackpressure
   }
 

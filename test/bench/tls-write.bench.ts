@@ -11,7 +11,7 @@ import { CertificateAuthority } from '../../demo-services/certificate-authority.
 import { systemClock } from '../../sidecar/base/clock.ts'
 import { TimerWheel } from '../../sidecar/base/timer-wheel.ts'
 import { heldWrites } from '../../sidecar/transport/connection.ts'
-import { connectSettings, plainReason, SocketConnection } from '../../sidecar/transport/socket-connection.ts'
+import { connected } from '../kit/connected.ts'
 
 const BODY = 1024 * 1024
 const CHUNK = 256 * 1024
@@ -50,13 +50,7 @@ async function run(port: number): Promise<void> {
     },
     onClose() {},
   }
-  const address = { ip: '127.0.0.1', port }
-  const connection = new SocketConnection(address, handler, timers, true)
-  const settings = connectSettings(address, { connectTimeoutMs: 5000, bufferLimitBytes: 65_536 })
-  const socket = tls.connect({ ...settings, rejectUnauthorized: false } as tls.ConnectionOptions)
-  connection.attachEncrypted(socket, plainReason)
-  await once(socket, 'secureConnect')
-  connection.onConnected()
+  const connection = await connected(port, handler, timers)
   let buffer = Buffer.alloc(CHUNK, 'x')
   const hand = (size: number): Promise<void> | undefined => {
     const held = heldWrites.count

@@ -45,6 +45,15 @@ async function start(answer: Answer, external = false, atIngress: Readonly<Recor
     d,
     ingress,
     egress,
+    /** What d, and then c, say of the first that failed. */
+    failed: () =>
+      waitFor(
+        async () => {
+          const [ofD, ofC] = [await failuresOf(d), await failuresOf(c)]
+          return ofD.length > 0 && ofC.length > 0 ? ([ofD[0]!, ofC[0]!] as const) : undefined
+        },
+        { what: 'a failure at both' },
+      ),
     async [Symbol.asyncDispose]() {
       await Promise.all([c[Symbol.asyncDispose](), d[Symbol.asyncDispose]()])
       await application.close()
@@ -59,13 +68,7 @@ for (const [name, answer] of [
   test(`a body ${name} that breaks off at d is known at c by the record of d`, async () => {
     await using mesh = await start(answer)
     await assertCut(mesh.egress)
-    const [atD, atC] = await waitFor(
-      async () => {
-        const [d, c] = [await failuresOf(mesh.d), await failuresOf(mesh.c)]
-        return d.length > 0 && c.length > 0 ? ([d[0]!, c[0]!] as const) : undefined
-      },
-      { what: 'a failure at both' },
-    )
+    const [atD, atC] = await mesh.failed()
     assert.deepEqual([atD.role, atD.origin, atD.cause], ['origin', 'd', 'partial_body'])
     assert.deepEqual([atC.role, atC.id, atC.confidence], ['propagated', atD.id, 'exact'])
     assert.deepEqual(atC.path, ['d', 'c'])
@@ -86,13 +89,7 @@ for (const [limit, cause] of [
   test(`a body in which d falls silent is cut by its sidecar, and known at c: ${cause}`, async () => {
     await using mesh = await start({ body: 'x'.repeat(1000), end: 'hang-after-head' }, false, limit)
     await assertCut(mesh.egress)
-    const [atD, atC] = await waitFor(
-      async () => {
-        const [d, c] = [await failuresOf(mesh.d), await failuresOf(mesh.c)]
-        return d.length > 0 && c.length > 0 ? ([d[0]!, c[0]!] as const) : undefined
-      },
-      { what: 'a failure at both' },
-    )
+    const [atD, atC] = await mesh.failed()
     assert.deepEqual([atD.role, atD.origin, atD.cause, atD.status], ['origin', 'd', cause, 200])
     assert.deepEqual([atC.role, atC.id, atC.origin, atC.cause], ['propagated', atD.id, 'd', cause])
   })

@@ -1,13 +1,12 @@
 /** `sidecar/docs/from-envoy.md`: its commands run, its lists are what the decoder really takes. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
+import { readDoc } from '../kit/docs-page.ts'
 import { currentPage } from '../kit/from-envoy-page.ts'
 import { repository } from '../kit/install-once.ts'
 
-const page = readFileSync(join(repository, 'sidecar', 'docs', 'from-envoy.md'), 'utf8')
+const page = readDoc('from-envoy.md')
 
 test('the lists of the page are what is refused', () => {
   assert.equal(page, currentPage(), 'bring it up to date: node test/kit/from-envoy-page.ts')

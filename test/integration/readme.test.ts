@@ -4,6 +4,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { readDoc } from '../kit/docs-page.ts'
 import { freePorts } from '../kit/free-port.ts'
 import { hopwisePath } from '../kit/hopwise.ts'
 import { fetchRaw } from '../kit/http-client.ts'
@@ -13,7 +14,7 @@ import { ProxyProcess, temporaryFolder } from '../kit/proxy-process.ts'
 import { waitFor } from '../kit/wait-for.ts'
 
 const readme = readFileSync(join(repository, 'README.md'), 'utf8')
-const lookAtIt = readFileSync(join(repository, 'sidecar', 'docs', 'look-at-it.md'), 'utf8')
+const lookAtIt = readDoc('look-at-it.md')
 /** `run -c envoy.yaml`, `validate envoy.yaml`, … without comments. */
 const commands = [
   ...readme.matchAll(/(?:^ {4}(?:\$ )?|`)sidecar\/bin\/hopwise ([^#`\n]+)/gm),
@@ -50,7 +51,7 @@ static_resources:
 `
 writeFileSync(join(folder, 'envoy.yaml'), configuration('cluster'))
 // The filter of the page that the README points to.
-const filterPage = readFileSync(join(repository, 'sidecar', 'docs', 'write-a-filter.md'), 'utf8')
+const filterPage = readDoc('write-a-filter.md')
 writeFileSync(join(folder, 'my-filter.ts'), /^```ts\n([\s\S]*?)^```/m.exec(filterPage)![1]!)
 
 /** As a shell in that folder runs it. */

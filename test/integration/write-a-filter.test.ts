@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { readDoc } from '../kit/docs-page.ts'
 import { FakeUpstream } from '../kit/fake-upstream.ts'
 import { freePort, freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
@@ -10,7 +11,7 @@ import { repository } from '../kit/install-once.ts'
 import { TestProcess } from '../kit/process.ts'
 import { ProxyProcess, temporaryFile, temporaryFolder, withAdmin } from '../kit/proxy-process.ts'
 
-const page = readFileSync(join(repository, 'sidecar', 'docs', 'write-a-filter.md'), 'utf8')
+const page = readDoc('write-a-filter.md')
 
 function block(language: string): string {
   const match = new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\``, 'm').exec(page)

@@ -9,8 +9,8 @@ import tls from 'node:tls'
 import { CertificateAuthority } from '../../../demo-services/certificate-authority.ts'
 import { systemClock } from '../../../sidecar/base/clock.ts'
 import { TimerWheel } from '../../../sidecar/base/timer-wheel.ts'
-import { type Connection, heldWrites } from '../../../sidecar/transport/connection.ts'
-import { connectSettings, plainReason, SocketConnection } from '../../../sidecar/transport/socket-connection.ts'
+import { type CloseReason, heldWrites } from '../../../sidecar/transport/connection.ts'
+import { connected } from '../../kit/connected.ts'
 import { waitFor } from '../../kit/wait-for.ts'
 
 const timers = new TimerWheel(systemClock)
@@ -43,29 +43,22 @@ async function connect({ encrypted, slow }: Peer) {
   const server = encrypted ? tls.createServer({ cert: chain, key }, onPeer) : net.createServer(onPeer)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const address = { ip: '127.0.0.1', port: (server.address() as AddressInfo).port }
   const marks: boolean[] = []
+  const closes: CloseReason[] = []
   const closed = Promise.withResolvers<void>()
   const handler = {
     onConnected() {},
     onData() {},
     onEnd() {},
     onBackpressure: (above: boolean) => void marks.push(above),
-    onClose: () => closed.resolve(),
+    onClose: (reason: CloseReason) => {
+      closes.push(reason)
+      closed.resolve()
+    },
   }
-  const connection: Connection & SocketConnection = new SocketConnection(address, handler, timers, true)
-  const settings = connectSettings(address, { connectTimeoutMs: 5000, bufferLimitBytes: 65_536 })
-  if (encrypted) {
-    const socket = tls.connect({ ...settings, rejectUnauthorized: false } as tls.ConnectionOptions)
-    connection.attachEncrypted(socket, plainReason)
-    await once(socket, 'secureConnect')
-  } else {
-    const socket = net.connect({ ...settings, onread: connection.onread } as net.NetConnectOpts)
-    connection.attach(socket)
-    await once(socket, 'connect')
-  }
-  connection.onConnected()
-  return { connection, got, marks, closed: closed.promise, stop: () => server.close() }
+  const { port } = server.address() as AddressInfo
+  const connection = await connected(port, handler, timers, { encrypted })
+  return { connection, got, marks, closes, closed: closed.promise, stop: () => server.close() }
 }
 
 /** What a connection wrote, from one buffer that is used again as soon as it may be, and what its peer read. */
@@ -154,7 +147,7 @@ for (const peer of PEERS) {
   })
 
   test(`${name}: a connection that is closed in the middle of a write is closed once, and takes no more`, async () => {
-    const { connection, closed, stop } = await connect(peer)
+    const { connection, closes, closed, stop } = await connect(peer)
     for (let i = 0; i < 50; i++) {
       connection.write('z'.repeat(4000))
       connection.write(Buffer.alloc(100_000, 'z'))
@@ -164,9 +157,12 @@ for (const peer of PEERS) {
     connection.close()
     connection.write('late')
     await closed
+    const { bytesWritten } = connection
     connection.write('later')
     await turn()
     stop()
+    assert.equal(connection.bytesWritten, bytesWritten)
+    assert.deepEqual(closes, [{ kind: 'local', details: '' }])
   })
 }
 

@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import type net from 'node:net'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { after, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import tls from 'node:tls'
@@ -12,7 +11,8 @@ import { systemClock } from '../../../sidecar/base/clock.ts'
 import { TimerWheel } from '../../../sidecar/base/timer-wheel.ts'
 import { heldWrites } from '../../../sidecar/transport/connection.ts'
 import { readInto } from '../../../sidecar/transport/read-into.ts'
-import { connectSettings, plainReason, SocketConnection } from '../../../sidecar/transport/socket-connection.ts'
+import type { SocketConnection } from '../../../sidecar/transport/socket-connection.ts'
+import { connected } from '../../kit/connected.ts'
 import { waitFor } from '../../kit/wait-for.ts'
 
 const timers = new TimerWheel(systemClock)
@@ -32,7 +32,6 @@ async function read(parts: readonly Buffer[], onData: (chunk: Buffer, connection
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const address = { ip: '127.0.0.1', port: (server.address() as AddressInfo).port }
   const ended = Promise.withResolvers<void>()
   const handler = {
     onConnected() {},
@@ -41,12 +40,7 @@ async function read(parts: readonly Buffer[], onData: (chunk: Buffer, connection
     onBackpressure() {},
     onClose() {},
   }
-  const connection = new SocketConnection(address, handler, timers, true)
-  const settings = connectSettings(address, { connectTimeoutMs: 5000, bufferLimitBytes: 65_536 })
-  const socket = tls.connect({ ...settings, rejectUnauthorized: false } as tls.ConnectionOptions)
-  connection.attachEncrypted(socket, plainReason)
-  await once(socket, 'secureConnect')
-  connection.onConnected()
+  const connection = await connected((server.address() as AddressInfo).port, handler, timers)
   await ended.promise
   connection.close()
   server.close()
@@ -70,7 +64,7 @@ test('this Node reads from a TLS socket into a buffer of ours', async () => {
     read += Buffer.from(into.subarray(0, size)).toString()
     return true
   }
-  assert.equal(readInto(socket as net.Socket, { buffer: () => buffer, callback }), true)
+  assert.equal(readInto(socket as Socket, { buffer: () => buffer, callback }), true)
   await waitFor(() => read === 'hello')
   assert.equal(buffer.toString('latin1', 0, 5), 'hello')
   socket.destroy()
