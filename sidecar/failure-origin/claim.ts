@@ -266,9 +266,9 @@ export class Claims {
     return first && { call: first, confidence: 'likely', likelihood: 1 / Math.max(1, first.candidates) }
   }
 
-  /** The same of those that are surely of this request. */
+  /** The same of those that are surely of this request, and that no later call put right. */
   spentByItself(entry: InboundEntry, nowMs: number): EgressCall | undefined {
-    return entry.failedCalls?.find(call => isSpentOf(entry, call, nowMs))
+    return entry.failedCalls?.find(call => !call.repaired && isSpentOf(entry, call, nowMs))
   }
 
   /** A failed call is the reason of a request's failure by what it is, whatever the time between them. */
@@ -370,7 +370,7 @@ export class Claims {
     }
     // Of several that ran out of time the first that took most of it: the others had little left, whoever was asked.
     if (reason.record !== undefined && hadNoTimeLeft(reason.record.cause)) {
-      reason = calls.find(call => !call.repaired && isSpentOf(entry, call, nowMs)) ?? reason
+      reason = this.spentByItself(entry, nowMs) ?? reason
     }
     reason.claimed = true
     this.#learnLag(entry, reason)

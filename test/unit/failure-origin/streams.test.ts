@@ -644,6 +644,25 @@ test('a cut whose reason the peer sent along is known by the id of its record, a
   assert.equal(c.roles().at(-1), 'origin outside partial_body exact')
 })
 
+test('a call that ran out of time and was put right is not what its request waited for', () => {
+  for (const end of ['gone', 'timeout'] as const) {
+    const c = new Sidecar()
+    const inbound = c.inbound()
+    const call = c.call(inbound)
+    c.clock.advance(800)
+    call.answer(504, withRecord({ ...FROM_D, cause: 'timeout' }))
+    c.call(inbound).answer(200)
+    c.clock.advance(100)
+    if (end === 'gone') inbound.gone()
+    else {
+      inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
+      inbound.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+    }
+    const { origin, cause } = c.locator.log.entries().find(({ side }) => side === 'inbound')!
+    assert.deepEqual([origin, cause], ['c', 'app_timeout'], end)
+  }
+})
+
 /** A response has begun, and then this sidecar's own timer breaks it off. */
 function breakOff(stream: Stream, details: string, flags = 0): Headers {
   stream.info.responseCode = 200
