@@ -311,10 +311,15 @@ export class Claims {
     this.#waits.add(call, recordId, entry.seq, nowMs)
   }
 
+  /** A request was given up as `recordId`, and no call was found that it waited for: one may come to light. */
+  waitsForNone(entry: InboundEntry, recordId: string, nowMs: number): void {
+    this.#waits.addWithout(recordId, entry.seq, nowMs)
+  }
+
   /** The application gives the call up. The id under which the request behind it was answered, '' where none was. */
   callGivenUp(call: EgressCall, nowMs: number): string {
     if (this.#ledger.isMatched(call)) return ''
-    const wait = this.#waits.settle(call, () => this.#order(nowMs, call))
+    const wait = this.#waits.settle(call, () => this.#order(nowMs, call)) ?? this.#waits.settleWithout(call, nowMs)
     if (wait === undefined) return ''
     call.claimed = true
     return wait.recordId
@@ -555,7 +560,8 @@ export class Claims {
   #absorb(call: EgressCall, role: 'masked' | 'background', confidence: Confidence): void {
     call.claimed = true
     if (role === 'masked' && confidence === 'likely') {
-      const wait = this.#waits.settle(call, () => this.#order(call.endMs, call))
+      const { endMs } = call
+      const wait = this.#waits.settle(call, () => this.#order(endMs, call)) ?? this.#waits.settleWithout(call, endMs)
       if (wait !== undefined) reactionTo(call)?.wasReason()
     }
     this.#absorbed(call, role, confidence)

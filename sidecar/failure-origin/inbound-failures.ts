@@ -251,20 +251,29 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   }
 
   #decideTimeout(info: StreamInfo, verdict: Verdict, nowMs: number): void {
-    const { claims, settings } = this.#context
-    // A call may have timed out in the same moment and left its application no time to say so. Requests began to wait in
-    // the order in which they came: of a call that is open and one that has just ended the older is this one's.
-    const spent = claims.spentOn(this, nowMs, true)?.call
-    const open = spent && claims.waitingFor(this, nowMs).call
-    if (spent?.record !== undefined && (open === undefined || spent.startMs <= open.startMs)) {
-      claims.takeByTimer(spent)
-      this.#context.sharing?.took(spent)
+    const { settings } = this.#context
+    const spent = this.#spentCall(nowMs)
+    if (spent?.record !== undefined) {
       const known = passedOn(spent.record, settings.service, spent.confidence, 1 / Math.max(1, spent.candidates))
       this.#settle(info, 'propagated', known, [this.#linkId()])
       return
     }
     const { record, call } = this.#whoWasWaitedFor(info, verdict, nowMs)
     this.#settle(info, 'origin', record, call === undefined ? [] : [this.#linkId()])
+  }
+
+  /**
+   * A call may have timed out in the same moment and left its application no time to say so. Requests began to wait in the
+   * order in which they came: of a call that is open and one that has just ended the older is this one's.
+   */
+  #spentCall(nowMs: number): EgressCall | undefined {
+    const { claims, sharing } = this.#context
+    const spent = claims.spentOn(this, nowMs, true)?.call
+    const open = spent && claims.waitingFor(this, nowMs).call
+    if (spent === undefined || (open !== undefined && spent.startMs > open.startMs)) return undefined
+    claims.takeByTimer(spent)
+    sharing?.took(spent)
+    return spent
   }
 
   /** Not a failure of anybody's here; but what was waited for may be what the caller's timer is about. */
@@ -274,17 +283,17 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     sharing?.drain()
     const nowMs = clock.now()
     // A call may have run out of time a moment ago, and the caller has not waited for what the application says to that.
-    const spent = claims.spentByItself(this, nowMs)
-    if (spent !== undefined) {
-      claims.take(spent)
-      sharing?.took(spent)
-    }
+    const spent = this.#spentCall(nowMs)
     const { record, call } = spent?.record
       ? { record: spent.record, call: spent }
       : this.#whoWasWaitedFor(info, verdict, nowMs)
-    const linkId = this.#linkId()
+    const id = this.#linkId() || record.id
+    if (call === undefined && record.confidence === 'likely') {
+      claims.waitsForNone(this, id, nowMs)
+      sharing?.waitsForNone(this, id, nowMs)
+    }
     const aliases = call === undefined ? [] : [record.id]
-    const own = passedOn({ ...record, id: linkId || record.id }, settings.service)
+    const own = passedOn({ ...record, id }, settings.service)
     info.failure = this.#context.write('inbound', 'cancelled', own, aliases, info)
   }
 

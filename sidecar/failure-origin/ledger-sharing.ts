@@ -223,6 +223,11 @@ export class LedgerSharing {
     this.#writer.write(WAITS, [this.#homeOf(call), call.shareId, entry.shareId, nowMs], [recordId])
   }
 
+  /** A request of this worker was given up as `recordId`, and no call was found that it waited for. */
+  waitsForNone(entry: InboundEntry, recordId: string, nowMs: number): void {
+    if (entry.shareId !== 0) this.#writer.write(WAITS, [NOBODY, 0, entry.shareId, nowMs], [recordId])
+  }
+
   // What was told elsewhere is read.
 
   /** Takes in all that other workers have told until now. */
@@ -322,11 +327,13 @@ export class LedgerSharing {
         return
       }
       case WAITS: {
-        const call = this.#callOf(ring.number(), ring.number())
+        const home = ring.number()
+        const call = this.#callOf(home, ring.number())
         const entry = from.entries.get(ring.number())
         const [nowMs, recordId] = [ring.number(), ring.text()]
-        if (call === undefined || entry === undefined || !ring.intact) return
-        this.#claims.waits(call, entry, recordId, nowMs)
+        if (entry === undefined || !ring.intact) return
+        if (home === NOBODY) this.#claims.waitsForNone(entry, recordId, nowMs)
+        else if (call !== undefined) this.#claims.waits(call, entry, recordId, nowMs)
       }
     }
   }

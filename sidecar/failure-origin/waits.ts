@@ -25,6 +25,9 @@ const MOST = 0.75
 /** Applications hear of answers that came so close together in any order. */
 const ONE_MOMENT_MS = 20
 
+/** Within so long an application gives up what it asked for, when it hears that nobody waits for its answer. */
+const HEARS_WITHIN_MS = 100
+
 export interface Wait {
   /** The id under which the request has told of its failure. */
   readonly recordId: string
@@ -39,6 +42,8 @@ export class Waits {
   readonly #ledger: Ledger
   /** In the order of the answers. */
   readonly #waits: Wait[] = []
+  /** Requests that were given up, and no call was to be found: in that order. */
+  readonly #without: Wait[] = []
 
   constructor(ledger: Ledger) {
     this.#ledger = ledger
@@ -55,6 +60,12 @@ export class Waits {
     call.waitedBy = wait
     this.#waits.push(wait)
     if (this.#waits.length > MAX_WAITS) this.#drop()
+  }
+
+  /** A request was given up as `recordId`, and whatever it may have waited for seems to be another's, or has failed. */
+  addWithout(recordId: string, seq: number, atMs: number): void {
+    this.#without.push({ recordId, seq, atMs, call: undefined })
+    if (this.#without.length > MAX_WAITS) this.#without.shift()
   }
 
   /**
@@ -80,9 +91,22 @@ export class Waits {
     return wait
   }
 
+  /** The call has ended, and nobody waits for it: the first request without a call that can have sent it, if any. */
+  settleWithout(call: EgressCall, atMs: number): Wait | undefined {
+    const index = this.#without.findIndex(
+      wait => wait.seq <= call.startSeq && call.startMs <= wait.atMs && Math.abs(atMs - wait.atMs) < HEARS_WITHIN_MS,
+    )
+    if (index < 0) return undefined
+    const wait = this.#without.splice(index, 1)[0]!
+    call.waitedBy = wait
+    wait.call = call
+    return wait
+  }
+
   /** Forgets requests that were answered before `atMs`: their calls have gone on, or ended unseen. */
   forget(atMs: number): void {
     while (this.#waits.length > 0 && this.#waits[0]!.atMs < atMs) this.#drop()
+    while (this.#without.length > 0 && this.#without[0]!.atMs < atMs) this.#without.shift()
   }
 
   /** The call turned out to be somebody else's: whoever occupies it occupies the next one to the same callee, if any. */

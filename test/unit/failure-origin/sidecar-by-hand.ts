@@ -73,7 +73,7 @@ export class Sidecar {
   call(
     parent: Stream | undefined,
     to = 'd',
-    given: { external?: boolean; ip?: string; edge?: boolean; routed?: boolean } = {},
+    given: { external?: boolean; ip?: string; edge?: boolean; routed?: boolean; requestId?: string } = {},
   ): Stream {
     const info = this.info(given.ip)
     const failures = this.locator.egressStart({
@@ -85,7 +85,12 @@ export class Sidecar {
     })
     const external = given.external ?? false
     if (given.routed !== false) {
-      failures.routed(this.locator.target({ clusterName: to, serviceName: to, external }), 'r', '/d', 'w')
+      failures.routed(
+        this.locator.target({ clusterName: to, serviceName: to, external }),
+        given.requestId ?? 'r',
+        '/d',
+        'w',
+      )
     }
     return new Stream(this, failures, info)
   }

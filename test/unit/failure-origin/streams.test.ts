@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { derivedId } from '../../../sidecar/failure-origin/deadline.ts'
 import { ledgerRing } from '../../../sidecar/failure-origin/ledger-ring.ts'
+import { mergeFailures } from '../../../sidecar/failure-origin/merge.ts'
 import { ResponseFlag } from '../../../sidecar/observability/response-flags.ts'
 import type { TlsInfo } from '../../../sidecar/observability/stream-info.ts'
 import { FROM_D, Sidecar, type Stream, withRecord } from './sidecar-by-hand.ts'
@@ -587,6 +588,64 @@ test('a caller that goes away when a call has just run out of time waited for th
     [900, 'app_error'],
   ] as const) {
     assert.deepEqual(late(afterMs, cause).entry, ['cancelled', 'c'])
+  }
+})
+
+test('where nothing is copied, too, who is given up over a call that has just run out of time waited for that', () => {
+  const c = new Sidecar()
+  const [first, second] = [c.inbound({ ids: false }), c.inbound({ ids: false })]
+  const [spent] = [c.call(undefined), c.call(undefined)]
+  c.clock.advance(900)
+  spent.answer(504, withRecord({ ...FROM_D, cause: 'timeout' }))
+  first.gone()
+  second.gone()
+  const inbound = c.locator.log.entries({ limit: 100 }).filter(({ side }) => side === 'inbound')
+  assert.deepEqual(
+    inbound
+      .sort((x, y) => x.seq - y.seq)
+      .map(({ role, origin, aliases }) => [role, origin, aliases.includes(FROM_D.id)]),
+    [
+      ['cancelled', FROM_D.origin, true],
+      ['cancelled', 'd', false],
+    ],
+  )
+})
+
+/**
+ * Two requests are given up, and of the two calls the second was sent so late that it may as well be of somebody who is yet
+ * to come. Then both end. The sides of each failure that is told of.
+ */
+function twoGivenUp(ofRequests: Sidecar, ofCalls: Sidecar, end: (call: Stream, i: number) => void): string[] {
+  const sidecars = new Set([ofRequests, ofCalls])
+  const advance = (ms: number): void => {
+    for (const { clock, locator } of sidecars) {
+      clock.advance(ms)
+      locator.readShared()
+    }
+  }
+  const requests = [ofRequests.inbound({ ids: false }), ofRequests.inbound({ ids: false })]
+  const calls = [ofCalls.call(undefined, 'd', { requestId: 'call1' })]
+  advance(95)
+  calls.push(ofCalls.call(undefined, 'd', { requestId: 'call2' }))
+  advance(5)
+  for (const request of requests) request.gone()
+  for (const [i, call] of calls.entries()) {
+    advance(1)
+    end(call, i)
+  }
+  const entries = [...sidecars].flatMap(({ locator }) => locator.log.entries({ limit: 100 }))
+  return mergeFailures(entries).map(failure => [...new Set(failure.entries.map(({ side }) => side))].sort().join())
+}
+
+test('a request that was given up without a call to be found has the one that nobody else waited for', () => {
+  const timesOut = (call: Stream, i: number) =>
+    call.answer(504, withRecord({ ...FROM_D, cause: 'timeout', id: `abcdef012345678${i}` }))
+  for (const end of [(call: Stream) => call.gone(), timesOut]) {
+    const c = new Sidecar()
+    assert.deepEqual(twoGivenUp(c, c, end), ['inbound,outbound', 'inbound,outbound'])
+    const rings = [ledgerRing(2), ledgerRing(2)]
+    const [one, other] = [0, 1].map(worker => new Sidecar({}, true, { worker, rings, onLag() {} }))
+    assert.deepEqual(twoGivenUp(one!, other!, end), ['inbound,outbound', 'inbound,outbound'])
   }
 })
 
