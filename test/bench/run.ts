@@ -43,6 +43,7 @@ import {
   WORKER_SHARE_TARGET_PERCENT,
   WORKER_WORKLOADS,
   WORKLOADS,
+  type Workload,
 } from './side-by-side/workloads.ts'
 
 const { values: options } = parseArgs({
@@ -158,12 +159,12 @@ async function workerRows(): Promise<Row[]> {
 /** One measurement of each proxy in turn, `rounds` times, after a second that does not count. */
 async function alternate(
   proxies: readonly BenchProxy[],
-  shape: Parameters<typeof drive>[1],
+  { shape, longer = 1 }: Workload,
 ): Promise<readonly LoadResult[][]> {
   for (const proxy of proxies) await drive(proxy, shape, 1)
   const results: LoadResult[][] = proxies.map(() => [])
   for (let round = 0; round < rounds; round++) {
-    for (const [i, proxy] of proxies.entries()) results[i]!.push(await drive(proxy, shape, seconds))
+    for (const [i, proxy] of proxies.entries()) results[i]!.push(await drive(proxy, shape, seconds * longer))
   }
   return results
 }
@@ -238,8 +239,9 @@ async function sideBySide(): Promise<void> {
     memory.push(...(await http2Memory(upstreams)))
   }
   for (const proxy of both) await warmUp(proxy)
-  for (const { name, shape, target } of wanted) {
-    const results = await alternate(both, shape)
+  for (const workload of wanted) {
+    const { name, target } = workload
+    const results = await alternate(both, workload)
     const [theirs, own] = results.map(series => series.map(one => one.cpuUsPerRequest))
     loadRss ??= results.map(series => series.map(one => one.rssMb))
     add(ratioRow(name, theirs!, own!, 'µs', target))
@@ -278,7 +280,7 @@ async function sideBySide(): Promise<void> {
   for (const one of [envoy, ours]) await one.stop()
   await servers.stop()
 
-  const how = `${rounds} rounds of ${seconds} s, medians (starts: the quickest of ${STARTS}, waiting for the core left out); CPU per request of the proxy process on one core`
+  const how = `${rounds} rounds of ${seconds} s (longer where handshakes must not count), medians (starts: the quickest of ${STARTS}, waiting for the core left out); CPU per request of the proxy process on one core`
   const content = `${markdownTable(rows)}\n\n${machineFacts(how)}`
   process.stdout.write(`${content}\n`)
   if (!options.readme) return
