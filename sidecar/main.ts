@@ -54,6 +54,13 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     listenerFilters,
   }
 
+  // A SIGHUP that comes before there is anything to reload would be the end of this process.
+  let reloadAsked = false
+  const askReload = (): void => {
+    reloadAsked = true
+  }
+  process.on('SIGHUP', askReload)
+
   // Configuration: every mistake at once, then nothing starts.
   const loaded = load(options, ownExtensions)
   if (options.mode === 'validate') return validate(checkConfiguration(loaded, parts), options, io)
@@ -86,6 +93,8 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     return 1
   }
   handleSignals(server)
+  process.off('SIGHUP', askReload)
+  if (reloadAsked) reload(server)
   // Kept for the next start, also where this process will be killed rather than end.
   setImmediate(() => flushCompileCache?.())
   if (options.watch && options.configPath !== undefined) watchFile(options.configPath, () => reload(server))

@@ -15,6 +15,8 @@ import { cacheFolder, freshBundle } from './bundle.mjs'
 // SIGUSR1 belongs to log rotation, not to the inspector, which Node opens unless somebody listens. Node's own switch for it,
 // `--disable-sigusr1`, leaves the signal blocked: it would reach nobody (Node 26.10).
 process.on('SIGUSR1', () => {})
+// Whoever asks for the configuration to be read again before it was read has it read; the signal alone would end us.
+if (process.argv[2] === 'run') process.on('SIGHUP', () => {})
 
 // Portable: an image may have the package in another place than the one it was built in.
 enableCompileCache?.({ directory: cacheFolder, portable: true })

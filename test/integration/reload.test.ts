@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { lstatSync, mkdtempSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import http from 'node:http'
 import { basename, dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { FakeUpstream } from '../kit/fake-upstream.ts'
 import { freePorts } from '../kit/free-port.ts'
-import { startHopwise } from '../kit/hopwise.ts'
+import { hopwisePath, startHopwise } from '../kit/hopwise.ts'
 import { TestClient } from '../kit/http-client.ts'
-import { accepts } from '../kit/process.ts'
-import { withAdmin } from '../kit/proxy-process.ts'
+import { accepts, TestProcess } from '../kit/process.ts'
+import { temporaryFolder, withAdmin } from '../kit/proxy-process.ts'
 import { waitFor } from '../kit/wait-for.ts'
 
 /** One generation of the configuration: every listener, route table and cluster differs from the one before. */
@@ -233,4 +235,24 @@ test('a connection of a listener that a reload removes is drained for --drain-ti
   await idle.closed
   assert.equal(await proxy.stat('listener_manager.total_listeners_draining'), 0)
   await proxy.stop()
+})
+
+test('a SIGHUP while the configuration is being read has it read once more', { timeout: 30_000 }, async t => {
+  const [stable, extra, upstream, admin] = (await freePorts(4)) as [number, number, number, number]
+  // Whoever reads a pipe waits for its writer.
+  const pipe = join(temporaryFolder(), 'envoy.yaml')
+  assert.equal(spawnSync('mkfifo', [pipe]).status, 0)
+  const proxy = TestProcess.start(hopwisePath, ['run', '-c', pipe, '--no-watch'], { name: 'hopwise' })
+  t.after(() => proxy.stop('SIGKILL'))
+  const feed = async (n: number) => {
+    const writer = await open(pipe, 'w')
+    if (n === 2) proxy.signal('SIGHUP')
+    await writer.writeFile(generation(n, { stable, extra, upstream, admin }))
+    await writer.close()
+  }
+  await feed(2)
+  await feed(3)
+  await waitFor(async () => (await get(stable, false).catch(() => undefined))?.generation === '3', {
+    deadlineMs: 10_000,
+  })
 })
