@@ -262,6 +262,8 @@ function startNameServer(port: number): void {
 }
 
 if (process.argv[1] === import.meta.filename) {
+  // Every call that is given up is an error, of which nobody reads where: a seventh of what these cost when most are.
+  Error.stackTraceLimit = 0
   const options = JSON.parse(process.argv[2]!) as ApplicationsOptions
   const applications = CHAIN.map(name => new Application(name, options))
   startSurroundings(options)
