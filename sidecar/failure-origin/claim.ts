@@ -22,6 +22,7 @@ import { BaseRate, type Handling } from './handling.ts'
 import { LastSucceeded } from './last-succeeded.ts'
 import type { EgressCall, InboundEntry, Ledger } from './ledger.ts'
 import { type Confidence, lowerConfidence } from './record.ts'
+import { TakenByTimers } from './taken-by-timers.ts'
 import { mostWait, Waits } from './waits.ts'
 
 export interface Claim {
@@ -60,10 +61,6 @@ const SPENT_SHARE = 0.5
 const PROMPT_MS = 2
 /** Calls that fail in one turn of the event loop, or together by one tick of a timer. */
 const SAME_MOMENT_MS = 0.5
-/** An application that hears of a failure while a timer decides says so within so long. */
-const SAME_TIMER_MS = 50
-/** Calls that timers took. */
-const MAX_TAKEN = 64
 /** Calls with ids after which an application counts as one that copies them. */
 const COPIES_IDS_AFTER = 8
 
@@ -82,8 +79,7 @@ export class Claims {
   #claimedSeq = 0
   /** The same of calls that requests have waited for. */
   #waitedSeq = 0
-  /** Failed calls that a request was given whose timer fired: perhaps another's, which is about to fail over it. */
-  readonly #taken: EgressCall[] = []
+  readonly #taken = new TakenByTimers()
   #matchedByIds = 0
   readonly #waits: Waits
   readonly #succeeded = new LastSucceeded()
@@ -282,20 +278,12 @@ export class Claims {
   /** The timer of a request fires in the moment in which a call has failed: {@link take} it, and remember. */
   takeByTimer(call: EgressCall): void {
     this.take(call)
-    if (this.#ledger.isMatched(call)) return
-    this.#taken.push(call)
-    if (this.#taken.length > MAX_TAKEN) this.#taken.shift()
+    if (!this.#ledger.isMatched(call)) this.#taken.add(call)
   }
 
-  /**
-   * The application fails a request without a failed call of its own, right after a timer took one that may have been it:
-   * then the two have changed places, and this request has the call that the other one waits for. True once for each.
-   */
+  /** A timer took the failed call that this request, which fails without any, may have had: true once for each. */
   wasTaken(entry: InboundEntry, nowMs: number): boolean {
-    const at = this.#taken.findIndex(call => call.startSeq >= entry.seq && nowMs - call.endMs < SAME_TIMER_MS)
-    if (at < 0) return false
-    this.#taken.splice(at, 1)
-    return true
+    return this.#taken.from(entry, nowMs)
   }
 
   /**

@@ -7,7 +7,8 @@
  * A part that cannot be had fails the run, unless `--allow-missing NAME` named it: then the tests that ask for it by
  * {@link partOrSkip} are skipped, and the summary says so.
  */
-import { chmodSync, cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { debianRoot } from './debian-root.ts'
@@ -40,6 +41,7 @@ const RECIPES = {
   ratelimit: () => goProgram('github.com/envoyproxy/ratelimit/src/service_cmd', 'v1.4.1-0.20260122083618-3fb702589d36'),
   'grpc-interop-client': () => goProgram('google.golang.org/grpc/interop/client', 'v1.85.0'),
   'grpc-interop-server': () => goProgram('google.golang.org/grpc/interop/server', 'v1.85.0'),
+  'grafana-schema': grafanaSchema,
   /** The client, where a daemon answers or one can be started. */
   docker: async () => {
     const docker = await debian('docker', 'docker.io')
@@ -185,6 +187,19 @@ async function python(name: string, version: string): Promise<string> {
     writeFileSync(join(target, name), start, { mode: 0o755 })
   })
   return join(folder, name)
+}
+
+/** Reads dashboards as Grafana's own schema has them: Grafana itself, under the AGPL, is in no registry. */
+async function grafanaSchema(): Promise<string> {
+  const go = await part('go')
+  const cwd = join(import.meta.dirname, 'grafana-schema')
+  const sources = ['go.mod', 'go.sum', 'main.go'].map(file => readFileSync(join(cwd, file)))
+  const version = createHash('sha256').update(Buffer.concat(sources)).digest('hex').slice(0, 12)
+  const folder = await installOnce(`grafana-schema-${version}`, async target => {
+    const env = { GOFLAGS: '-mod=readonly', GOWORK: 'off', CGO_ENABLED: '0' }
+    await run(go, ['build', '-o', join(target, 'grafana-schema'), '.'], { cwd, env, deadlineMs: 900_000 })
+  })
+  return join(folder, 'grafana-schema')
 }
 
 /** Builds a Go program from its module, in a folder of its own, so that no go.mod of ours or of a parent takes part. */
