@@ -16,6 +16,12 @@
  * after those whose failure it handles. So what follows upon successes is learned too, and is taken to follow upon failures
  * as often, as the application's own; only what follows more often upon failures is blamed on these.
  *
+ * A weight is what is to be expected now, of a call over which no request has failed until now: of what is always passed on
+ * within a millisecond, and was not on a busy machine, the more (in statistics, a hazard rate: the density over what is left).
+ *
+ * An application that crashes and one that answers with an error are mostly not at the same trouble. So of the failures that
+ * were answered and of those that were cut off it is learned apart how many are its own.
+ *
  * Nobody says afterwards who was right, so this is estimated by expectation maximisation: what was learned weighs the
  * candidates of the failures of late, and their weights are what is learned. These compete, so that a call which merely
  * failed near everything else loses to the one that explains it. Incremental, as by Neal and Hinton (1998): each failure
@@ -30,6 +36,7 @@ const LOG_WIDTH = 0.06
 /** Where nothing is known: evenly over the logarithm of the distance, and less from where applications seldom are so slow. */
 const SELDOM_MS = 30
 const PRIOR_PER_LOG = priorPerLog()
+const PRIOR_BEFORE = priorBefore()
 const PRIOR_WEIGHT = 1.5
 const NARROWING_WEIGHT = 2.5
 /** Of failures of a callee of which nothing is known, so many are passed on. */
@@ -42,6 +49,8 @@ const PRIOR_FAILED = 1
 const OCCAM = 0.5
 /** A callee whose failures are passed on less often is hardly ever a reason, so that what does fit is chance. */
 const LEAST_SHARE = 0.2
+/** Nobody passes on so surely that a call which was not is impossible. */
+const MOST_PASSED = 0.95
 /** Failed calls after which the older ones count for half. */
 const MEMORY = 512
 /** Failures that are looked at again, and how many of them with each new one. */
@@ -129,6 +138,19 @@ export class Reaction {
     return (share * rarely * rarely * perWide * narrowing * peak) / msOf(bin)
   }
 
+  /**
+   * By how much more than {@link perMs} is to be expected, where nobody has failed over the call until now: the density is
+   * then of those that are left.
+   */
+  overdue(bin: number): number {
+    const passed = Math.min(MOST_PASSED, this.share / OCCAM)
+    if (this.#own || passed < LEAST_SHARE) return 1
+    const counts = this.#counts
+    let before = PRIOR_WEIGHT * PRIOR_BEFORE[bin]!
+    for (let k = 0; k < bin; k++) before += counts[k]!
+    return 1 / (1 - (passed * before) / (this.#counted + PRIOR_WEIGHT))
+  }
+
   /** What {@link perMs} would be if nothing were known. */
   priorPerMs(bin: number): number {
     return ((this.#priorPassed / this.#priorFailed) * PRIOR_PER_LOG[bin]!) / msOf(bin)
@@ -155,12 +177,25 @@ export class Reaction {
   }
 }
 
+/** Failures of one manner: how many are kept, and how many of these are the application's own. */
+class Manner {
+  all = 0
+  own = 0
+
+  get ownShare(): number {
+    return (this.own + PRIOR_OWN) / (this.all + 2 * PRIOR_OWN)
+  }
+}
+
 /** A failed request, and all that could have been the reason. */
 interface Failure {
+  readonly manner: Manner
   readonly reactions: readonly Reaction[]
   readonly bins: Uint8Array
   /** What else speaks for or against each. */
   readonly factors: Float64Array
+  /** 1 for a call over which another request has failed. */
+  readonly taken: Uint8Array
   /** What follows upon successes of the same callee. */
   readonly controls: readonly (Reaction | undefined)[]
   readonly fractions: Float64Array
@@ -178,11 +213,13 @@ export class Attribution {
   readonly #kept: Failure[] = []
   #next = 0
   #again = 0
-  #own = 0
+  readonly #answered = new Manner()
+  readonly #cut = new Manner()
   #reactions: Reaction[] = []
   #controls: (Reaction | undefined)[] = []
   readonly #bins = new Uint8Array(MAX_CANDIDATES)
   readonly #factors = new Float64Array(MAX_CANDIDATES)
+  readonly #taken = new Uint8Array(MAX_CANDIDATES)
   #succeeded: Reaction[] = []
   readonly #succeededBins = new Uint8Array(MAX_SUCCEEDED)
   #nearestMs = Number.POSITIVE_INFINITY
@@ -193,14 +230,16 @@ export class Attribution {
 
   /**
    * One more failed call that could be the reason; its number, from 0. `factor`: what is known besides, 1 for nothing.
-   * `control`: what follows upon successes of the same callee, where there were any.
+   * `control`: what follows upon successes of the same callee, where there were any. `taken`: another request has failed
+   * over it.
    */
-  offer(reaction: Reaction, gapMs: number, factor: number, control?: Reaction): number {
+  offer(reaction: Reaction, gapMs: number, factor: number, control?: Reaction, taken = false): number {
     const at = this.#reactions.length
     this.#reactions.push(reaction)
     this.#controls.push(control)
     this.#bins[at] = binOf(gapMs)
     this.#factors[at] = factor
+    this.#taken[at] = taken ? 1 : 0
     if (factor > 0.5 && reaction.share >= LEAST_CONTESTING) this.#nearestMs = Math.min(this.#nearestMs, gapMs)
     return at
   }
@@ -214,15 +253,18 @@ export class Attribution {
   }
 
   /**
-   * Weighs what was offered and begins anew. `ratePerMs`: of failed requests without a known reason. Gives the probability
-   * of each candidate; what is missing to 1 is the application's own.
+   * Weighs what was offered and begins anew. `ratePerMs`: of failed requests without a known reason, that were `cut` off or
+   * not. Gives the probability of each candidate; what is missing to 1 is the application's own.
    */
-  judge(ratePerMs: number): Float64Array {
+  judge(ratePerMs: number, cut = false): Float64Array {
     const count = this.#reactions.length
+    const manner = cut ? this.#cut : this.#answered
     const failure: Failure = {
+      manner,
       reactions: this.#reactions,
       bins: this.#bins.slice(0, count),
       factors: this.#factors.slice(0, count),
+      taken: this.#taken.slice(0, count),
       controls: this.#controls,
       fractions: new Float64Array(count),
       succeeded: this.#succeeded,
@@ -239,6 +281,7 @@ export class Attribution {
     this.#reconsider(failure, this.#weigh(failure))
     const old = this.#kept[this.#next]
     if (old !== undefined) this.#forget(old)
+    manner.all++
     this.#kept[this.#next] = failure
     this.#next = (this.#next + 1) % KEPT
     for (let i = Math.min(LOOKED_AT_AGAIN, this.#kept.length); i > 0; i--) {
@@ -247,11 +290,6 @@ export class Attribution {
     }
     this.#weigh(failure)
     return failure.fractions
-  }
-
-  /** Of the failures of late, the share that is the application's own. */
-  get ownShare(): number {
-    return (this.#own + PRIOR_OWN) / (this.#kept.length + 2 * PRIOR_OWN)
   }
 
   /** Whether this failure is understood better where nothing is known of a callee. `sum`: the weights of all explanations. */
@@ -270,15 +308,17 @@ export class Attribution {
 
   /** The sum of the weights of all explanations. */
   #weigh(failure: Failure): number {
-    const { reactions, bins, factors, controls, fractions, ratePerMs } = failure
+    const { manner, reactions, bins, factors, taken, controls, fractions, ratePerMs } = failure
     const { succeeded, succeededBins, succeededFractions, nearestMs } = failure
     for (let i = 0; i < fractions.length; i++) reactions[i]!.add(bins[i]!, -fractions[i]!)
     for (let i = 0; i < succeeded.length; i++) succeeded[i]!.add(succeededBins[i]!, -succeededFractions[i]!)
-    this.#own -= failure.own
-    let own = this.ownShare * ratePerMs
+    manner.own -= failure.own
+    let own = manner.ownShare * ratePerMs
     let sum = 0
     for (let i = 0; i < fractions.length; i++) {
-      const weight = reactions[i]!.perMs(bins[i]!) * factors[i]!
+      const reaction = reactions[i]!
+      const bin = bins[i]!
+      const weight = reaction.perMs(bin) * factors[i]! * (taken[i] === 1 ? 1 : reaction.overdue(bin))
       fractions[i] = weight
       sum += weight
       const control = controls[i]
@@ -300,14 +340,15 @@ export class Attribution {
       succeeded[i]!.add(succeededBins[i]!, succeededFractions[i]!)
     }
     failure.own = own / sum
-    this.#own += failure.own
+    manner.own += failure.own
     return sum
   }
 
-  #forget({ reactions, bins, fractions, succeeded, succeededBins, succeededFractions, own }: Failure): void {
+  #forget({ manner, reactions, bins, fractions, succeeded, succeededBins, succeededFractions, own }: Failure): void {
     for (let i = 0; i < fractions.length; i++) reactions[i]!.forget(bins[i]!, fractions[i]!)
     for (let i = 0; i < succeeded.length; i++) succeeded[i]!.forget(succeededBins[i]!, succeededFractions[i]!)
-    this.#own -= own
+    manner.all--
+    manner.own -= own
   }
 }
 
@@ -320,6 +361,13 @@ function priorPerLog(): Float64Array {
   const prior = Float64Array.from({ length: BINS }, (_, bin) => 1 / (1 + msOf(bin) / SELDOM_MS))
   const sum = prior.reduce((x, y) => x + y) * LOG_WIDTH
   return prior.map(value => value / sum)
+}
+
+/** What of {@link PRIOR_PER_LOG} lies before each bin. */
+function priorBefore(): Float64Array {
+  const before = new Float64Array(BINS)
+  for (let bin = 1; bin < BINS; bin++) before[bin] = before[bin - 1]! + PRIOR_PER_LOG[bin - 1]! * LOG_WIDTH
+  return before
 }
 
 /** The middle of a bin. */

@@ -73,7 +73,8 @@ export class Claims {
   #unclaimed: EgressCall[] = []
   #front = 0
   readonly #baseRate = new BaseRate()
-  readonly #unexplained = new EventRate()
+  /** Failures of requests that no call explains which is known to be theirs: those that were answered, and those cut off. */
+  readonly #unexplained = { answered: new EventRate(), cut: new EventRate() }
   readonly #attribution = new Attribution()
   /** Highest `startSeq` of a call that was claimed by judgement. */
   #claimedSeq = 0
@@ -87,7 +88,7 @@ export class Claims {
   #meanLag = 0
   overflowed = 0
   /** Tells other worker threads, which {@link countUnexplained} as well. */
-  onUnexplained: ((own: boolean, nowMs: number) => void) | undefined = undefined
+  onUnexplained: ((own: boolean, nowMs: number, cut: boolean) => void) | undefined = undefined
 
   constructor(ledger: Ledger, maxUnclaimed: number, maxAgeMs: number, absorbed: Absorbed) {
     this.#ledger = ledger
@@ -162,11 +163,11 @@ export class Claims {
       if (before.target === call.target && before.endMs <= call.startMs) before.repaired = true
   }
 
-  /** The application's answer is a failure: what was the reason? */
-  claim(entry: InboundEntry, path: string, nowMs: number): Claim {
+  /** The application's answer is a failure, or was `cut` off: what was the reason? */
+  claim(entry: InboundEntry, path: string, nowMs: number, cut: boolean): Claim {
     const held = this.#claimHeld(entry, path, nowMs)
     if (held !== undefined) return held
-    const claim = this.#claimUnclaimed(entry, nowMs)
+    const claim = this.#claimUnclaimed(entry, nowMs, cut)
     if (claim.call === undefined) {
       const spent = this.spentOn(entry, nowMs)
       if (spent?.call !== undefined) {
@@ -371,7 +372,7 @@ export class Claims {
     return { call: reason, confidence: reason.confidence, likelihood: 1 }
   }
 
-  #claimUnclaimed(entry: InboundEntry, nowMs: number): Claim {
+  #claimUnclaimed(entry: InboundEntry, nowMs: number, cut: boolean): Claim {
     const attribution = this.#attribution
     const candidates: EgressCall[] = []
     const least = Math.max(this.#front, this.#unclaimed.length - MAX_LOOKED_AT)
@@ -386,9 +387,7 @@ export class Claims {
       if (call.startSeq < entry.seq || !this.#couldBeOf(call, entry)) return
       attribution.offerSucceeded(reaction, nowMs - endMs)
     })
-    const rate = this.#unexplained.perMs(nowMs)
-    this.#unexplained.add(nowMs)
-    const chances = attribution.judge(rate)
+    const chances = this.#judge(nowMs, cut)
     // Calls that failed alike are one answer: it is the reason that counts, and then which of them.
     const ofReason = new Map<string, number>()
     let own = 1
@@ -414,7 +413,7 @@ export class Claims {
     }
     claimed &&= this.#inOrder(entry, claimed, candidates, chances, nowMs)
     if (claimed === undefined) this.#baseRate.add(true)
-    this.onUnexplained?.(claimed === undefined, nowMs)
+    this.onUnexplained?.(claimed === undefined, nowMs, cut)
     if (claimed === undefined) {
       // A failure that this request may have lost to another, which took it by mistake, counts too.
       const contested = candidates.length > 0 || this.#claimedSeq >= entry.seq
@@ -429,7 +428,8 @@ export class Claims {
 
   #offer(call: EgressCall, target: CalleeState, nowMs: number): void {
     const reaction = call.isAbandoned ? target.reactionToGivingUp : target.reaction
-    this.#attribution.offer(reaction, nowMs - call.endMs, this.#factorOf(call, nowMs), target.reactionToSuccess)
+    const factor = this.#factorOf(call, nowMs)
+    this.#attribution.offer(reaction, nowMs - call.endMs, factor, target.reactionToSuccess, call.claimed)
   }
 
   /** What speaks against a call whatever else is known: background work, or a callee to which ids are copied. */
@@ -491,7 +491,7 @@ export class Claims {
    * A request of another worker has failed that no matched call explains, `own`: nor any other call. What can be learned of
    * it is learned here too.
    */
-  countUnexplained(own: boolean, nowMs: number): void {
+  countUnexplained(own: boolean, nowMs: number, cut: boolean): void {
     if (own) this.#baseRate.add(true)
     const attribution = this.#attribution
     const least = Math.max(this.#front, this.#unclaimed.length - MAX_LOOKED_AT)
@@ -501,8 +501,14 @@ export class Claims {
       this.#offer(call, call.target, nowMs)
     }
     this.#succeeded.each((reaction, endMs) => attribution.offerSucceeded(reaction, nowMs - endMs))
-    attribution.judge(this.#unexplained.perMs(nowMs))
-    this.#unexplained.add(nowMs)
+    this.#judge(nowMs, cut)
+  }
+
+  #judge(nowMs: number, cut: boolean): Float64Array {
+    const rate = cut ? this.#unexplained.cut : this.#unexplained.answered
+    const perMs = rate.perMs(nowMs)
+    rate.add(nowMs)
+    return this.#attribution.judge(perMs, cut)
   }
 
   /**

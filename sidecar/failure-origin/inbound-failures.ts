@@ -224,7 +224,12 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   #decideApplication(info: StreamInfo, verdict: Verdict, nowMs: number, aliases: string[]): void {
     this.#failedByApplication = true
     const { claims, settings, sharing } = this.#context
-    const { call, confidence, likelihood } = claims.claim(this, this.#request.path, nowMs)
+    const { call, confidence, likelihood } = claims.claim(
+      this,
+      this.#request.path,
+      nowMs,
+      verdict.cause !== 'app_error',
+    )
     if (call !== undefined) sharing?.took(call)
     if (call === undefined && claims.wasTaken(this, nowMs)) {
       const { record, call: open } = this.#whoWasWaitedFor(info, verdict, nowMs)

@@ -40,7 +40,7 @@ const WAITS = 8
 const UNEXPLAINED = 9
 const CALLEE = 10
 /** Numbers of each type of record. */
-const NUMBERS = [0, 5, 2, 4, 7, 4, 3, 2, 4, 2, 2] as const
+const NUMBERS = [0, 5, 2, 4, 7, 4, 3, 2, 4, 3, 2] as const
 const numbersOf = (type: number): number => NUMBERS[type] ?? 0
 
 const CONFIDENCES: readonly Confidence[] = ['exact', 'trace', 'unique', 'likely', 'none']
@@ -122,7 +122,7 @@ export class LedgerSharing {
     this.#others = rings.map(() => new Numbered<RemoteEntry, RemoteCall>())
     this.#calleesOf = rings.map(() => new Map<number, CalleeState>())
     this.#number = firstNumber(nowMs)
-    claims.onUnexplained = (own, atMs) => this.#writer.write(UNEXPLAINED, [own ? 1 : 0, atMs], [])
+    claims.onUnexplained = (own, atMs, cut) => this.#writer.write(UNEXPLAINED, [own ? 1 : 0, atMs, cut ? 1 : 0], [])
   }
 
   /** Records of other workers that came too fast to be read, and own ones that were too long, since last asked. */
@@ -322,8 +322,8 @@ export class LedgerSharing {
       }
       case UNEXPLAINED: {
         const own = ring.number() === 1
-        const atMs = ring.number()
-        if (ring.intact) this.#claims.countUnexplained(own, atMs)
+        const [atMs, cut] = [ring.number(), ring.number() === 1]
+        if (ring.intact) this.#claims.countUnexplained(own, atMs, cut)
         return
       }
       case WAITS: {

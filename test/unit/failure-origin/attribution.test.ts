@@ -27,17 +27,17 @@ function rightOf(callees: readonly Callee[], ownEveryMs: number, lengthMs: numbe
   const attribution = new Attribution()
   const reactions = callees.map(() => new Reaction())
   const rate = new EventRate()
-  const failed: { at: number; callee: number }[] = []
+  const failed: { at: number; callee: number; taken: boolean }[] = []
   let all = 0
   let right = 0
   for (const { at, call, cause } of events.sort((x, y) => x.at - y.at)) {
     if (call !== undefined) {
       reactions[call]!.ended()
-      failed.push({ at, callee: call })
+      failed.push({ at, callee: call, taken: false })
       continue
     }
     const candidates = failed.filter(one => at - one.at < 500).slice(-48)
-    for (const one of candidates) attribution.offer(reactions[one.callee]!, at - one.at, 1)
+    for (const one of candidates) attribution.offer(reactions[one.callee]!, at - one.at, 1, undefined, one.taken)
     const chances = attribution.judge(rate.perMs(at))
     rate.add(at)
     const sums = callees.map((_, i) =>
@@ -46,6 +46,11 @@ function rightOf(callees: readonly Callee[], ownEveryMs: number, lengthMs: numbe
     const best = sums.reduce((best, sum, i) => (sum > sums[best]! ? i : best), 0)
     const own = 1 - sums.reduce((x, y) => x + y)
     const said = own > sums[best]! ? undefined : best
+    const claimed = candidates
+      .map((one, i) => ({ one, chance: chances[i]! }))
+      .filter(({ one }) => one.callee === said && !one.taken)
+      .sort((x, y) => y.chance - x.chance)[0]
+    if (claimed !== undefined) claimed.one.taken = true
     if (at < lengthMs / 2) continue
     all++
     if (said === cause) right++

@@ -167,6 +167,27 @@ test('nothing copied, 50 at a time on a loop that hardly keeps up: failures that
   assert.ok(sum.right / sum.visible >= 0.9, `${sum.right} of ${sum.visible}`)
 })
 
+test('nothing copied, 50 at a time on a loop that hardly keeps up: of two faults most are named rightly', () => {
+  const floors = { 'own-500': 0.85, cut: 0.9 } as const
+  for (const [kind, floor] of Object.entries(floors) as ['own-500' | 'cut', number][]) {
+    const sum = run({
+      copies: 'nothing',
+      concurrency: 50,
+      requests: 400,
+      faults: [
+        { at: 'd', kind: 'own-500', share: 1 / 6 },
+        { at: 'c', kind, share: 1 / 6 },
+      ],
+      workMs: 700,
+      workless: [0.3, 0.5],
+      load: { turnMs: 2, stallEveryMs: 100, stallMs: 30 },
+      backgroundEveryMs: 10,
+      backgroundOf: ['a', 'b', 'c'],
+    })
+    assert.ok(sum.right / sum.visible >= floor, `${kind}: ${sum.right} of ${sum.visible}`)
+  }
+})
+
 for (const manner of ['swallow', 'delay'] as const) {
   test(`nothing copied, 50 at a time: applications that have begun to pass on what they took by ${manner} are followed`, () => {
     const faults: Fault[] = [
