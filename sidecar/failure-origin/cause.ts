@@ -113,10 +113,18 @@ export function isWaiting(cause: Cause): boolean {
   )
 }
 
+/** It was about time: somebody was waited for, or the call was held back. */
+export function tookTime({ cause, subCause }: { readonly cause: Cause; readonly subCause: string }): boolean {
+  return isWaiting(cause) || (cause === HELD_BACK.cause && subCause === HELD_BACK.subCause)
+}
+
 /** It failed for want of time, whoever may have taken that; a call for which nothing was left was not even made. */
 export function hadNoTimeLeft(cause: Cause): boolean {
   return cause === 'deadline_exceeded' || isWaiting(cause)
 }
+
+/** A fault filter held the request back, and that took the time. */
+export const HELD_BACK: Verdict = { cause: 'fault_injected', subCause: 'delay', blame: 'self' }
 
 /** By details, exact or up to a bracket. What stands in `{…}` or `[…]` after the word is a reason, not another word. */
 const BY_DETAILS: Readonly<Record<string, Verdict>> = {
@@ -193,6 +201,8 @@ export function verdictOfDetails(answered: Answered, toApplication: boolean): Ve
   const status = repliedStatus(answered)
   const word = /^[^{[]*/.exec(details)![0]
   const known = Object.hasOwn(BY_DETAILS, word) ? BY_DETAILS[word] : undefined
+  // A timer that is answered with 408 has waited for the rest of a request: whoever sends that is late, and nobody else.
+  if (known?.blame === 'callee' && status === 408) return { ...known, blame: 'downstream' }
   if (known !== undefined) return toApplication ? towardsApplication(known) : known
   for (const [flag, verdict] of BY_FLAG) {
     if ((flags & flag) !== 0) return toApplication ? towardsApplication(verdict) : verdict

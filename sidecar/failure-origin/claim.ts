@@ -15,7 +15,7 @@
 
 import { Attribution, type Reaction } from './attribution.ts'
 import type { CalleeState } from './call-target.ts'
-import { hadNoTimeLeft, isWaiting } from './cause.ts'
+import { hadNoTimeLeft, tookTime } from './cause.ts'
 import { type CallOrder, callOrder } from './claim-order.ts'
 import { EventRate } from './event-rate.ts'
 import { BaseRate, type Handling } from './handling.ts'
@@ -568,7 +568,7 @@ function reactionTo({ target, isAbandoned }: EgressCall): Reaction | undefined {
 
 /** Nobody has taken the call, which ran out of time and took most of the time of this request. */
 function isSpentOf(entry: InboundEntry, { claimed, isAbandoned, record, startMs, endMs }: EgressCall, nowMs: number) {
-  if (claimed || isAbandoned || record === undefined || !isWaiting(record.cause)) return false
+  if (claimed || isAbandoned || record === undefined || !tookTime(record)) return false
   return endMs - startMs >= (nowMs - entry.startMs) * SPENT_SHARE
 }
 

@@ -91,6 +91,8 @@ export interface InboundRequest {
 
 export interface EgressRequest {
   readonly startMs: number
+  /** Asked, while the call is under way, for what only shows later. */
+  readonly info: StreamInfo
   /**
    * Ids as the application sent them, before this sidecar adds any; '' where there are none. A fresh x-request-id of ours
    * is harmless but costs a look-up that can find nothing.

@@ -12,7 +12,7 @@
  */
 import type { FailureView, StreamInfo } from '../observability/stream-info.ts'
 import type { CalleeState } from './call-target.ts'
-import { isFailure, isWaiting, type Verdict, verdictOfDetails, verdictOfFacts } from './cause.ts'
+import { HELD_BACK, hadNoTimeLeft, isFailure, isWaiting, type Verdict, verdictOfDetails, verdictOfFacts } from './cause.ts'
 import type {
   AttemptFacts,
   CallTarget,
@@ -22,7 +22,7 @@ import type {
   TraceContext,
 } from './contract.ts'
 import { deadlineMargin, derivedId } from './deadline.ts'
-import { type FailureContext, grpcStatusIn, isCallerGone, isCut, spanOf, verdictOfCut } from './failure-context.ts'
+import { type FailureContext, grpcStatusIn, isCallerGone, isCut, isHeldBack, spanOf, verdictOfCut } from './failure-context.ts'
 import { EgressCall } from './ledger.ts'
 import {
   appendProxyStatus,
@@ -42,6 +42,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
   readonly inferred: TraceContext | undefined
   readonly #context: FailureContext
   readonly #edge: boolean
+  readonly #info: StreamInfo
   #requestId = ''
   #path = ''
   #wireSpanId = ''
@@ -60,6 +61,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     super(request.startMs)
     this.#context = context
     this.#edge = request.edge
+    this.#info = request.info
     const { ledger, metrics, sharing } = context
     sharing?.drain()
     this.inferred = undefined
@@ -86,6 +88,10 @@ export class EgressFailures extends EgressCall implements StreamFailures {
 
   retarget(target: CallTarget): void {
     this.target = target as CalleeState
+  }
+
+  override isHeldBack(nowMs: number): boolean {
+    return isHeldBack(this.#info, nowMs)
   }
 
   override linkId(): string {
@@ -245,10 +251,11 @@ export class EgressFailures extends EgressCall implements StreamFailures {
   }
 
   #cancel(info: StreamInfo): void {
-    const { sharing } = this.#context
+    const { clock, sharing } = this.#context
     sharing?.drain()
-    const answeredAs = this.#context.claims.callGivenUp(this, this.#context.clock.now())
-    const verdict: Verdict = { cause: 'timeout', subCause: 'waiting_on', blame: 'callee' }
+    const answeredAs = this.#context.claims.callGivenUp(this, clock.now())
+    const waited: Verdict = { cause: 'timeout', subCause: 'waiting_on', blame: 'callee' }
+    const verdict = this.isHeldBack(clock.now()) ? HELD_BACK : waited
     const record = this.#make(verdict, info, 'link', this.linkId())
     info.failure = this.#context.write('outbound', 'cancelled', record, [answeredAs], info)
     const now = this.#context.clock.now()
@@ -278,6 +285,7 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     else if (info.localReply) {
       verdict = verdictOfDetails(info, false)
     } else verdict = { cause: 'app_error', subCause: '', blame: 'callee' }
+    if (hadNoTimeLeft(verdict.cause) && this.isHeldBack(this.#context.clock.now())) verdict = HELD_BACK
     const answered = verdict.cause === 'app_error'
     const waited = isWaiting(verdict.cause) && verdict.blame === 'callee'
     // Beyond a service of the mesh that tells nothing, there may be others.

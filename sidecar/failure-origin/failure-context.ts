@@ -108,6 +108,15 @@ export function spanOf(info: StreamInfo): string {
   return info.traceId === '' || info.spanId === '' ? '' : `${info.traceId}-${info.spanId}`
 }
 
+/**
+ * A fault filter holds the request back, or did for longer than anybody has been waited for since: without it there would
+ * have been time.
+ */
+export function isHeldBack({ startMs, delayedUntilMs }: StreamInfo, nowMs: number): boolean {
+  if (delayedUntilMs === 0) return false
+  return nowMs <= delayedUntilMs || delayedUntilMs - startMs >= nowMs - delayedUntilMs
+}
+
 const GONE = ResponseFlag.DownstreamConnectionTermination | ResponseFlag.DownstreamRemoteReset
 
 /** The stream ended because whoever sent the request went away. */

@@ -12,7 +12,7 @@
  */
 import { TICK_MS } from '../base/timer-wheel.ts'
 import type { FailureView, StreamInfo } from '../observability/stream-info.ts'
-import { isFailure, isWaiting, type Verdict, verdictOfDetails, verdictOfFacts } from './cause.ts'
+import { HELD_BACK, isFailure, isWaiting, type Verdict, verdictOfDetails, verdictOfFacts } from './cause.ts'
 import type {
   AttemptFacts,
   CallTarget,
@@ -22,7 +22,7 @@ import type {
   TraceContext,
 } from './contract.ts'
 import { deadlineMargin, derivedId } from './deadline.ts'
-import { type FailureContext, grpcStatusIn, isCallerGone, isCut, spanOf, verdictOfCut } from './failure-context.ts'
+import { type FailureContext, grpcStatusIn, isCallerGone, isCut, isHeldBack, spanOf, verdictOfCut } from './failure-context.ts'
 import type { EgressCall } from './ledger.ts'
 import { InboundEntry } from './ledger.ts'
 import { isServiceName } from './names.ts'
@@ -283,10 +283,11 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
 
   /** Not a failure of anybody's here; but what was waited for may be what the caller's timer is about. */
   #cancel(info: StreamInfo): void {
-    const verdict: Verdict = { cause: 'app_timeout', subCause: '', blame: 'application' }
     const { claims, clock, settings, sharing } = this.#context
     sharing?.drain()
     const nowMs = clock.now()
+    const timedOut: Verdict = { cause: 'app_timeout', subCause: '', blame: 'application' }
+    const verdict = isHeldBack(info, nowMs) ? HELD_BACK : timedOut
     // A call may have run out of time a moment ago, and the caller has not waited for what the application says to that.
     const spent = this.#spentCall(nowMs)
     const { record, call } = spent?.record
@@ -320,15 +321,19 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
       const own = { ...this.#make(verdict, info, linkId), confidence: late ? ('likely' as const) : confidence }
       return { record: own, call }
     }
-    const waiting = this.#waitingOn(call, info)
+    const waiting = this.#waitingOn(call, info, nowMs)
     const id = confidence === 'likely' && linkId !== '' ? linkId : waiting.id
     claims.waits(call, this, id, nowMs)
     this.#context.sharing?.waits(call, this, id, nowMs)
     return { record: { ...waiting, id, confidence, likelihood }, call }
   }
 
-  #waitingOn(call: EgressCall, info: StreamInfo): FailureRecord {
+  #waitingOn(call: EgressCall, info: StreamInfo, nowMs: number): FailureRecord {
     const { settings, clock, random } = this.#context
+    // Its callee has not heard of it yet, or has hardly had any time.
+    if (call.isHeldBack(nowMs)) {
+      return this.#make(HELD_BACK, info, call.linkId())
+    }
     const callee = call.target?.serviceName ?? settings.service
     const known = call.record
     return {

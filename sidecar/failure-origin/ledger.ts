@@ -115,6 +115,11 @@ export class EgressCall {
     return false
   }
 
+  /** Its own sidecar holds it back on purpose, or did for longer than its callee has had. */
+  isHeldBack(_nowMs: number): boolean {
+    return false
+  }
+
   /** The id both ends of the call derive for a failure of which no record came; '' when there is no request id. */
   linkId(): string {
     return ''

@@ -89,6 +89,7 @@ export class StreamObservation implements UpstreamSpans, CutReason {
     if (policy.direction === 'outbound') {
       const failures = origin.egressStart({
         startMs: info.startMs,
+        info,
         traceId: wire.traceId,
         parentSpanId: wire.spanId,
         requestId: this.#sentRequestId,

@@ -85,6 +85,8 @@ export class StreamInfo {
   firstDownstreamTxByteMs = 0
   lastDownstreamTxByteMs = 0
   endMs = 0
+  /** Until when a fault filter holds the request back; 0 where none does. */
+  delayedUntilMs = 0
   /** The client after trusted `x-forwarded-for` hops; the socket's peer when no header is trusted. */
   remote: Address
   /** Status sent downstream; 0 when none was. */

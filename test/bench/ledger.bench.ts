@@ -98,6 +98,7 @@ function callAndEnd(pass: Pass, ids: Ids): void {
   locator.stripRequest(request)
   const call = locator.egressStart({
     startMs: pass.egress.startMs,
+    info: pass.egress,
     traceId: ids === 'headers' ? pass.traceId : '',
     parentSpanId: ids === 'headers' ? pass.spanId : '',
     requestId: ids === 'headers' ? pass.requestId : '',

@@ -220,6 +220,7 @@ class Fault implements HttpFilter {
       this.#count('delays_injected', this.#state.delaysInjected)
       this.#noteMetadata(stream)
       stream.info.responseFlags |= ResponseFlag.DelayInjected
+      stream.info.delayedUntilMs = context.clock.now() + delayMs
       this.#timer = new Timer(() => this.#afterDelay())
       this.#state.timers.start(this.#timer, delayMs)
       return FilterStatus.Stop

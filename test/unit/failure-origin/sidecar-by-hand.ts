@@ -78,6 +78,7 @@ export class Sidecar {
     const info = this.info(given.ip)
     const failures = this.locator.egressStart({
       startMs: this.clock.now(),
+      info,
       traceId: parent?.info.traceId ?? '',
       parentSpanId: parent?.info.spanId ?? '',
       requestId: '',

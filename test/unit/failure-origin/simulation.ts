@@ -492,6 +492,7 @@ class EgressStream {
     const worker = from.anyWorker()
     this.#failures = worker.locator.egressStart({
       startMs: info.startMs,
+      info,
       traceId: traced ? inbound!.traceId : '',
       parentSpanId: copies === 'headers' ? inbound!.spanId : copies === 'otel' ? hex64(random) : '',
       requestId: sentRequestId,

@@ -113,6 +113,39 @@ test('over mutual TLS the trust domain decides, and the identity names the calle
   )
 })
 
+test('a call that a fault filter holds back is on its own sidecar, whoever gives up over it', () => {
+  const heldBack = (c: Sidecar, ms: number) => {
+    const inbound = c.inbound()
+    const call = c.call(inbound, 'd', { routed: false })
+    call.info.delayedUntilMs = c.clock.now() + ms
+    return { inbound, call }
+  }
+  const stillHeld = new Sidecar()
+  const first = heldBack(stillHeld, 500)
+  stillHeld.clock.advance(200)
+  const facts = { kind: 'route_timeout', details: '' } as const
+  first.inbound.failures.attemptFailed(facts)
+  const status = first.inbound.local(504, 'response_timeout').get('proxy-status')!
+  assert.match(status, /failure-origin=c; failure-cause=fault_injected:?.*delay/)
+  first.call.gone()
+  assert.deepEqual(stillHeld.roles(), ['origin c fault_injected link', 'cancelled c fault_injected link'])
+
+  const nothingLeft = new Sidecar()
+  const second = heldBack(nothingLeft, 500)
+  nothingLeft.clock.advance(500)
+  second.call.local(504, 'deadline_exceeded')
+  assert.deepEqual(nothingLeft.roles(), ['origin c fault_injected exact'])
+
+  // After a short delay the callee has had its time.
+  const shortly = new Sidecar()
+  const third = shortly.call(shortly.inbound())
+  third.info.delayedUntilMs = shortly.clock.now() + 100
+  shortly.clock.advance(400)
+  third.failures.attemptFailed(facts)
+  third.local(504, 'response_timeout')
+  assert.deepEqual(shortly.roles(), ['origin d timeout link'])
+})
+
 test('at an edge the list is removed and x-failure-id stands in its place', () => {
   const c = new Sidecar()
   const inbound = c.inbound({ edge: true })
