@@ -390,6 +390,8 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     const body = this.#localReplyBody(finished.headers, finished.body)
     this.#responseHeaders = finished.headers
     if (!this.#chainEntered) {
+      this.#observation ??= this.#manager.observer?.headless(this)
+      this.#observation?.refused()
       this.headersOut(finished.headers, body === '')
       if (body !== '' && !this.#ended) this.dataOut(Buffer.from(body, 'latin1'), true)
       return FilterStatus.Stop
@@ -505,7 +507,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
       headers.set('x-request-id', info.requestId)
     info.responseCode = headers.status
     if (this.#grpc) noteGrpcStatus(info, headers)
-    if (this.#chainEntered) this.#observation?.onResponseHeaders(headers)
+    this.#observation?.onResponseHeaders(headers)
     if (!connection.closing && manager.draining) {
       manager.stats.named.downstream_cx_drain_close.inc()
       connection.beginClosing()
@@ -590,7 +592,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     if (this.#upgradeCounted) manager.stats.gauges.downstream_cx_upgrades_active.dec()
     if (info.healthCheck) manager.stats.tracing.health_check.inc()
     else manager.stats.rqTime.recordWithExemplar(info.endMs - info.startMs, info.sampledTraceId)
-    if (this.#chainEntered) this.#observation?.end()
+    this.#observation?.end()
     manager.log(this)
     if (release) this.#connection.onStreamEnd(this)
   }

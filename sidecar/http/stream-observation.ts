@@ -3,11 +3,12 @@
  *
  *   arrived   headers are as the wire had them: path, deadline and ids of the caller are read
  *   started   the connection manager has cleaned the headers, the route is known
+ *   refused   instead: the connection manager answers before that, and there is no span
  *   …         the router works with `failures` and `spans`
  *   response  the record goes into the head (or comes off at an edge); a local reply may get a body for people
  *   end       once: the failure is counted, the span finished
  */
-import { HeaderMap, type RequestHeaders, type ResponseHeaders } from '../codec/header-map.ts'
+import { HeaderMap, RequestHeaders, type ResponseHeaders } from '../codec/header-map.ts'
 import type { CutReason } from '../codec/stream.ts'
 import type { FailureOrigin, StreamFailures, TraceContext } from '../failure-origin/contract.ts'
 import { describeFailure } from '../failure-origin/record.ts'
@@ -53,9 +54,17 @@ export class StreamObserver {
     this.origin.stripRequest(headers)
     return new StreamObservation(this, stream, headers)
   }
+
+  /** For a request whose head could not be read. */
+  headless(stream: ActiveStream): StreamObservation {
+    return new StreamObservation(this, stream, NO_HEAD)
+  }
 }
 
+const NO_HEAD = new RequestHeaders('', '', '', '')
+
 export class StreamObservation implements UpstreamSpans, CutReason {
+  /** From `started` or `refused` on. */
   failures!: StreamFailures
   #span: Span | undefined = undefined
   #attempt: Span | undefined = undefined
@@ -64,6 +73,7 @@ export class StreamObservation implements UpstreamSpans, CutReason {
   #trailers: HeaderMap | undefined = undefined
   readonly #observer: StreamObserver
   readonly #stream: ActiveStream
+  readonly #headers: RequestHeaders
   readonly #path: string
   readonly #budgetMs: number
   /** `x-request-id` as the application sent it, '' when it sent none and the connection manager made one. */
@@ -72,6 +82,7 @@ export class StreamObservation implements UpstreamSpans, CutReason {
   constructor(observer: StreamObserver, stream: ActiveStream, headers: RequestHeaders) {
     this.#observer = observer
     this.#stream = stream
+    this.#headers = headers
     this.#path = headers.path
     this.#sentRequestId = headers.get('x-request-id') ?? ''
     this.#budgetMs = observer.policy.direction === 'inbound' ? observer.origin.budgetMs(headers) : 0
@@ -82,25 +93,43 @@ export class StreamObservation implements UpstreamSpans, CutReason {
   }
 
   started(headers: RequestHeaders): void {
-    const { origin, policy, tracer, tap } = this.#observer
+    const { policy, tracer, tap } = this.#observer
     const { info } = this.#stream
     if (tap.active) this.#tapped = tap.begin(policy.direction === 'inbound' ? 'in' : 'out', headers, info)
-    const wire = traceIdsOf(headers)
     if (policy.direction === 'outbound') {
-      const failures = origin.egressStart({
-        startMs: info.startMs,
-        info,
-        traceId: wire.traceId,
-        parentSpanId: wire.spanId,
-        requestId: this.#sentRequestId,
-        edge: policy.edge,
-      })
-      this.failures = failures
-      this.#startSpan(tracer, headers, failures.inferred)
+      this.failures = this.#egress(headers)
+      this.#startSpan(tracer, headers, this.failures.inferred)
       return
     }
     this.#startSpan(tracer, headers, undefined)
-    this.failures = origin.inboundStart({
+    this.failures = this.#inbound(headers)
+  }
+
+  /** Nothing more will be known of the request than what `arrived` has seen. */
+  refused(): void {
+    const { direction } = this.#observer.policy
+    this.failures = direction === 'outbound' ? this.#egress(this.#headers) : this.#inbound(this.#headers)
+  }
+
+  #egress(headers: RequestHeaders): StreamFailures {
+    const { origin, policy } = this.#observer
+    const { info } = this.#stream
+    const wire = traceIdsOf(headers)
+    return origin.egressStart({
+      startMs: info.startMs,
+      info,
+      traceId: wire.traceId,
+      parentSpanId: wire.spanId,
+      requestId: this.#sentRequestId,
+      edge: policy.edge,
+    })
+  }
+
+  #inbound(headers: RequestHeaders): StreamFailures {
+    const { origin, policy } = this.#observer
+    const { info } = this.#stream
+    const wire = traceIdsOf(headers)
+    return origin.inboundStart({
       startMs: info.startMs,
       traceId: this.#span === undefined ? wire.traceId : info.traceId,
       spanId: this.#span === undefined ? wire.spanId : info.spanId,
@@ -152,11 +181,14 @@ export class StreamObservation implements UpstreamSpans, CutReason {
 
   end(): void {
     const stream = this.#stream
-    this.failures.end(stream.info)
+    const failures: StreamFailures | undefined = this.failures
+    // Whoever asked may have gone before anything was decided.
+    if (failures === undefined) return
+    failures.end(stream.info)
     this.#tapped?.end()
     const span = this.#span
     if (span === undefined) return
-    const record = this.failures.record
+    const { record } = failures
     if (record !== undefined && record.span !== '') this.#linkTo(record.span, span)
     this.#observer.tracer!.end(span, new SpanView(stream, this.#trailers))
   }

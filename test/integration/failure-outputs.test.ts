@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { FakeUpstream } from '../kit/fake-upstream.ts'
 import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
-import { fetchRaw } from '../kit/http-client.ts'
+import { fetchRaw, TestClient } from '../kit/http-client.ts'
 import { localCluster, type OneListener, oneListener } from '../kit/one-listener.ts'
 import { temporaryFolder } from '../kit/proxy-process.ts'
 import { waitFor } from '../kit/wait-for.ts'
@@ -101,5 +101,23 @@ test('without any name a service is called after its file, and one warning says 
     assert.equal(await originOf(ports[1]!), 'd')
   } finally {
     await upstream.close()
+  }
+})
+
+test('a request whose head is refused is a failure of whoever sent it, and its answer says so', async () => {
+  const [egress, ingress, dead] = await freePorts(3)
+  const large = { headers: { 'x-large': 'x'.repeat(100_000) } }
+  await using out = await startHopwise(configOf(egress!, dead!))
+  const refused = await fetchRaw(egress!, large)
+  assert.equal(refused.status, 431)
+  assert.match(refused.header('proxy-status')!, /failure-origin=c; failure-cause=too_large.*failure-link="?c/)
+  await using into = await startHopwise(configOf(ingress!, dead!, { direction: 'INBOUND' }))
+  const fromOutside = await fetchRaw(ingress!, large)
+  assert.match(fromOutside.header('proxy-status')!, /failure-origin=downstream; failure-cause=too_large/)
+  const broken = await TestClient.connect(ingress!)
+  const answer = await broken.request('GET / HTTP/1.1\r\nno header\r\n\r\n')
+  assert.match(answer.header('proxy-status')!, /failure-origin=downstream; failure-cause=protocol_error/)
+  for (const sidecar of [out, into]) {
+    await waitFor(async () => /role="origin".*too_large|too_large.*role="origin"/.test(await sidecar.admin('/stats/prometheus')))
   }
 })
