@@ -9,7 +9,7 @@ export interface Behaviour {
   hang?: boolean
   /** Begins an answer and then says nothing more. */
   stall?: boolean
-  /** Answers by resetting the connection (RST). */
+  /** Answers by resetting the connection (RST), or the stream where others share its connection. */
   reset?: boolean
   /** Answers by closing the connection (FIN). */
   close?: boolean
@@ -21,6 +21,9 @@ export interface Behaviour {
   swallow?: boolean
   /** Sends a body of this many bytes with its first call. */
   sendBytes?: number
+  /** Sends a header of this many bytes with its calls, or with its answers. */
+  sendHeadBytes?: number
+  answerHeadBytes?: number
   /** Makes its first call this many times at once. */
   fanOut?: number
   /** Calls this host as well, for `/` or the path behind it (`outside/feed`); a method of gRPC if that is one. */
@@ -29,7 +32,7 @@ export interface Behaviour {
   spree?: string
   /** Asks this host for a WebSocket. */
   upgrade?: string
-  /** Gives its calls over gRPC this long, and says so to whom it calls. */
+  /** Says to whom it calls that it waits this long; over gRPC it does. */
   deadlineMs?: number
   /** Request headers added to its calls. */
   headers?: Readonly<Record<string, string>>
@@ -55,6 +58,8 @@ const KINDS: Readonly<Record<keyof Behaviour, 'string' | 'number' | 'boolean' | 
   cutBody: 'string',
   swallow: 'boolean',
   sendBytes: 'number',
+  sendHeadBytes: 'number',
+  answerHeadBytes: 'number',
   fanOut: 'number',
   alsoCall: 'string',
   spree: 'string',

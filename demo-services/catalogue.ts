@@ -34,8 +34,12 @@ export interface TrafficShape {
   readonly abortAfterMs?: number
   /** Requests are POSTs with a body of this size. */
   readonly bodyBytes?: number
+  /** Callers send half of that body, and then nothing more; or, instead of the rest, what is no chunk. */
+  readonly breaksOff?: 'silent' | 'garbled'
   /** Another than what is asked for usually. */
   readonly path?: string
+  /** Besides the usual ones, or in their stead. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 export interface Fault {
@@ -227,8 +231,7 @@ export const CATALOGUE: readonly FaultKind[] = [
     at: hop => ({
       title: `${hop} resets its connections`,
       injections: behave(hop, { reset: true }),
-      // Over HTTP/2, and so gRPC, a connection has ended, in whichever way (as to Envoy).
-      truth: hop === 'b' ? visible(hop, 'terminated') : visible(hop, 'reset', 'terminated'),
+      truth: visible(hop, 'reset', 'terminated'),
     }),
   },
   {

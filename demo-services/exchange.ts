@@ -9,8 +9,10 @@ export interface Exchange {
   readonly gone: AbortSignal
   /** What it came on; another request may be under way on it where it speaks HTTP/2. */
   readonly connection: Socket | undefined
-  /** `status` in the words of HTTP. Does nothing once the caller has gone. */
-  answer(status: number, error: string | undefined): void
+  /** `status` in the words of HTTP, with a header of `headBytes`. Does nothing once the caller has gone. */
+  answer(status: number, error: string | undefined, headBytes?: number): void
+  /** Of the connection, or of the stream where there are several on it. */
+  reset(): void
   /** The head and a part of a good answer go out, and then nothing. */
   stall(): void
   /** The head of a good answer goes out, and then the connection goes. */

@@ -20,7 +20,7 @@ const WORDS: Readonly<Record<string, readonly [help: string, make: (value: strin
     'begins an answer and says nothing more: stall, or stall:/feed for those alone',
     value => withPath(value, { stall: true }),
   ],
-  reset: ['resets the connection instead of answering', () => ({ reset: true })],
+  reset: ['resets the connection, over gRPC the stream, instead of answering', () => ({ reset: true })],
   close: ['closes the connection instead of answering', () => ({ close: true })],
   garbage: ['answers what is no HTTP', () => ({ garbage: true })],
   cut: ['breaks off in the middle of the body', () => ({ cutBody: 'length' })],
@@ -28,6 +28,8 @@ const WORDS: Readonly<Record<string, readonly [help: string, make: (value: strin
   memory: ['keeps so many MiB with each request, until it is killed: memory:8', value => withMib(value)],
   swallow: ['answers 200 whatever its own calls came to', () => ({ swallow: true })],
   large: ['calls with more than its sidecars take (413)', () => ({ sendBytes: 100_000 })],
+  'large-head': ['calls with a head that is more than its sidecar takes (431)', () => ({ sendHeadBytes: 100_000 })],
+  'large-answer': ['answers with a head that is more than its sidecar takes', () => ({ answerHeadBytes: 100_000 })],
   flood: [
     'makes 40 calls at once, or flood:80; the circuit breaker of b lets 32 through, that of c 64',
     value => withCalls(value),
@@ -42,12 +44,16 @@ const WORDS: Readonly<Record<string, readonly [help: string, make: (value: strin
   ],
   upgrade: ['asks somebody for a WebSocket: upgrade:d', value => withTarget(value, upgrade => ({ upgrade }))],
   deadline: [
-    'gives its calls over gRPC only so long: deadline:300ms',
+    'tells whom it calls to answer within so long: deadline:300ms',
     value => withMs(value, 1000, deadlineMs => ({ deadlineMs })),
   ],
   abort: [
     "asks its sidecar's fault filter to abort its calls",
     () => ({ headers: { 'x-envoy-fault-abort-request': '503' } }),
+  ],
+  detain: [
+    "asks its sidecar's fault filter to hold its calls back: detain:3s",
+    value => withMs(value, 3000, ms => ({ headers: { 'x-envoy-fault-delay-request': String(ms) } })),
   ],
   well: ['does nothing of that', () => ({})],
 }

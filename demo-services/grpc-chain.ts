@@ -2,6 +2,7 @@
  * `chain.proto` on grpc-js: the client through which a calls b, and the server that b is. Imported only by services that
  * speak gRPC, because it costs some 100 ms at start.
  */
+import { constants, type ServerHttp2Stream } from 'node:http2'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import * as grpc from '@grpc/grpc-js'
@@ -174,9 +175,16 @@ class GrpcExchange implements Exchange {
     if (call.cancelled) this.#finish(Status.CANCELLED, 'cancelled')
   }
 
-  answer(status: number, error: string | undefined): void {
+  answer(status: number, error: string | undefined, headBytes = 0): void {
+    if (headBytes > 0 && !this.#ended) this.#call.sendMetadata(ballast(headBytes))
     if (status === 200) this.#finish(Status.OK, '')
     else this.#finish(grpcStatus(status), `${this.#name}: ${error}`)
+  }
+
+  reset(): void {
+    // grpc-js lends its streams to nobody; without this one it would be an answer.
+    const { call } = this.#call as unknown as { readonly call: { readonly stream: ServerHttp2Stream } }
+    call.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
   }
 
   stall(): void {
@@ -197,6 +205,12 @@ class GrpcExchange implements Exchange {
     this.#end(code, details)
     this.#gone.abort()
   }
+}
+
+function ballast(bytes: number): grpc.Metadata {
+  const metadata = new grpc.Metadata()
+  metadata.set('x-ballast', 'x'.repeat(bytes))
+  return metadata
 }
 
 function headersOf(metadata: grpc.Metadata): Record<string, string> {

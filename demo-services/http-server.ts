@@ -64,12 +64,17 @@ class HttpExchange implements Exchange {
     response.on('close', () => gone.abort())
   }
 
-  answer(status: number, error: string | undefined): void {
+  answer(status: number, error: string | undefined, headBytes = 0): void {
     const response = this.#response
     if (response.destroyed) return
+    if (headBytes > 0) response.setHeader('x-ballast', 'x'.repeat(headBytes))
     const body = `${JSON.stringify({ service: this.#name, ...(error !== undefined && { error }) })}\n`
     response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
     response.end(body)
+  }
+
+  reset(): void {
+    this.connection?.resetAndDestroy()
   }
 
   stall(): void {

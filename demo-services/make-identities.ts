@@ -3,13 +3,14 @@
  * has a folder of its own below FOLDER (a volume that only it mounts).
  *
  * An authority of the mesh gives every service `spiffe://demo/<service>`; one of the site gives the edge its HTTPS name;
- * one of the partner belongs to the host outside the mesh. The keys of the authorities are gone when this ends, so all is
- * made anew or nothing: what is there is kept while it is whole and valid for another day.
+ * one of the partner belongs to the host outside the mesh. One certificate of a's has expired, for whoever wants to see
+ * that. The keys of the authorities are gone when this ends, so all is made anew or nothing: what is there is kept while it
+ * is whole and valid for another day.
  */
 import { X509Certificate } from 'node:crypto'
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { CertificateAuthority } from './certificate-authority.ts'
+import { CertificateAuthority, daysFromNow } from './certificate-authority.ts'
 
 /** What the edge is called by those outside. */
 export const SITE = 'shop.example'
@@ -37,7 +38,15 @@ function identities(): Map<string, string> {
   const outside = partner.issue({ dns: [PARTNER], usages: ['server'] })
   files.set('outside/chain.pem', outside.chain)
   files.set('outside/key.pem', outside.key)
-  files.set('c/partner-ca.pem', partner.certificate)
+  for (const service of ['a', 'c']) files.set(`${service}/partner-ca.pem`, partner.certificate)
+  const expired = mesh.issue({
+    uris: ['spiffe://demo/a'],
+    dns: ['a'],
+    notBefore: daysFromNow(-3),
+    notAfter: daysFromNow(-2),
+  })
+  files.set('a/expired-chain.pem', expired.chain)
+  files.set('a/expired-key.pem', expired.key)
   return files
 }
 
@@ -58,7 +67,8 @@ export function makeIdentities(folder: string): boolean {
 function isGood(path: string): boolean {
   try {
     const text = readFileSync(path, 'utf8')
-    return path.endsWith('key.pem') || new X509Certificate(text).validToDate.getTime() > Date.now() + KEPT_MS
+    // It was never any good, and is meant to be so.
+    return /key\.pem$|expired-/.test(path) || new X509Certificate(text).validToDate.getTime() > Date.now() + KEPT_MS
   } catch {
     return false
   }

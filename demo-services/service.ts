@@ -107,7 +107,7 @@ async function serve(exchange: Exchange): Promise<void> {
   if (ill.hang) return
   await delay(options.workMs + (ill.delayMs ?? 0), undefined, { signal: gone })
   if (ill.stall) return exchange.stall()
-  if (ill.reset) return void connection?.resetAndDestroy()
+  if (ill.reset) return exchange.reset()
   if (ill.close) return void connection?.destroy()
   // As HTTP/2 it is a frame that is far too long.
   if (ill.garbage) return void connection?.end('HTTP/1.1 two hundred\r\nthis is no header\r\n\r\n')
@@ -116,7 +116,7 @@ async function serve(exchange: Exchange): Promise<void> {
   if (failures.length > 0 && !ill.swallow) return exchange.answer(502, failures.join('; '))
   if (ill.cutBody !== undefined) return exchange.cutShort(ill.cutBody)
   const status = ill.status ?? 200
-  exchange.answer(status, status === 200 ? undefined : 'made to fail')
+  exchange.answer(status, status === 200 ? undefined : 'made to fail', ill.answerHeadBytes)
 }
 
 /** Leaves word for `supervise.sh` of how long it is to stay away. */
@@ -129,7 +129,10 @@ function crash(downMs: number): never {
 async function makeCalls(ill: Behaviour, trace: RequestTrace, gone: AbortSignal): Promise<string[]> {
   const turn = round++
   const made: Promise<void>[] = []
-  const headers = ill.headers ?? {}
+  const headers = { ...ill.headers }
+  if (ill.sendHeadBytes !== undefined) headers['x-ballast'] = 'x'.repeat(ill.sendHeadBytes)
+  // gRPC's own client says so by itself.
+  const deadline = ill.deadlineMs === undefined ? {} : { 'grpc-timeout': `${ill.deadlineMs}m` }
   for (const [i, { host, paths }] of options.calls.entries()) {
     const times = i === 0 ? (ill.fanOut ?? 1) : 1
     const bytes = i === 0 ? (ill.sendBytes ?? 0) : 0
@@ -139,7 +142,7 @@ async function makeCalls(ill: Behaviour, trace: RequestTrace, gone: AbortSignal)
         call(host, trace, own => {
           const all = { ...own, ...headers }
           if (path === undefined) return chainClients.get(host)!.work(bytes, all, gone, ill.deadlineMs)
-          return http.send(host, path, bytes, all, gone)
+          return http.send(host, path, bytes, { ...all, ...deadline }, gone)
         }),
       )
     }

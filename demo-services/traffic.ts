@@ -23,11 +23,15 @@ const SITE = 'shop.example'
 /** Behind by more than this, requests are left out: a burst would look like a fault of its own. */
 const MAX_BEHIND = 3
 
+type Shape = Required<Omit<TrafficShape, 'breaksOff'>> & Pick<TrafficShape, 'breaksOff'>
+
+const USUAL: Omit<Shape, 'path'> = { rate: STEADY_RATE, abortAfterMs: 0, bodyBytes: 0, headers: {} }
+
 export class Traffic {
   readonly #edge: Edge
   readonly #agent: Agent
   #usualRate = STEADY_RATE
-  #shape: Required<TrafficShape>
+  #shape: Shape
   #seen: Seen[] = []
   #timer: NodeJS.Timeout | undefined
   #next = 0
@@ -38,7 +42,7 @@ export class Traffic {
   /** To a port of this machine, or to an edge elsewhere. */
   constructor(edge: number | Edge) {
     this.#edge = typeof edge === 'number' ? { host: '127.0.0.1', port: edge, path: '/' } : edge
-    this.#shape = { rate: STEADY_RATE, abortAfterMs: 0, bodyBytes: 0, path: this.#edge.path }
+    this.#shape = { ...USUAL, path: this.#edge.path }
     const how = { keepAlive: true, maxSockets: 500 }
     const { ca } = this.#edge
     this.#agent = ca === undefined ? new Agent(how) : new HttpsAgent({ ...how, ca, servername: SITE })
@@ -71,7 +75,7 @@ export class Traffic {
   }
 
   shape(shape: TrafficShape): void {
-    this.#shape = { rate: this.#usualRate, abortAfterMs: 0, bodyBytes: 0, path: this.#edge.path, ...shape }
+    this.#shape = { ...USUAL, rate: this.#usualRate, path: this.#edge.path, ...shape }
     this.#next = performance.now()
   }
 
@@ -100,7 +104,7 @@ export class Traffic {
   }
 
   #send(): void {
-    const { abortAfterMs, bodyBytes, path } = this.#shape
+    const { abortAfterMs, bodyBytes, breaksOff, path, headers } = this.#shape
     const started = performance.now()
     let over = false
     const end = (what: string, failureId = ''): void => {
@@ -120,7 +124,7 @@ export class Traffic {
         path,
         method: bodyBytes > 0 ? 'POST' : 'GET',
         agent: this.#agent,
-        headers: { host: SITE },
+        headers: { host: SITE, ...(breaksOff === 'silent' && { 'content-length': bodyBytes }), ...headers },
       },
       response => {
         response.resume()
@@ -128,13 +132,20 @@ export class Traffic {
         response.on('close', () => {
           const failureId = String(response.headers['x-failure-id'] ?? '')
           end(response.complete ? String(response.statusCode) : 'cut', failureId)
+          if (breaksOff !== undefined) outgoing.destroy()
         })
       },
     )
     const patience =
       abortAfterMs > 0 ? setTimeout(() => outgoing.destroy(new Error('gave up')), abortAfterMs) : undefined
     outgoing.on('error', error => end(error.message === 'gave up' ? 'gave up' : 'broken'))
-    outgoing.end(bodyBytes > 0 ? Buffer.alloc(bodyBytes, 'x') : undefined)
+    if (breaksOff === undefined) {
+      outgoing.end(bodyBytes > 0 ? Buffer.alloc(bodyBytes, 'x') : undefined)
+      return
+    }
+    outgoing.write(Buffer.alloc(bodyBytes / 2, 'x'), () => {
+      if (breaksOff === 'garbled') outgoing.socket?.write('no chunk\r\n')
+    })
   }
 }
 

@@ -12,7 +12,15 @@
  */
 import type { FailureView, StreamInfo } from '../observability/stream-info.ts'
 import type { CalleeState } from './call-target.ts'
-import { HELD_BACK, hadNoTimeLeft, isFailure, isWaiting, type Verdict, verdictOfDetails, verdictOfFacts } from './cause.ts'
+import {
+  HELD_BACK,
+  hadNoTimeLeft,
+  isFailure,
+  isWaiting,
+  type Verdict,
+  verdictOfDetails,
+  verdictOfFacts,
+} from './cause.ts'
 import type {
   AttemptFacts,
   CallTarget,
@@ -22,7 +30,15 @@ import type {
   TraceContext,
 } from './contract.ts'
 import { deadlineMargin, derivedId } from './deadline.ts'
-import { type FailureContext, grpcStatusIn, isCallerGone, isCut, isHeldBack, spanOf, verdictOfCut } from './failure-context.ts'
+import {
+  type FailureContext,
+  grpcStatusIn,
+  isCallerGone,
+  isCut,
+  isHeldBack,
+  spanOf,
+  verdictOfCut,
+} from './failure-context.ts'
 import { EgressCall } from './ledger.ts'
 import {
   appendProxyStatus,

@@ -22,7 +22,15 @@ import type {
   TraceContext,
 } from './contract.ts'
 import { deadlineMargin, derivedId } from './deadline.ts'
-import { type FailureContext, grpcStatusIn, isCallerGone, isCut, isHeldBack, spanOf, verdictOfCut } from './failure-context.ts'
+import {
+  type FailureContext,
+  grpcStatusIn,
+  isCallerGone,
+  isCut,
+  isHeldBack,
+  spanOf,
+  verdictOfCut,
+} from './failure-context.ts'
 import type { EgressCall } from './ledger.ts'
 import { InboundEntry } from './ledger.ts'
 import { isServiceName } from './names.ts'

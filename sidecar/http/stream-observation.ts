@@ -3,7 +3,7 @@
  *
  *   arrived   headers are as the wire had them: path, deadline and ids of the caller are read
  *   started   the connection manager has cleaned the headers, the route is known
- *   refused   instead: the connection manager answers before that, and there is no span
+ *   refused   instead: the connection manager answers before that
  *   …         the router works with `failures` and `spans`
  *   response  the record goes into the head (or comes off at an edge); a local reply may get a body for people
  *   end       once: the failure is counted, the span finished
@@ -57,11 +57,9 @@ export class StreamObserver {
 
   /** For a request whose head could not be read. */
   headless(stream: ActiveStream): StreamObservation {
-    return new StreamObservation(this, stream, NO_HEAD)
+    return new StreamObservation(this, stream, new RequestHeaders('', '', '', ''))
   }
 }
-
-const NO_HEAD = new RequestHeaders('', '', '', '')
 
 export class StreamObservation implements UpstreamSpans, CutReason {
   /** From `started` or `refused` on. */
@@ -93,9 +91,20 @@ export class StreamObservation implements UpstreamSpans, CutReason {
   }
 
   started(headers: RequestHeaders): void {
-    const { policy, tracer, tap } = this.#observer
-    const { info } = this.#stream
-    if (tap.active) this.#tapped = tap.begin(policy.direction === 'inbound' ? 'in' : 'out', headers, info)
+    const { policy, tap } = this.#observer
+    if (tap.active) {
+      this.#tapped = tap.begin(policy.direction === 'inbound' ? 'in' : 'out', headers, this.#stream.info)
+    }
+    this.#begin(headers)
+  }
+
+  /** Nothing more will be known of the request than what `arrived` has seen. */
+  refused(): void {
+    this.#begin(this.#headers)
+  }
+
+  #begin(headers: RequestHeaders): void {
+    const { policy, tracer } = this.#observer
     if (policy.direction === 'outbound') {
       this.failures = this.#egress(headers)
       this.#startSpan(tracer, headers, this.failures.inferred)
@@ -103,12 +112,6 @@ export class StreamObservation implements UpstreamSpans, CutReason {
     }
     this.#startSpan(tracer, headers, undefined)
     this.failures = this.#inbound(headers)
-  }
-
-  /** Nothing more will be known of the request than what `arrived` has seen. */
-  refused(): void {
-    const { direction } = this.#observer.policy
-    this.failures = direction === 'outbound' ? this.#egress(this.#headers) : this.#inbound(this.#headers)
   }
 
   #egress(headers: RequestHeaders): StreamFailures {
@@ -190,7 +193,7 @@ export class StreamObservation implements UpstreamSpans, CutReason {
     if (span === undefined) return
     const { record } = failures
     if (record !== undefined && record.span !== '') this.#linkTo(record.span, span)
-    this.#observer.tracer!.end(span, new SpanView(stream, this.#trailers))
+    this.#observer.tracer!.end(span, new SpanView(stream, this.#headers, this.#trailers))
   }
 
   #startSpan(tracer: Tracer | undefined, headers: RequestHeaders, inferred: TraceContext | undefined): void {
@@ -249,7 +252,7 @@ export class StreamObservation implements UpstreamSpans, CutReason {
       grpcStatus: grpcStatus === undefined ? -1 : Number(grpcStatus),
       grpcMessage: trailers?.get('grpc-message') ?? response?.get('grpc-message') ?? '',
     }
-    this.#observer.tracer!.endAttempt(attempt, end, new SpanView(this.#stream, undefined))
+    this.#observer.tracer!.endAttempt(attempt, end, new SpanView(this.#stream, this.#headers, undefined))
   }
 }
 
@@ -261,9 +264,9 @@ class SpanView implements FormatContext {
   readonly responseTrailers: HeaderMap | undefined
   readonly #route: MatchedRoute | undefined
 
-  constructor(stream: ActiveStream, trailers: HeaderMap | undefined) {
+  constructor(stream: ActiveStream, requestHeaders: RequestHeaders, trailers: HeaderMap | undefined) {
     this.info = stream.info
-    this.requestHeaders = stream.requestHeaders
+    this.requestHeaders = requestHeaders
     this.responseHeaders = stream.responseHeaders
     this.responseTrailers = trailers
     this.#route = stream.route

@@ -118,6 +118,8 @@ test('a request whose head is refused is a failure of whoever sent it, and its a
   const answer = await broken.request('GET / HTTP/1.1\r\nno header\r\n\r\n')
   assert.match(answer.header('proxy-status')!, /failure-origin=downstream; failure-cause=protocol_error/)
   for (const sidecar of [out, into]) {
-    await waitFor(async () => /role="origin".*too_large|too_large.*role="origin"/.test(await sidecar.admin('/stats/prometheus')))
+    await waitFor(async () =>
+      /role="origin".*too_large|too_large.*role="origin"/.test(await sidecar.admin('/stats/prometheus')),
+    )
   }
 })

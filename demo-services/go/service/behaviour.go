@@ -35,6 +35,9 @@ type Behaviour struct {
 	// SendBytes makes its calls carry a body of this size, FanOut makes so many of them at once.
 	SendBytes int `json:"sendBytes,omitempty"`
 	FanOut    int `json:"fanOut,omitempty"`
+	// SendHeadBytes is the size of a header of its calls, AnswerHeadBytes that of one of its answers.
+	SendHeadBytes   int `json:"sendHeadBytes,omitempty"`
+	AnswerHeadBytes int `json:"answerHeadBytes,omitempty"`
 	// AlsoCall names a host that is called as well, with a path or without; a method of gRPC if that is one.
 	AlsoCall string `json:"alsoCall,omitempty"`
 	// Spree names one that is called many times, a few at a time; Upgrade one that is asked for a WebSocket.

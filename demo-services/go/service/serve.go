@@ -100,6 +100,9 @@ func handler(name string, workMs time.Duration, do work) http.Handler {
 			cutShort(w, ill.CutBody, connection)
 			return
 		}
+		if ill.AnswerHeadBytes > 0 {
+			w.Header().Set("x-ballast", strings.Repeat("x", ill.AnswerHeadBytes))
+		}
 		status = http.StatusOK
 		problem := ""
 		if ill.Status != 0 {

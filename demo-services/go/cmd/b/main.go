@@ -58,6 +58,9 @@ func callEverybody(r *http.Request, ill service.Behaviour, client chain.ChainCli
 	for name, value := range ill.Headers {
 		headers[name] = value
 	}
+	if ill.SendHeadBytes > 0 {
+		headers["x-ballast"] = strings.Repeat("x", ill.SendHeadBytes)
+	}
 	// What is asked of others comes first: without it there is no use in asking c.
 	switch host, path, _ := strings.Cut(ill.AlsoCall, "/"); {
 	case ill.AlsoCall == "":

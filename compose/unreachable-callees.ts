@@ -1,0 +1,78 @@
+/**
+ * Callees that cannot be reached, or not safely: each service has a ledger, an archive, a warehouse, a vault and reports
+ * that its caller's sidecar knows a way to, and each way has something wrong with it.
+ */
+import { CALLEES } from '../demo-services/layout.ts'
+import type { Cause } from '../sidecar/failure-origin/record.ts'
+import { CALLERS, type Cell, fails } from './cell.ts'
+
+interface Place {
+  readonly name: string
+  readonly why: string
+  readonly causes: readonly [Cause, ...Cause[]]
+  readonly subCause?: string
+}
+
+const PLACES: readonly Place[] = [
+  { name: 'ledger', why: 'whose name does not exist', causes: ['dns', 'no_healthy'] },
+  { name: 'archive', why: 'to which no way leads', causes: ['unreachable'] },
+  { name: 'warehouse', why: 'which lets nobody connect', causes: ['connect_timeout'] },
+  { name: 'reports', why: 'which has no healthy host', causes: ['no_healthy'], subCause: 'health_failed' },
+]
+
+/** What is wrong with the vault of each. */
+const VAULTS = {
+  a: ['whose certificate has expired', 'expired'],
+  b: ['which has a certificate of an unknown authority', 'unknown_ca'],
+  c: ['which speaks no TLS', 'plaintext_peer'],
+  d: ['which cannot show its name', 'san_mismatch'],
+  outside: ['which speaks none of its protocols', 'alpn'],
+} as const
+
+const vaultOf = (service: keyof typeof VAULTS): Place => {
+  const [why, subCause] = VAULTS[service]
+  return { name: 'vault', why, causes: ['tls'], subCause }
+}
+
+/** Somebody asks a service for one of its places. */
+function cell(service: keyof typeof VAULTS, { name, why, causes, subCause }: Place): Omit<Cell, 'terms'> {
+  const of = service === 'outside' ? "the outside's" : `${service}'s`
+  return {
+    title: `${of} ${name} is asked for, ${why}`,
+    truth: fails(service, ...causes),
+    ...(subCause !== undefined && { subCause }),
+  }
+}
+
+export const UNREACHABLE: readonly Cell[] = [
+  ...CALLERS.flatMap(hop =>
+    [...PLACES, vaultOf(CALLEES[hop])].map(place => ({
+      ...cell(CALLEES[hop], place),
+      terms: [`${hop}=call:${place.name}`],
+    })),
+  ),
+  ...[...PLACES, vaultOf('outside')].map(place => ({
+    ...cell('outside', place),
+    terms: [`c=call:outside-${place.name}`],
+  })),
+  // Nobody else takes calls into the mesh at a.
+  ...[...PLACES, vaultOf('a')].map(place => ({
+    ...cell('a', place),
+    terms: [],
+    traffic: { path: `/shop/${place.name}` },
+    seldom: true,
+  })),
+  {
+    title: 'c shows d no certificate',
+    terms: ['c=call:nameless'],
+    truth: fails('d', 'tls'),
+    subCause: 'client_cert_required',
+  },
+  ...CALLERS.map(hop => ({
+    title: `${CALLEES[hop]} fails until ${hop} has left alone all there is of it`,
+    terms: [`${hop}=call:strict/closed`],
+    // What is closed is so on purpose, and says that as long as it is asked.
+    truth: fails(CALLEES[hop], 'no_healthy', 'fault_injected'),
+    subCause: 'all_ejected',
+  })),
+]
