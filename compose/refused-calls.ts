@@ -47,12 +47,13 @@ export const REFUSED: readonly Cell[] = [
     terms: [`${hop}=large`],
     truth: fails(hop, 'too_large'),
   })),
-  ...['a', 'c'].map(hop => ({
-    title: `${hop} calls with a head of 100 kB where 60 are taken`,
-    terms: [`${hop}=large-head`],
-    truth: fails(hop, 'too_large'),
+  {
+    // The others speak HTTP/2, and their libraries send no such head.
+    title: 'a calls with a head of 100 kB where 60 are taken',
+    terms: ['a=large-head'],
+    truth: fails('a', 'too_large'),
     subCause: 'headers',
-  })),
+  },
   ...['a', 'd', 'outside'].map(hop => ({
     title: `${hop} answers with a head of 100 kB where 60 are taken`,
     terms: [`${hop}=large-answer`],

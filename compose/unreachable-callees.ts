@@ -44,24 +44,19 @@ function cell(service: keyof typeof VAULTS, { name, why, causes, subCause }: Pla
   }
 }
 
+/** One of `CALLERS` asks for a place of whom it calls, c of the outside as well, and those at the edge of a. */
+const ASKED_BY: readonly (readonly [of: keyof typeof VAULTS, how: (place: string) => Omit<Cell, 'title' | 'truth'>])[] =
+  [
+    ...CALLERS.map(hop => [CALLEES[hop], (place: string) => ({ terms: [`${hop}=call:${place}`] })] as const),
+    ['outside', place => ({ terms: [`c=call:outside-${place}`] })],
+    // Nobody else takes calls into the mesh at a.
+    ['a', place => ({ terms: [], traffic: { path: `/shop/${place}` }, seldom: true })],
+  ]
+
 export const UNREACHABLE: readonly Cell[] = [
-  ...CALLERS.flatMap(hop =>
-    [...PLACES, vaultOf(CALLEES[hop])].map(place => ({
-      ...cell(CALLEES[hop], place),
-      terms: [`${hop}=call:${place.name}`],
-    })),
-  ),
-  ...[...PLACES, vaultOf('outside')].map(place => ({
-    ...cell('outside', place),
-    terms: [`c=call:outside-${place.name}`],
-  })),
-  // Nobody else takes calls into the mesh at a.
-  ...[...PLACES, vaultOf('a')].map(place => ({
-    ...cell('a', place),
-    terms: [],
-    traffic: { path: `/shop/${place.name}` },
-    seldom: true,
-  })),
+  // What was of late is still on the page, so one service is not asked twice in a row.
+  ...PLACES.flatMap(place => ASKED_BY.map(([of, how]) => ({ ...cell(of, place), ...how(place.name) }))),
+  ...ASKED_BY.map(([of, how]) => ({ ...cell(of, vaultOf(of)), ...how('vault') })),
   {
     title: 'c shows d no certificate',
     terms: ['c=call:nameless'],

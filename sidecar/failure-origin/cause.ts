@@ -166,6 +166,11 @@ const BY_DETAILS: Readonly<Record<string, Verdict>> = {
   missing_host_header: { cause: 'protocol_error', subCause: 'host', blame: 'downstream' },
 }
 
+/** Over HTTP/2 a head that is not taken gets no answer: the stream is reset, with these details. */
+export function isRefusedHead(details: string): boolean {
+  return details === 'http2.header_list_size_too_large' || details === 'http2.too_many_headers'
+}
+
 const BY_FLAG: readonly (readonly [flag: number, verdict: Verdict])[] = [
   [ResponseFlag.FaultInjected, { cause: 'fault_injected', subCause: 'abort', blame: 'self' }],
   [ResponseFlag.RateLimited, { cause: 'rate_limited', subCause: '', blame: 'self' }],

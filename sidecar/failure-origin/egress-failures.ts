@@ -16,6 +16,7 @@ import {
   HELD_BACK,
   hadNoTimeLeft,
   isFailure,
+  isRefusedHead,
   isWaiting,
   type Verdict,
   verdictOfDetails,
@@ -202,7 +203,8 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     this.#ended = true
     const { ledger, claims, sharing } = this.#context
     if (!this.#failed) {
-      if (isCallerGone(info)) this.#cancel(info)
+      if (isRefusedHead(info.responseCodeDetails)) this.#fail(info, false)
+      else if (isCallerGone(info)) this.#cancel(info)
       else if (this.#facts !== undefined || isCut(info)) this.#fail(info, true)
       else claims.callSucceeded(this, info.endMs)
     }
@@ -298,9 +300,8 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     if (this.#foreign !== undefined && facts === undefined) return this.#judgeForeign(info, this.#foreign)
     let verdict: Verdict
     if (facts !== undefined) verdict = verdictOfFacts(facts, false)
-    else if (info.localReply) {
-      verdict = verdictOfDetails(info, false)
-    } else verdict = { cause: 'app_error', subCause: '', blame: 'callee' }
+    else if (info.localReply || isRefusedHead(info.responseCodeDetails)) verdict = verdictOfDetails(info, false)
+    else verdict = { cause: 'app_error', subCause: '', blame: 'callee' }
     if (hadNoTimeLeft(verdict.cause) && this.isHeldBack(this.#context.clock.now())) verdict = HELD_BACK
     const answered = verdict.cause === 'app_error'
     const waited = isWaiting(verdict.cause) && verdict.blame === 'callee'

@@ -12,7 +12,15 @@
  */
 import { TICK_MS } from '../base/timer-wheel.ts'
 import type { FailureView, StreamInfo } from '../observability/stream-info.ts'
-import { HELD_BACK, isFailure, isWaiting, type Verdict, verdictOfDetails, verdictOfFacts } from './cause.ts'
+import {
+  HELD_BACK,
+  isFailure,
+  isRefusedHead,
+  isWaiting,
+  type Verdict,
+  verdictOfDetails,
+  verdictOfFacts,
+} from './cause.ts'
 import type {
   AttemptFacts,
   CallTarget,
@@ -168,7 +176,8 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     this.#ended = true
     let cancelled = false
     if (this.#record === undefined) {
-      if (isCallerGone(info)) {
+      if (isRefusedHead(info.responseCodeDetails)) this.#decide(info)
+      else if (isCallerGone(info)) {
         cancelled = true
         this.#cancel(info)
       } else this.#decideIfCut(info)
@@ -186,7 +195,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   #decide(info: StreamInfo): void {
     this.#context.sharing?.drain()
     const now = this.#context.clock.now()
-    if (!info.localReply) {
+    if (!info.localReply && !isRefusedHead(info.responseCodeDetails)) {
       this.#decideApplication(info, { cause: 'app_error', subCause: '', blame: 'application' }, now, [])
       return
     }

@@ -48,6 +48,14 @@ export function connectionFailure(reason: CloseReason): StreamFailure {
   return reason.tlsCause === undefined ? failure : { ...failure, tlsCause: reason.tlsCause }
 }
 
+/**
+ * Why the streams of a connection that stood are over. An alert may come after the handshake: TLS 1.3 lets a server refuse
+ * our certificate then. Envoy says no more than that the connection ended.
+ */
+export function endedByUpstream({ tlsCause }: CloseReason): StreamFailure {
+  return tlsCause === undefined ? TERMINATED : { ...TERMINATED, tlsCause }
+}
+
 const parseFailures = new Map<string, StreamFailure>()
 
 /** What a response that cannot be read means; one constant per kind of mistake. */

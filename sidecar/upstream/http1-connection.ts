@@ -31,7 +31,7 @@ import { ResponseFlag } from '../observability/response-flags.ts'
 import type { Protocol, TlsInfo } from '../observability/stream-info.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../transport/connection.ts'
 import type { StreamOptions, UpstreamConnectionInfo } from './connection-pool.ts'
-import { connectionFailure, parseFailure, RESET, RESET_IN_BODY, TERMINATED } from './failures.ts'
+import { connectionFailure, endedByUpstream, parseFailure, RESET, RESET_IN_BODY, TERMINATED } from './failures.ts'
 import type { ConnectionOwner, LentStream } from './pooled-connection.ts'
 import { UpstreamConnection } from './upstream-connection.ts'
 
@@ -307,8 +307,7 @@ export class Http1Connection extends UpstreamConnection implements Http1Response
       return RESET_IN_BODY
     }
     if (reason.kind === 'remote') return TERMINATED
-    // An alert that comes after the handshake: TLS 1.3 lets a server refuse our certificate then. Envoy says no more.
-    if (reason.kind === 'tls') return { ...TERMINATED, tlsCause: reason.tlsCause }
+    if (reason.kind === 'tls') return endedByUpstream(reason)
     return { origin: 'local', kind: 'local_reset', flag: ResponseFlag.LocalReset, details: reason.details }
   }
 

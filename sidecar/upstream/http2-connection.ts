@@ -26,7 +26,7 @@ import type { Protocol, TlsInfo } from '../observability/stream-info.ts'
 import { type CloseReason, type Connection, type ConnectionHandler, heldWrites } from '../transport/connection.ts'
 import { type Flushable, flushLater } from '../transport/write-batch.ts'
 import type { StreamOptions } from './connection-pool.ts'
-import { connectionFailure, TERMINATED } from './failures.ts'
+import { connectionFailure, endedByUpstream, TERMINATED } from './failures.ts'
 import { Http2KeepAlive, type KeepAliveOwner } from './http2-keepalive.ts'
 import type { ConnectionOwner, LentStream } from './pooled-connection.ts'
 import { requestAsConnect, responseAsUpgrade } from './upgrade-mapping.ts'
@@ -191,7 +191,7 @@ export class Http2Connection
   /** What a stream is told of the end of its connection: to Envoy, FIN, RST and our own closing are one (measured). */
   #failureOf(reason: CloseReason): StreamFailure {
     if (this.#codec === undefined) return connectionFailure(reason)
-    if (reason.kind !== 'local') return TERMINATED
+    if (reason.kind !== 'local') return endedByUpstream(reason)
     return { origin: 'local', kind: 'terminated', flag: ResponseFlag.UpstreamConnectionTermination, details: '' }
   }
 }

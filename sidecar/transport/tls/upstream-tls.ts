@@ -235,6 +235,8 @@ class UpstreamHandshake {
     const reason = tlsFailure(error, this.#stage === 'tls' && (this.#socket.getCipher() as unknown) === undefined)
     if (reason !== undefined) {
       this.#tls.stats?.connectionError.inc()
+      // Of an alert in a session Node only tells, and then of the end, as if that were all.
+      if (this.#stage === 'done') this.#socket.destroy()
       return reason
     }
     if (this.#stage === 'tls') return CLOSED_IN_HANDSHAKE
