@@ -203,9 +203,11 @@ export class EgressFailures extends EgressCall implements StreamFailures {
     this.#ended = true
     const { ledger, claims, sharing } = this.#context
     if (!this.#failed) {
-      if (isRefusedHead(info.responseCodeDetails)) this.#fail(info, false)
-      else if (isCallerGone(info)) this.#cancel(info)
-      else if (this.#facts !== undefined || isCut(info)) this.#fail(info, true)
+      if (isCallerGone(info)) {
+        // Its stream was reset, though by this sidecar.
+        if (isRefusedHead(info.responseCodeDetails)) this.#fail(info, false)
+        else this.#cancel(info)
+      } else if (this.#facts !== undefined || isCut(info)) this.#fail(info, true)
       else claims.callSucceeded(this, info.endMs)
     }
     ledger.egressEnd(this, info.endMs)

@@ -176,10 +176,11 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     this.#ended = true
     let cancelled = false
     if (this.#record === undefined) {
-      if (isRefusedHead(info.responseCodeDetails)) this.#decide(info)
-      else if (isCallerGone(info)) {
-        cancelled = true
-        this.#cancel(info)
+      if (isCallerGone(info)) {
+        // Its stream was reset, though by this sidecar.
+        cancelled = !isRefusedHead(info.responseCodeDetails)
+        if (cancelled) this.#cancel(info)
+        else this.#decide(info)
       } else this.#decideIfCut(info)
     }
     const { ledger, claims, metrics, sharing } = this.#context

@@ -13,6 +13,10 @@ test('a term says who is to do what', () => {
   assert.deepEqual(settings('b=crash:1.5s'), { b: { crash: 1500 } })
   assert.deepEqual(settings('a=call:ledger'), { a: { alsoCall: 'ledger' } })
   assert.deepEqual(settings('b=flood', 'c=flood:80'), { b: { fanOut: 40 }, c: { fanOut: 80 } })
+  assert.deepEqual(settings('c=detain:5s', 'b=large-head'), {
+    c: { headers: { 'x-envoy-fault-delay-request': '5000' } },
+    b: { sendHeadBytes: 100_000 },
+  })
   assert.deepEqual(settings('b=deadline:1ms', 'c=upgrade:d'), { b: { deadlineMs: 1 }, c: { upgrade: 'd' } })
 })
 

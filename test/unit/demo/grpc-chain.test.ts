@@ -1,5 +1,6 @@
 /** A Node service of the demonstration that is asked over gRPC: each of its methods, and what it does to them. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { type ClientHttp2Stream, connect } from 'node:http2'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -70,4 +71,12 @@ test('Work and Quote answer once, Feed is a stream; each may hang or fall silent
   })
   for (let i = 0; i < 50; i++) assert.deepEqual(await ask('Work'), [0, true])
   assert.deepEqual([ended, heard], [false, false])
+
+  // Of a connection that others use only the stream is reset.
+  await control({ reset: true })
+  const reset = open('Work')
+  await assert.rejects(once(reset, 'close'), /NGHTTP2_INTERNAL_ERROR/)
+  await control({ answerHeadBytes: 50_000 })
+  const [headers] = await once(open('Work'), 'response')
+  assert.equal(String(headers['x-ballast']).length, 50_000)
 })

@@ -36,6 +36,7 @@ test('a delay holds the request for its time', () => {
   const stream = bench.stream()
   assert.equal(stream.requestHeadersIn(), FilterStatus.Stop)
   assert.equal(stream.info.responseFlags, ResponseFlag.DelayInjected)
+  assert.equal(stream.info.delayedUntilMs, bench.clock.now() + 1000)
   bench.advance(990)
   assert.equal(stream.requestsContinued, 0)
   bench.advance(20)
