@@ -113,6 +113,14 @@ export const REFUSED: readonly Cell[] = [
     truth: fails('front', 'circuit_open'),
     subCause: 'requests',
   },
+  {
+    title: 'a asks b for more than its sidecar lets through at once, which is two',
+    terms: ['a=call:narrow', 'b=delay:700ms'],
+    traffic: { rate: 7 },
+    seldom: true,
+    truth: fails('a', 'circuit_open'),
+    subCause: 'requests',
+  },
   ...[
     ['c', 'outside/rates', 'the rate limit of the outside lets 150 a second through'],
     ['c', 'd/healthz', 'its rate limit lets 200 a second through'],
