@@ -211,12 +211,6 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     this.#enterChain(headers, endStream)
   }
 
-  /** It goes no further than to the connection manager, which is a failure like any other. */
-  #refused(): void {
-    this.#observation ??= this.#manager.observer?.headless(this)
-    this.#observation?.refused()
-  }
-
   /** Answers a request whose head could not be accepted; no filter sees it, because there is nothing to look at. */
   refuse(reply: LocalReply, headers?: RequestHeaders): void {
     if (headers !== undefined) this.#headers = headers
@@ -281,7 +275,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
   /** The peer is gone, or broke the protocol after its head was accepted. */
   onReset(failure: StreamFailure): void {
     if (this.#ended) return
-    if (!this.#chainEntered) this.#refused()
+    if (!this.#chainEntered) this.#observation = this.#manager.observer?.refused(this, this.#observation)
     if (failure.kind === 'protocol_error' || failure.kind === 'payload_too_large') {
       this.info.responseFlags |= failure.flag
       if (!this.#responseStarted && !this.#connection.multiplexed) {
@@ -397,7 +391,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
     const body = this.#localReplyBody(finished.headers, finished.body)
     this.#responseHeaders = finished.headers
     if (!this.#chainEntered) {
-      this.#refused()
+      this.#observation = this.#manager.observer?.refused(this, this.#observation)
       this.headersOut(finished.headers, body === '')
       if (body !== '' && !this.#ended) this.dataOut(Buffer.from(body, 'latin1'), true)
       return FilterStatus.Stop

@@ -55,9 +55,14 @@ export class StreamObserver {
     return new StreamObservation(this, stream, headers)
   }
 
-  /** For a request whose head could not be read. */
-  headless(stream: ActiveStream): StreamObservation {
-    return new StreamObservation(this, stream, new RequestHeaders('', '', '', ''))
+  /**
+   * The request goes no further than to the connection manager, which is a failure like any other. `arrived`: undefined where
+   * its head could not be read.
+   */
+  refused(stream: ActiveStream, arrived: StreamObservation | undefined): StreamObservation {
+    const observation = arrived ?? new StreamObservation(this, stream, new RequestHeaders('', '', '', ''))
+    observation.refused()
+    return observation
   }
 }
 

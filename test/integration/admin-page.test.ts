@@ -69,6 +69,7 @@ test('the whole page, with the data of a sidecar at work, weighs less than 100 K
   assert.equal(JSON.parse((await fetchRaw(proxy.adminPort, { path: '/mesh' })).text).failures.length, 50)
   const { rateLimits } = JSON.parse((await fetchRaw(proxy.adminPort, { path: '/mesh/clusters' })).text)
   assert.deepEqual(rateLimits, [
+    { where: 'route app/0', name: 'ration', burst: 1, perSecond: 1 / 60, passed: 0, refused: 0 },
     { where: 'listener egress', name: 'egress', burst: 200, perSecond: 200, passed: 200, refused: 0 },
     { where: 'virtual host outside', name: 'outside', burst: 150, perSecond: 150, passed: 0, refused: 0 },
   ])
