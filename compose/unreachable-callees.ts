@@ -47,10 +47,12 @@ function cell(service: keyof typeof VAULTS, { name, why, causes, subCause }: Pla
 /** One of `CALLERS` asks for a place of whom it calls, c of the outside as well, and those at the edge of a. */
 const ASKED_BY: readonly (readonly [of: keyof typeof VAULTS, how: (place: string) => Omit<Cell, 'title' | 'truth'>])[] =
   [
-    ...CALLERS.map(hop => [CALLEES[hop], (place: string) => ({ terms: [`${hop}=call:${place}`] })] as const),
-    ['outside', place => ({ terms: [`c=call:outside-${place}`] })],
     // Nobody else takes calls into the mesh at a.
     ['a', place => ({ terms: [], traffic: { path: `/shop/${place}` }, seldom: true })],
+    ['outside', place => ({ terms: [`c=call:outside-${place}`] })],
+    ...(['a', 'b', 'c'] as const).map(
+      hop => [CALLEES[hop], (place: string) => ({ terms: [`${hop}=call:${place}`] })] as const,
+    ),
   ]
 
 export const UNREACHABLE: readonly Cell[] = [

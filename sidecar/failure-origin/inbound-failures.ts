@@ -17,6 +17,7 @@ import {
   isFailure,
   isRefusedHead,
   isWaiting,
+  tookTime,
   type Verdict,
   verdictOfDetails,
   verdictOfFacts,
@@ -261,7 +262,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
       return
     }
     // The caller's timer may fire while this answer is on its way: then it knows the failure by the derived id.
-    if (isWaiting(call.record.cause)) aliases.push(this.#linkId())
+    if (tookTime(call.record)) aliases.push(this.#linkId())
     const role = call.isAbandoned ? 'origin' : 'propagated'
     this.#settle(info, role, passedOn(call.record, settings.service, confidence, likelihood), aliases)
   }
@@ -349,9 +350,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   #waitingOn(call: EgressCall, info: StreamInfo, nowMs: number): FailureRecord {
     const { settings, clock, random } = this.#context
     // Its callee has not heard of it yet, or has hardly had any time.
-    if (call.isHeldBack(nowMs)) {
-      return this.#make(HELD_BACK, info, call.linkId())
-    }
+    if (call.isHeldBack(nowMs)) return this.#make(HELD_BACK, info, call.linkId())
     const callee = call.target?.serviceName ?? settings.service
     const known = call.record
     return {

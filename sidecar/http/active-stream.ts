@@ -275,7 +275,7 @@ export class ActiveStream extends FilterManager implements HttpStream, RequestDe
   /** The peer is gone, or broke the protocol after its head was accepted. */
   onReset(failure: StreamFailure): void {
     if (this.#ended) return
-    if (!this.#chainEntered) this.#observation = this.#manager.observer?.refused(this, this.#observation)
+    if (failure.kind === 'headers_too_large') this.#observation ??= this.#manager.observer?.refused(this, undefined)
     if (failure.kind === 'protocol_error' || failure.kind === 'payload_too_large') {
       this.info.responseFlags |= failure.flag
       if (!this.#responseStarted && !this.#connection.multiplexed) {
