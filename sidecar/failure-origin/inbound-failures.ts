@@ -250,15 +250,16 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
       verdict.cause !== 'app_error',
     )
     if (call !== undefined) sharing?.took(call)
-    if (call === undefined && claims.wasTaken(this, nowMs)) {
+    // An application that fails when its time is all but over does so because of a call: where another request has taken that
+    // one, it was for the call that this request waits for.
+    if (call === undefined && (claims.wasTaken(this, nowMs) || this.#isLate(nowMs))) {
       const { record, call: open } = this.#whoWasWaitedFor(info, verdict, nowMs)
-      this.#settle(info, 'origin', record, open === undefined ? aliases : [...aliases, this.#linkId()])
+      const own = { ...record, confidence: lowerConfidence(record.confidence, confidence), likelihood }
+      this.#settle(info, 'origin', open === undefined ? own : record, [...aliases, this.#linkId()])
       return
     }
     if (call?.record === undefined) {
-      const record = this.#make(verdict, info, '')
-      if (this.#isLate(nowMs)) aliases.push(this.#linkId())
-      this.#settle(info, 'origin', { ...record, confidence, likelihood }, aliases)
+      this.#settle(info, 'origin', { ...this.#make(verdict, info, ''), confidence, likelihood }, aliases)
       return
     }
     // The caller's timer may fire while this answer is on its way: then it knows the failure by the derived id.
@@ -267,7 +268,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
     this.#settle(info, role, passedOn(call.record, settings.service, confidence, likelihood), aliases)
   }
 
-  /** The caller may have given up before it hears of this, and knows of the wait by the id that both derive. */
+  /** The caller's timer is about to fire: it may have given up before it hears of this. */
   #isLate(nowMs: number): boolean {
     const { settings } = this.#context
     if (this.deadlineMs === Number.POSITIVE_INFINITY) return false

@@ -572,6 +572,22 @@ test('who gives up a call was answered first: the failure is merged with what th
   assert.ok(left!.aliases.includes(second!.id))
 })
 
+test('who fails when its time is all but over, and has no failed call left, waited for the call that is open', () => {
+  const says = (afterMs: number) => {
+    const c = new Sidecar()
+    const [first, second] = [c.inbound({ ids: false }), c.inbound({ ids: false })]
+    for (const { failures } of [first, second]) failures.limitTimeout(1000, 0)
+    const [spent] = [c.call(undefined), c.call(undefined)]
+    c.clock.advance(afterMs)
+    spent.answer(504, withRecord({ ...FROM_D, cause: 'timeout' }))
+    first.answer(500)
+    second.answer(500)
+    return c.roles().slice(-2)
+  }
+  assert.deepEqual(says(985), ['propagated x timeout likely', 'origin d timeout likely'])
+  assert.deepEqual(says(500), ['propagated x timeout likely', 'origin c app_error likely'])
+})
+
 test('a call older than the request never counts as what it waits for', () => {
   const c = new Sidecar()
   c.call(undefined, 'poll')
