@@ -65,6 +65,10 @@ export function sidecarConfig(
   return stringify({
     node: { id: name, cluster: name },
     admin: { address: address(own.admin) },
+    // Calls that are given up by the hundred would be taken for a rapid reset attack, and cost whoever made them a connection.
+    layered_runtime: {
+      layers: [{ name: 'static', static_layer: { 'overload.premature_reset_total_stream_count': 1_000_000_000 } }],
+    },
     static_resources: {
       listeners: [ingress(name, own.ingress, door), egress(name, own.egress, next)],
       clusters: [
