@@ -83,6 +83,9 @@ export class Reaction {
   /** Requests failed over such a call, by distance: fractions, because that is never sure. */
   readonly #counts = new Float64Array(BINS)
   #counted = 0
+  /** What stands in the bins before each; summed up when it is asked for. */
+  readonly #before = new Float64Array(BINS)
+  #beforeIsOld = false
   #passedOn = 0
   #failed = 0
   /** How much better the failures of late are explained when nothing is known of this callee. */
@@ -145,10 +148,19 @@ export class Reaction {
   overdue(bin: number): number {
     const passed = Math.min(MOST_PASSED, this.share / OCCAM)
     if (this.#own || passed < LEAST_SHARE) return 1
-    const counts = this.#counts
-    let before = PRIOR_WEIGHT * PRIOR_BEFORE[bin]!
-    for (let k = 0; k < bin; k++) before += counts[k]!
+    if (this.#beforeIsOld) this.#sumUp()
+    const before = this.#before[bin]! + PRIOR_WEIGHT * PRIOR_BEFORE[bin]!
     return 1 / (1 - (passed * before) / (this.#counted + PRIOR_WEIGHT))
+  }
+
+  #sumUp(): void {
+    this.#beforeIsOld = false
+    const counts = this.#counts
+    let sum = 0
+    for (let k = 0; k < BINS; k++) {
+      this.#before[k] = sum
+      sum += counts[k]!
+    }
   }
 
   /** What {@link perMs} would be if nothing were known. */
@@ -162,10 +174,12 @@ export class Reaction {
     if (this.#doubt < BELIEVED_NO_MORE) return
     this.#doubt = this.#failed = this.#passedOn = this.#counted = 0
     this.#counts.fill(0)
+    this.#beforeIsOld = true
   }
 
   add(bin: number, fraction: number): void {
     this.#counts[bin] = Math.max(0, this.#counts[bin]! + fraction)
+    this.#beforeIsOld = true
     this.#counted = Math.max(0, this.#counted + fraction)
     this.#passedOn += fraction * OCCAM
   }
@@ -173,6 +187,7 @@ export class Reaction {
   /** Of what is seen no more only the time it took is forgotten; the share has a memory of its own. */
   forget(bin: number, fraction: number): void {
     this.#counts[bin] = Math.max(0, this.#counts[bin]! - fraction)
+    this.#beforeIsOld = true
     this.#counted = Math.max(0, this.#counted - fraction)
   }
 }
