@@ -158,9 +158,9 @@ export class Claims {
     if (!matched && call.candidates > 0) this.#succeeded.add(call, nowMs)
     const failed = call.entry?.failedCalls
     if (failed === undefined || !matched) return
-    // Parallel calls put nothing right: only one that was sent after the failure was known.
+    // Parallel calls put nothing right: only one that was sent after the failure was known, which is not in the same turn.
     for (const before of failed)
-      if (before.target === call.target && before.endMs <= call.startMs) before.repaired = true
+      if (before.target === call.target && before.endMs < call.startMs) before.repaired = true
   }
 
   /** The application's answer is a failure, or was `cut` off: what was the reason? */

@@ -186,6 +186,7 @@ test('a failure followed by a success of the same callee was put right; a parall
   const c = new Sidecar()
   const repaired = c.inbound()
   c.call(repaired).refused()
+  c.clock.advance(1)
   c.call(repaired).answer(200)
   repaired.answer(500)
   assert.deepEqual(c.roles().slice(1), ['origin c app_error exact', 'masked d connect_refused exact'])
@@ -196,6 +197,23 @@ test('a failure followed by a success of the same callee was put right; a parall
   two.answer(200)
   parallel.answer(500)
   assert.equal(c.roles().at(-1), 'propagated d connect_refused exact')
+})
+
+test('of calls sent at once, those that succeed do not put right one that was refused in the same turn', () => {
+  const c = new Sidecar()
+  const inbound = c.inbound({ ids: false })
+  const calls = [c.call(undefined), c.call(undefined)]
+  const refused = c.call(undefined)
+  refused.failures.attemptFailed({ kind: 'overflow', limit: 'requests', details: '' })
+  refused.info.endMs = c.clock.now()
+  refused.info.responseCode = 503
+  refused.info.localReply = true
+  refused.failures.responseHead(refused.info, new Headers())
+  refused.end()
+  calls.push(c.call(undefined))
+  for (const call of calls) call.answer(200)
+  inbound.answer(502)
+  assert.ok(c.roles().includes('propagated c circuit_open unique'))
 })
 
 test('of several failed calls the last is the reason, the others were masked', () => {
@@ -759,6 +777,7 @@ test('a call that ran out of time and was put right is not what its request wait
     const call = c.call(inbound)
     c.clock.advance(800)
     call.answer(504, withRecord({ ...FROM_D, cause: 'timeout' }))
+    c.clock.advance(1)
     c.call(inbound).answer(200)
     c.clock.advance(100)
     if (end === 'gone') inbound.gone()
