@@ -36,7 +36,6 @@ const LOG_WIDTH = 0.06
 /** Where nothing is known: evenly over the logarithm of the distance, and less from where applications seldom are so slow. */
 const SELDOM_MS = 30
 const PRIOR_PER_LOG = priorPerLog()
-const PRIOR_BEFORE = priorBefore()
 const PRIOR_WEIGHT = 1.5
 const NARROWING_WEIGHT = 2.5
 /** Of failures of a callee of which nothing is known, so many are passed on. */
@@ -83,9 +82,9 @@ export class Reaction {
   /** Requests failed over such a call, by distance: fractions, because that is never sure. */
   readonly #counts = new Float64Array(BINS)
   #counted = 0
-  /** What stands in the bins before each; summed up when it is asked for. */
+  /** What stands in the bins before each, with what is taken for seen; summed up when it is asked for. */
   readonly #before = new Float64Array(BINS)
-  #beforeIsOld = false
+  #beforeIsOld = true
   #passedOn = 0
   #failed = 0
   /** How much better the failures of late are explained when nothing is known of this callee. */
@@ -147,10 +146,9 @@ export class Reaction {
    */
   overdue(bin: number): number {
     const passed = Math.min(MOST_PASSED, this.share / OCCAM)
-    if (this.#own || passed < LEAST_SHARE) return 1
+    if (passed < LEAST_SHARE) return 1
     if (this.#beforeIsOld) this.#sumUp()
-    const before = this.#before[bin]! + PRIOR_WEIGHT * PRIOR_BEFORE[bin]!
-    return 1 / (1 - (passed * before) / (this.#counted + PRIOR_WEIGHT))
+    return 1 / (1 - (passed * this.#before[bin]!) / (this.#counted + PRIOR_WEIGHT))
   }
 
   #sumUp(): void {
@@ -159,7 +157,7 @@ export class Reaction {
     let sum = 0
     for (let k = 0; k < BINS; k++) {
       this.#before[k] = sum
-      sum += counts[k]!
+      sum += counts[k]! + PRIOR_WEIGHT * PRIOR_PER_LOG[k]! * LOG_WIDTH
     }
   }
 
@@ -178,17 +176,19 @@ export class Reaction {
   }
 
   add(bin: number, fraction: number): void {
-    this.#counts[bin] = Math.max(0, this.#counts[bin]! + fraction)
-    this.#beforeIsOld = true
-    this.#counted = Math.max(0, this.#counted + fraction)
+    this.#count(bin, fraction)
     this.#passedOn += fraction * OCCAM
   }
 
   /** Of what is seen no more only the time it took is forgotten; the share has a memory of its own. */
   forget(bin: number, fraction: number): void {
-    this.#counts[bin] = Math.max(0, this.#counts[bin]! - fraction)
+    this.#count(bin, -fraction)
+  }
+
+  #count(bin: number, fraction: number): void {
+    this.#counts[bin] = Math.max(0, this.#counts[bin]! + fraction)
+    this.#counted = Math.max(0, this.#counted + fraction)
     this.#beforeIsOld = true
-    this.#counted = Math.max(0, this.#counted - fraction)
   }
 }
 
@@ -376,13 +376,6 @@ function priorPerLog(): Float64Array {
   const prior = Float64Array.from({ length: BINS }, (_, bin) => 1 / (1 + msOf(bin) / SELDOM_MS))
   const sum = prior.reduce((x, y) => x + y) * LOG_WIDTH
   return prior.map(value => value / sum)
-}
-
-/** What of {@link PRIOR_PER_LOG} lies before each bin. */
-function priorBefore(): Float64Array {
-  const before = new Float64Array(BINS)
-  for (let bin = 1; bin < BINS; bin++) before[bin] = before[bin - 1]! + PRIOR_PER_LOG[bin - 1]! * LOG_WIDTH
-  return before
 }
 
 /** The middle of a bin. */

@@ -23,7 +23,7 @@ import { LastSucceeded } from './last-succeeded.ts'
 import type { EgressCall, InboundEntry, Ledger } from './ledger.ts'
 import { type Confidence, lowerConfidence } from './record.ts'
 import { TakenByTimers } from './taken-by-timers.ts'
-import { mostWait, Waits } from './waits.ts'
+import { mostWait, type Wait, Waits } from './waits.ts'
 
 export interface Claim {
   /** Undefined: the application failed by itself. */
@@ -308,7 +308,7 @@ export class Claims {
   /** The application gives the call up. The id under which the request behind it was answered, '' where none was. */
   callGivenUp(call: EgressCall, nowMs: number): string {
     if (this.#ledger.isMatched(call)) return ''
-    const wait = this.#waits.settle(call, () => this.#order(nowMs, call)) ?? this.#waits.settleWithout(call, nowMs)
+    const wait = this.#waitFor(call, nowMs)
     if (wait === undefined) return ''
     call.claimed = true
     return wait.recordId
@@ -554,11 +554,14 @@ export class Claims {
   #absorb(call: EgressCall, role: 'masked' | 'background', confidence: Confidence): void {
     call.claimed = true
     if (role === 'masked' && confidence === 'likely') {
-      const { endMs } = call
-      const wait = this.#waits.settle(call, () => this.#order(endMs, call)) ?? this.#waits.settleWithout(call, endMs)
-      if (wait !== undefined) reactionTo(call)?.wasReason()
+      if (this.#waitFor(call, call.endMs) !== undefined) reactionTo(call)?.wasReason()
     }
     this.#absorbed(call, role, confidence)
+  }
+
+  /** The request that waited for the call, which has ended: one that was known to wait, else one without a call. */
+  #waitFor(call: EgressCall, nowMs: number): Wait | undefined {
+    return this.#waits.settle(call, () => this.#order(nowMs, call)) ?? this.#waits.settleWithout(call, nowMs)
   }
 }
 

@@ -273,12 +273,12 @@ export class EgressFailures extends EgressCall implements StreamFailures {
   #cancel(info: StreamInfo): void {
     const { clock, sharing } = this.#context
     sharing?.drain()
-    const answeredAs = this.#context.claims.callGivenUp(this, clock.now())
+    const now = clock.now()
+    const answeredAs = this.#context.claims.callGivenUp(this, now)
     const waited: Verdict = { cause: 'timeout', subCause: 'waiting_on', blame: 'callee' }
-    const verdict = this.isHeldBack(clock.now()) ? HELD_BACK : waited
+    const verdict = this.isHeldBack(now) ? HELD_BACK : waited
     const record = this.#make(verdict, info, 'link', this.linkId())
     info.failure = this.#context.write('outbound', 'cancelled', record, [answeredAs], info)
-    const now = this.#context.clock.now()
     this.record = record
     this.isAbandoned = true
     this.endMs = now

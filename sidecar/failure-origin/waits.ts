@@ -10,6 +10,9 @@
  *     timed out ─► occupies an open call ─┬─ a call is given up ────────────────► it is of the first that waits
  *                                         ├─ the occupied call fails by itself ─► another is occupied in its place
  *                                         └─ a failed call that nobody claims ──► it is of the first that waits
+ *
+ * A request that is given up may find no call, because others occupy all that could be its own, or because it has just
+ * failed. It is remembered too, and has the first call that ends soon afterwards and that nobody waited for.
  */
 import type { CallOrder } from './claim-order.ts'
 import type { EgressCall, Ledger } from './ledger.ts'
