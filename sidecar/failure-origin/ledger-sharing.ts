@@ -13,6 +13,7 @@
  *
  * Two workers that judge in the same moment may take the same call for two requests, where calls carry no ids.
  */
+import { PassingMap } from '../base/passing-map.ts'
 import type { CalleeState } from './call-target.ts'
 import type { Claims } from './claim.ts'
 import type { Callee } from './contract.ts'
@@ -75,9 +76,9 @@ class RemoteCall extends EgressCall {
 
 /** What one worker has in its ledger, by the numbers it gives. */
 class Numbered<E, C extends EgressCall> {
-  readonly entries = new Map<number, E>()
-  readonly calls = new Map<number, C>()
-  readonly failed = new Map<number, C>()
+  readonly entries = new PassingMap<number, E>()
+  readonly calls = new PassingMap<number, C>()
+  readonly failed = new PassingMap<number, C>()
 
   call(number: number): C | undefined {
     return this.calls.get(number) ?? this.failed.get(number)

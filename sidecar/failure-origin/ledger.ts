@@ -17,6 +17,7 @@
  * Everything here is plain objects of one thread. With several worker threads each has a ledger with all requests and
  * calls of the process; those of other workers come from `ledger-sharing.ts`.
  */
+import { PassingMap } from '../base/passing-map.ts'
 import type { CalleeState } from './call-target.ts'
 import type { Confidence, FailureRecord } from './record.ts'
 import type { Wait } from './waits.ts'
@@ -128,8 +129,8 @@ export class EgressCall {
 
 export class Ledger {
   readonly #maxInFlight: number
-  readonly #byKey = new Map<string, InboundEntry>()
-  #byRequestId: Map<string, InboundEntry> | undefined = undefined
+  readonly #byKey = new PassingMap<string, InboundEntry>()
+  #byRequestId: PassingMap<string, InboundEntry> | undefined = undefined
   #indexUses = 0
   #indexHits = 0
   #indexPause = 0
@@ -481,14 +482,14 @@ export class Ledger {
   }
 
   #buildRequestIdIndex(): void {
-    this.#byRequestId = new Map()
+    this.#byRequestId = new PassingMap()
     for (let at = this.#oldest; at !== undefined; at = at.next) {
       at.sameRequestId = undefined
       this.#addRequestId(at, this.#byRequestId)
     }
   }
 
-  #addRequestId(entry: InboundEntry, index: Map<string, InboundEntry>): void {
+  #addRequestId(entry: InboundEntry, index: PassingMap<string, InboundEntry>): void {
     if (entry.traceId === '' || entry.requestId === '') return
     const first = index.get(entry.requestId)
     if (first === undefined) index.set(entry.requestId, entry)
@@ -498,7 +499,7 @@ export class Ledger {
     }
   }
 
-  #removeRequestId(entry: InboundEntry, index: Map<string, InboundEntry>): void {
+  #removeRequestId(entry: InboundEntry, index: PassingMap<string, InboundEntry>): void {
     if (entry.traceId === '' || entry.requestId === '') return
     const first = index.get(entry.requestId)
     if (first === entry) {

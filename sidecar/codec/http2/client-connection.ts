@@ -1,5 +1,6 @@
 /** The client's role: the owner opens streams, whose responses come back to the decoders it gave. */
 import { invariant } from '../../base/invariant.ts'
+import { LinkedSet } from '../../base/linked-set.ts'
 import { ResponseFlag } from '../../observability/response-flags.ts'
 import type { RequestHeaders } from '../header-map.ts'
 import type { ResponseDecoder, StreamFailure } from '../stream.ts'
@@ -32,7 +33,7 @@ const trailers = new TrailerBlock()
 export class ClientConnection extends Http2Machine<ClientStream> implements Http2ClientConnection, ClientStreamHost {
   draining = false
   /** Opened, their heads not written yet. */
-  readonly #unsent = new Set<ClientStream>()
+  readonly #unsent = new LinkedSet<ClientStream>()
   #nextId = 1
 
   constructor(options: Http2Options, events: Http2ClientEvents, sink: Http2Sink, counters: Http2Counters) {
@@ -188,13 +189,13 @@ export class ClientConnection extends Http2Machine<ClientStream> implements Http
 
   protected override onPeerGoAway(lastStreamId: number): void {
     this.draining = true
-    for (const stream of [...this.streams.values()]) if (stream.id > lastStreamId) stream.fail(UPSTREAM_REFUSED)
+    for (const stream of this.streams.toArray()) if (stream.id > lastStreamId) stream.fail(UPSTREAM_REFUSED)
     this.#endUnsent(UPSTREAM_REFUSED)
   }
 
   protected override endStreams(failure: StreamFailure): void {
     this.draining = true
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.toArray()) {
       if (stream.isHeldWhole) stream.outlive()
       else stream.fail(failure)
     }
@@ -202,7 +203,7 @@ export class ClientConnection extends Http2Machine<ClientStream> implements Http
   }
 
   #endUnsent(failure: StreamFailure): void {
-    for (const stream of [...this.#unsent]) stream.fail(failure)
+    for (const stream of this.#unsent.toArray()) stream.fail(failure)
   }
 
   override streamClosed(stream: Stream, failure: StreamFailure | undefined): void {

@@ -39,6 +39,7 @@ import { RecentResets } from './stream/recent-resets.ts'
 import { SendQueue } from './stream/send-queue.ts'
 import type { Stream } from './stream/stream.ts'
 import type { StreamHost } from './stream/stream-host.ts'
+import { StreamTable } from './stream/stream-table.ts'
 
 /** Where the fragment in a HEADERS frame lies; read at once. */
 const fragment = new HeadersFragment()
@@ -58,7 +59,7 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
   protected readonly writer: FrameWriter
   protected readonly encoder: HpackEncoder
   protected readonly decoder: HpackDecoder
-  protected readonly streams = new Map<number, S>()
+  protected readonly streams = new StreamTable<S>()
   protected readonly resets = new RecentResets()
   readonly #events: Http2ConnectionEvents
   readonly #reader: FrameReader
@@ -128,7 +129,7 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
     this.#flushWanted = true
     if (this.#backpressureChanged) {
       this.#backpressureChanged = false
-      for (const stream of this.streams.values()) stream.checkBackpressure()
+      for (const stream of this.streams.toArray()) stream.checkBackpressure()
     }
     while (this.#deliveries.length > 0) {
       const now = this.#deliveries
@@ -424,7 +425,7 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
       case Setting.InitialWindowSize: {
         const change = value - this.peerInitialWindow
         this.peerInitialWindow = value
-        for (const stream of this.streams.values()) {
+        for (const stream of this.streams.toArray()) {
           stream.sendWindow += change
           if (stream.sendWindow > MAX_WINDOW) return Http2Errors.settingsOverflow
           if (change > 0 && stream.pendingBytes > 0) this.wait(stream)
@@ -571,7 +572,7 @@ export abstract class Http2Machine<S extends Stream> implements Http2Connection,
   }
 
   protected addStream(stream: S): void {
-    this.streams.set(stream.id, stream)
+    this.streams.add(stream)
     this.openedStreams++
     this.counters.streams_active++
   }

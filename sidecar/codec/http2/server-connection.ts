@@ -191,7 +191,7 @@ export class ServerConnection extends Http2Machine<ServerStream> implements Http
   protected override onPeerGoAway(): void {}
 
   protected override endStreams(failure: StreamFailure): void {
-    for (const stream of [...this.streams.values()]) stream.fail(failure)
+    for (const stream of this.streams.toArray()) stream.fail(failure)
   }
 
   protected override failureOf(error: Http2ConnectionError): StreamFailure {

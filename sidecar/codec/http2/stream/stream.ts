@@ -12,6 +12,7 @@
  * whole of a response that was whole (RFC 9113 §8.1).
  */
 import { invariant } from '../../../base/invariant.ts'
+import { Linked } from '../../../base/linked-set.ts'
 import type { HeaderMap } from '../../header-map.ts'
 import type { StreamFailure } from '../../stream.ts'
 import type { Http2Stream } from '../contract.ts'
@@ -20,7 +21,7 @@ import type { StreamHost } from './stream-host.ts'
 
 const EMPTY = Buffer.alloc(0)
 
-export abstract class Stream implements Http2Stream {
+export abstract class Stream extends Linked implements Http2Stream {
   id = 0
   closed = false
   remoteEnded = false
@@ -59,6 +60,7 @@ export abstract class Stream implements Http2Stream {
   #consumed = 0
 
   constructor(host: StreamHost) {
+    super()
     this.host = host
     this.sendWindow = host.peerInitialWindow
     this.receiveWindow = host.options.initialStreamWindowSize
