@@ -8,9 +8,10 @@
  * place, `NODE_DISABLE_COMPILE_CACHE=1` switches it off; both are Node's own. The place is not given by the environment,
  * because the application that `hopwise run -- …` starts would inherit it.
  */
-import { enableCompileCache } from 'node:module'
-import { pathToFileURL } from 'node:url'
-import { cacheFolder, freshBundle } from './bundle.mjs'
+import { builtin, cacheFolder, freshBundle } from './bundle.mjs'
+
+const { enableCompileCache } = builtin('node:module')
+const { pathToFileURL } = builtin('node:url')
 
 // SIGUSR1 belongs to log rotation, not to the inspector, which Node opens unless somebody listens. Node's own switch for it,
 // `--disable-sigusr1`, leaves the signal blocked: it would reach nobody (Node 26.10).

@@ -10,6 +10,7 @@ import {
   readFileSync,
   renameSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -118,4 +119,33 @@ test('a stack trace from the bundle names the sources', () => {
     return
   }
   assert.fail('the bundle has no readableStack')
+})
+
+test('what Node loads only for who uses it is not loaded by a bundle that does not', () => {
+  const root = copyOfPackage()
+  const lister = join(temporaryFolder(), 'list.cjs')
+  writeFileSync(lister, "process.on('exit', () => console.log(process.moduleLoadList.join('\\n')))\n")
+  const loaded = () =>
+    node([
+      `--require=${lister}`,
+      join(root, 'sidecar', 'bin', 'start.mjs'),
+      'run',
+      '--mode',
+      'validate',
+      '--config-yaml',
+      'static_resources: {}',
+    ]).output.split('\n')
+  const unused = ['fs/promises', 'readline/interface', 'crypto/webcrypto'].map(name => `NativeModule internal/${name}`)
+  const fromSources = loaded()
+  assert.ok(
+    unused.every(name => fromSources.includes(name)),
+    'an import of a whole module loads them',
+  )
+  assert.deepEqual(build(root), { status: 0, output: '' })
+  const fromBundle = loaded()
+  assert.ok(fromBundle.includes('NativeModule tls'), 'the list is one')
+  assert.deepEqual(
+    unused.filter(name => fromBundle.includes(name)),
+    [],
+  )
 })
