@@ -44,6 +44,8 @@ export class Http1Connection
   #stream: ActiveStream | undefined = undefined
   #requestDone = true
   #remaining = -1
+  /** The request said `Connection: close`, or is of HTTP/1.0 and did not ask for more. */
+  #closedByClient = false
   /** Bytes behind the current request. */
   #rest: Buffer | undefined = undefined
   #feeding = false
@@ -171,7 +173,7 @@ export class Http1Connection
     this.#method = headers.method
     this.#version = framing.version
     this.#remaining = framing.bodyKind === 'length' ? framing.contentLength : -1
-    if (!framing.keepAlive) this.closing = true
+    if (!framing.keepAlive) this.closing = this.#closedByClient = true
     if (config.maxRequestsPerConnection > 0 && this.#requests >= config.maxRequestsPerConnection) {
       stats.named.downstream_cx_max_requests_reached.inc()
       this.closing = true
@@ -387,8 +389,12 @@ export class Http1Connection
     if (this.#finished) return
     this.closing = true
     this.#finished = true
+    // Nothing more comes from a client that has said so itself and has sent all: there is nothing to wait for (Envoy:
+    // `skip_delay_close`).
+    const awaitsNothing = this.#closedByClient && this.#requestDone && this.#rest === undefined
     this.#rest = undefined
-    this.connection.closeAfterFlush(this.manager.config.delayedCloseTimeoutMs)
+    const delayMs = awaitsNothing ? 0 : this.manager.config.delayedCloseTimeoutMs
+    this.connection.closeAfterFlush(delayMs)
   }
 
   #feedRest(): void {

@@ -236,7 +236,9 @@ export class SocketConnection implements Connection {
     this.#closeReason ??= { kind: 'local', details: '' }
     const socket = this.#socket
     if (this.#ended || delayedCloseMs === 0) {
-      this.#writer.end(() => socket.destroy())
+      // Where everything is with the kernel, closing sends the same FIN, and two system calls less are made.
+      if (!this.#encrypted && this.#writer.flushAll()) socket.destroy()
+      else this.#writer.end(() => socket.destroy())
       return
     }
     this.#writer.end()

@@ -102,6 +102,12 @@ export class SocketWriter implements Flushable {
     } else this.#writePast(text)
   }
 
+  /** Hands everything to the socket; true when the kernel has taken it all. */
+  flushAll(): boolean {
+    this.flush()
+    return this.#inFlight === 0 && this.#socket.writableLength === 0
+  }
+
   /** Ends this half once everything is written. */
   end(done?: () => void): void {
     this.flush()

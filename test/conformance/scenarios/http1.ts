@@ -209,7 +209,6 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
       { sameConnection: true, headers: { connection: 'close' }, connectionAfterMs: LONG_MS },
       { headers: { connection: 'keep-alive' }, connectionAfterMs: 100 },
     ],
-    withoutStats: 'who closes first is a matter of the moment',
   },
   {
     name: 'max_requests_per_connection downstream',
@@ -239,7 +238,6 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
       { raw: 'GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n', connectionAfterMs: 100 },
       { raw: 'POST / HTTP/1.0\r\nhost: a\r\ncontent-length: 2\r\n\r\nab', connectionAfterMs: LONG_MS },
     ],
-    withoutStats: 'who closes first is a matter of the moment',
   },
   {
     name: 'HTTP/1.0, accepted, with no host to default to',

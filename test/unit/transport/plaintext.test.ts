@@ -181,6 +181,30 @@ for (const wrapHandles of [true, false]) {
         await stop(client)
       })
 
+      for (const [what, size] of [
+        ['a write that the kernel takes at once', 1],
+        ['more than the kernel takes', 30_000_000],
+      ] as const) {
+        test(`closeAfterFlush without a delay delivers everything and waits for nobody: ${what}`, async () => {
+          const { listener, accepted, stop } = await echoServer()
+          const client = net.connect({ port: listener.address.port, host: '127.0.0.1', allowHalfOpen: true })
+          client.write('x')
+          await once(client, 'data')
+          const { connection, recorder } = accepted[0]!
+          connection.write(Buffer.alloc(size, 'y'))
+          connection.closeAfterFlush(0)
+          let received = 0
+          client.on('data', chunk => {
+            received += chunk.length
+          })
+          await once(client, 'end')
+          assert.equal(received, size)
+          // The client's own half is still open.
+          assert.deepEqual(await recorder.closed.promise, { kind: 'local', details: '' })
+          await stop(client)
+        })
+      }
+
       test('close with reset is seen as ECONNRESET by the peer', async () => {
         const { listener, accepted, stop } = await echoServer()
         const client = net.connect(listener.address.port, '127.0.0.1')
