@@ -65,7 +65,9 @@ export async function explain(args: string[], io: CliIo): Promise<number> {
   const chosen = listeners.filter(one => options.listener === undefined || one.name === options.listener)
   if (chosen.length === 0) {
     const names = listeners.map(one => one.name).join(', ')
-    io.error(`hopwise explain: no listener '${options.listener}', there are: ${names}\n`)
+    const wanted = options.listener === undefined ? '' : `no listener '${options.listener}', `
+    const found = names === '' ? `${options.file} has no listeners` : `there are: ${names}`
+    io.error(`hopwise explain: ${wanted}${found}\n`)
     return 1
   }
   const steps = chosen.flatMap(listener => explainListener(listener, bootstrap, options.headers))

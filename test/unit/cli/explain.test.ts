@@ -153,6 +153,16 @@ test('without --listener every one is asked; one that there is not is told from 
   assert.equal(error, "hopwise explain: no listener 'no', there are: ingress, egress, fallback\n")
 })
 
+test('a configuration without listeners is said to have none', async () => {
+  const empty = temporaryFile('empty.yaml', 'static_resources: {}\n')
+  for (const listener of [[], ['--listener', 'no']]) {
+    const { code, error } = await run('-c', empty, ...listener, 'GET', 'http://orders/')
+    assert.equal(code, 1)
+    const wanted = listener.length === 0 ? '' : "no listener 'no', "
+    assert.equal(error, `hopwise explain: ${wanted}${empty} has no listeners\n`)
+  }
+})
+
 test('--json tells the same to machines', async () => {
   const { code, out } = await run('-c', FILE, '--json', '--listener', 'egress', 'GET', 'http://orders/v1')
   assert.equal(code, 1)
