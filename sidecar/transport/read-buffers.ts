@@ -5,11 +5,14 @@
 
 /** What an idle connection keeps: enough for nearly every request head. */
 export const SMALL_READ = 4096
-/** What a connection gets once a read has filled its buffer. Larger ones win nothing more (measured with 1 MiB bodies). */
-export const LARGE_READ = 256 * 1024
+/**
+ * What a connection gets once a read has filled its buffer. 1 MiB over TLS costs 0.96 of what it costs with 256 KiB, in
+ * plaintext the same; what a connection does not fill takes no memory.
+ */
+export const LARGE_READ = 512 * 1024
 /** What OpenSSL decrypts at once, a record of TLS, is no larger. */
 const RECORD_READ = 16 * 1024
-/** Large buffers kept for the next connection that needs one: 16 are 4 MiB. */
+/** Large buffers kept for the next connection that needs one: 16 are 8 MiB. */
 const MAX_SPARE = 16
 const spareLarge: Buffer[] = []
 /** Small buffers of connections that closed: 256 are 1 MiB. A new one costs 2 µs, a tenth of accepting a connection. */

@@ -43,6 +43,28 @@ test('a stream that is not there is not found in a table that is as full as it g
   assert.deepEqual([table.size, table.toArray()], [0, []])
 })
 
+test('whatever ids a peer chooses, a stream is found after a few steps', () => {
+  let looked = 0
+  class Counted {
+    readonly #id: number
+    constructor(id: number) {
+      this.#id = id
+    }
+    get id(): number {
+      looked++
+      return this.#id
+    }
+  }
+  for (let bit = 1; bit < 21; bit++) {
+    const table = new StreamTable<Stream>()
+    const ids = Array.from({ length: 1000 }, (_, i) => i * 2 ** bit + 1)
+    for (const id of ids) table.add(new Counted(id) as unknown as Stream)
+    looked = 0
+    for (const id of ids) assert.ok(table.has(id))
+    assert.ok(looked / ids.length < 8, `${looked / ids.length} steps with ids ${2 ** bit} apart`)
+  }
+})
+
 test('streams that are over are collected with the young objects', async () => {
   const table = new StreamTable<Stream>()
   const outliving = await shareOutliving(
