@@ -343,13 +343,6 @@ export const allowedDifferences: readonly AllowedDifference[] = [
   },
   {
     suite: 'headers',
-    scenario: 'hop-by-hop headers',
-    field: /^stat http\.\w+\.downstream_cx_(destroy_local|destroy_remote)$/,
-    reason: 'After "connection: close" the client sees our FIN and leaves, where Envoy closes without waiting.',
-    source: 'RFC 9112 §9.6; sidecar/transport/socket-connection.ts',
-  },
-  {
-    suite: 'headers',
     scenario: 'repeated and empty headers, order and case',
     field: /^upstream app request 1 header accept$/,
     reason: 'A list in two entries is passed on in two; Envoy joins them. Both mean the same.',
