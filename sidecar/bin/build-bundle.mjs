@@ -25,7 +25,7 @@ const BUNDLED = new Set(['yaml'])
 /** A process that runs from an older bundle may still load a part of it. */
 const KEPT_OLD = 1
 
-const IMPORT_OF_NODE = /^import (?!type )(?:(\w+)(?:, )?)?(?:\{([^}]*)\} )?from '(node:[^']+)'/gm
+const IMPORT_OF_NODE = /^import (?!type )(?:\w+,? )?(?:\{([^}]*)\} )?from '(node:[^']+)'/gm
 
 /**
  * Node's own modules, for each file only what it imports. A real `import` reads all that a module exports, and with that
@@ -39,16 +39,19 @@ const nodeModules = {
     )
     onLoad({ filter: /./, namespace: 'node' }, ({ path }) => {
       const [module, importer] = path.split(' for ')
-      const imports = readFileSync(importer, 'utf8').matchAll(IMPORT_OF_NODE)
-      const names = [...imports]
-        .filter(([, , , from]) => from === module)
-        .flatMap(([, , list]) => list?.split(',') ?? [])
-      const values = names.map(name => name.trim()).filter(name => name !== '' && !name.startsWith('type '))
-      const exported = values.map(name => name.replace(/ as .*/, ''))
+      const imports = [...readFileSync(importer, 'utf8').matchAll(IMPORT_OF_NODE)].filter(
+        ([, , from]) => from === module,
+      )
+      // `import * as` wants all of it, and would silently get nothing.
+      if (imports.length === 0) throw new Error(`${importer} imports ${module} in a way that the bundle cannot`)
+      const names = imports.flatMap(([, list]) => list?.split(',') ?? []).map(name => name.trim())
+      const values = names
+        .filter(name => name !== '' && !name.startsWith('type '))
+        .map(name => name.replace(/ as .*/, ''))
       return {
         contents: `
           const whole = process.getBuiltinModule('${module}')
-          export const { ${exported.join(', ')} } = whole
+          export const { ${values.join(', ')} } = whole
           export default whole`,
       }
     })

@@ -19,6 +19,7 @@ import {
 import { HpackDecoder } from '../../sidecar/codec/http2/hpack/decoder.ts'
 import { HpackEncoder } from '../../sidecar/codec/http2/hpack/encoder.ts'
 import type { RequestDecoder, ResponseDecoder } from '../../sidecar/codec/stream.ts'
+import { NOBODY, Wire } from '../unit/codec/http2/quiet-events.ts'
 
 const SMALL_REQUEST: [string, string][] = [
   [':method', 'GET'],
@@ -119,31 +120,8 @@ const QUIET = {
   onStreamClosed() {},
 }
 
-class Wire {
-  readonly bufferedBytes = 0
-  parts: Buffer[] = []
-  write(bytes: Buffer): boolean {
-    this.parts.push(Buffer.from(bytes))
-    return true
-  }
-  take(): Buffer {
-    const bytes = Buffer.concat(this.parts)
-    this.parts.length = 0
-    return bytes
-  }
-}
-
 const SMALL_BODY = Buffer.from('{"id":42,"name":"x"}')
 const OPTIONS = DEFAULT_HTTP2_OPTIONS
-
-class Idle implements ResponseDecoder {
-  onInformational(): void {}
-  onResponseHeaders(): void {}
-  onResponseData(): void {}
-  onResponseTrailers(): void {}
-  onReset(): void {}
-  onRequestBackpressure(): void {}
-}
 
 /** One exchange on its way through: what the router is to both sides, with nothing in between. */
 class Exchange implements RequestDecoder, ResponseDecoder {
@@ -229,7 +207,7 @@ class Chain {
         'http',
         [...SMALL_REQUEST.slice(4), ...unique(i)].flat(),
       )
-      this.load.openStream(new Idle()).encodeHeaders(headers, true)
+      this.load.openStream(NOBODY).encodeHeaders(headers, true)
     }
     this.load.flush()
     const asked = this.loadWire.take()

@@ -6,25 +6,21 @@ import { shareOutliving } from '../../kit/young-generation.ts'
 interface Item {
   readonly number: number
 }
-const item = (number: number): Item => ({ number })
 
-test('what has passed through is collected with the young objects', async () => {
-  const map = new PassingMap<string, Item>()
-  const outliving = await shareOutliving(
-    item,
+const shareOutlivingIn = (map: Map<string, Item> | PassingMap<string, Item>) =>
+  shareOutliving(
+    (number): Item => ({ number }),
     one => map.set(`id ${one.number}`, one),
     one => map.delete(`id ${one.number}`),
   )
+
+test('what has passed through is collected with the young objects', async () => {
+  const outliving = await shareOutlivingIn(new PassingMap())
   assert.ok(outliving < 0.2, `${outliving * 100} % outlive it`)
 })
 
 test('what has passed through a Map is not: the reason for having this', async () => {
-  const map = new Map<string, Item>()
-  const outliving = await shareOutliving(
-    item,
-    one => map.set(`id ${one.number}`, one),
-    one => map.delete(`id ${one.number}`),
-  )
+  const outliving = await shareOutlivingIn(new Map())
   assert.ok(outliving > 0.5, `only ${outliving * 100} % outlive it`)
 })
 

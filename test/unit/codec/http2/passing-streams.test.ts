@@ -8,31 +8,8 @@ import {
   type Http2ServerStream,
   newHttp2Counters,
 } from '../../../../sidecar/codec/http2/contract.ts'
-import type { RequestDecoder, ResponseDecoder } from '../../../../sidecar/codec/stream.ts'
 import { shareOutliving } from '../../../kit/young-generation.ts'
-import { QUIET } from './quiet-events.ts'
-
-class Nobody implements RequestDecoder, ResponseDecoder {
-  onRequestHeaders(): void {}
-  onRequestData(): void {}
-  onRequestTrailers(): void {}
-  onInformational(): void {}
-  onResponseHeaders(): void {}
-  onResponseData(): void {}
-  onResponseTrailers(): void {}
-  onReset(): void {}
-  onRequestBackpressure(): void {}
-  onResponseBackpressure(): void {}
-}
-
-class Wire {
-  readonly bufferedBytes = 0
-  written: Buffer[] = []
-  write(bytes: Buffer): boolean {
-    this.written.push(Buffer.from(bytes))
-    return true
-  }
-}
+import { NOBODY, QUIET, Wire } from './quiet-events.ts'
 
 /** Both ends of a connection; a request is one stream at each. */
 class Ends {
@@ -46,7 +23,7 @@ class Ends {
       ...QUIET,
       onStreamRefused() {},
       onStream: stream => {
-        stream.decoder = new Nobody()
+        stream.decoder = NOBODY
         this.#arrived = stream
       },
     },
@@ -55,7 +32,7 @@ class Ends {
   )
 
   ask(): { readonly asked: Http2ClientStream; readonly arrived: Http2ServerStream } {
-    const asked = this.client.openStream(new Nobody())
+    const asked = this.client.openStream(NOBODY)
     asked.encodeHeaders(new RequestHeaders('GET', '/', 'a', 'http'), true)
     this.#pump()
     const arrived = this.#arrived!
@@ -71,9 +48,9 @@ class Ends {
   #pump(): void {
     for (let i = 0; i < 3; i++) {
       this.client.flush()
-      for (const bytes of this.#toServer.written.splice(0)) this.server.receive(bytes)
+      this.server.receive(this.#toServer.take())
       this.server.flush()
-      for (const bytes of this.#toClient.written.splice(0)) this.client.receive(bytes)
+      this.client.receive(this.#toClient.take())
     }
   }
 }
