@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { lstatSync, mkdtempSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { closeSync, constants, lstatSync, mkdtempSync, openSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import http from 'node:http'
 import { basename, dirname, join } from 'node:path'
 import { test } from 'node:test'
@@ -239,20 +239,26 @@ test('a connection of a listener that a reload removes is drained for --drain-ti
 
 test('a SIGHUP while the configuration is being read has it read once more', { timeout: 30_000 }, async t => {
   const [stable, extra, upstream, admin] = (await freePorts(4)) as [number, number, number, number]
-  // Whoever reads a pipe waits for its writer.
-  const pipe = join(temporaryFolder(), 'envoy.yaml')
-  assert.equal(spawnSync('mkfifo', [pipe]).status, 0)
-  const proxy = TestProcess.start(hopwisePath, ['run', '-c', pipe, '--no-watch'], { name: 'hopwise' })
-  t.after(() => proxy.stop('SIGKILL'))
-  const feed = async (n: number) => {
-    const writer = await open(pipe, 'w')
-    if (n === 2) proxy.signal('SIGHUP')
+  const path = join(temporaryFolder(), 'envoy.yaml')
+  // Whoever opens a pipe waits until its other end is open too. Each reading gets a pipe of its own: with one for both, a
+  // reader that has not closed it yet takes what is meant for the next.
+  const makePipe = (at: string) => assert.equal(spawnSync('mkfifo', [at]).status, 0)
+  const feed = async (writer: FileHandle, n: number) => {
     await writer.writeFile(generation(n, { stable, extra, upstream, admin }))
     await writer.close()
   }
-  await feed(2)
-  await feed(3)
-  await waitFor(async () => (await get(stable, false).catch(() => undefined))?.generation === '3', {
-    deadlineMs: 10_000,
+  makePipe(path)
+  makePipe(`${path}.next`)
+  const proxy = TestProcess.start(hopwisePath, ['run', '-c', path, '--no-watch'], { name: 'hopwise' })
+  t.after(async () => {
+    await proxy.stop('SIGKILL')
+    // Else one of our own threads would wait for a reader for ever, where there has been none.
+    closeSync(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK))
   })
+  const first = await open(path, 'w')
+  renameSync(`${path}.next`, path)
+  proxy.signal('SIGHUP')
+  await feed(first, 2)
+  await feed(await open(path, 'w'), 3)
+  await waitFor(async () => (await get(stable, false).catch(() => undefined))?.generation === '3')
 })
