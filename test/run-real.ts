@@ -8,7 +8,7 @@
  * unless `--allow-missing` names the part. `--only` runs the files whose path contains the text; `npm run test:conformance`
  * is that for what is held against specifications and against the real Envoy.
  */
-import { globSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { run } from 'node:test'
 import type { TestEvent } from 'node:test/reporters'
@@ -18,6 +18,12 @@ import summaryReporter from './summary-reporter.ts'
 
 /** A file that takes longer hangs: the slowest, of compose, takes a dozen minutes. */
 const FILE_DEADLINE_MS = 25 * 60_000
+/** Of the files that do not want the machine for themselves: most of what they do is to wait for the programs they start. */
+const AT_ONCE = 2
+/** What tells requests apart by their times, or keeps every core busy by itself. */
+const ALONE = ['conformance/truth', 'conformance/truth-http2', 'real/compose', 'real/node-and-npm', 'real/systemd'].map(
+  name => `test/${name}.test.ts`,
+)
 
 const { values: options } = parseArgs({
   options: { 'allow-missing': { type: 'string', multiple: true, default: [] }, only: { type: 'string', default: '' } },
@@ -36,6 +42,8 @@ const files = ['conformance', 'real']
   .sort()
 
 const complaints: string[] = files.length === 0 ? ['there is no such file'] : []
+for (const file of ALONE)
+  if (!existsSync(join(root, file))) complaints.push(`${file} is to run alone and does not exist`)
 const wanted = partNames.filter(name => files.some(file => partsOf(file).has(name)))
 let partsHad = 0
 for (const name of wanted) {
@@ -55,14 +63,7 @@ const testsRun = new Map<string, number>()
 /** Files of which something was left out, as allowed. */
 const leftOut = new Set<string>()
 process.env[ALLOW_MISSING_VARIABLE] = allowed.join(',')
-const events = run({
-  cwd: root,
-  files: files.map(file => join(root, file)),
-  // One at a time: they measure time, and the machine's cores belong to the programs they start.
-  concurrency: 1,
-  timeout: FILE_DEADLINE_MS,
-})
-for await (const text of summaryReporter(observed(events))) {
+for await (const text of summaryReporter(observed(runAll()))) {
   if (text.startsWith('# tests ')) {
     const ran = files.filter(file => (testsRun.get(join(root, file)) ?? 0) > 0)
     for (const file of files)
@@ -76,6 +77,17 @@ for await (const text of summaryReporter(observed(events))) {
   process.stdout.write(text)
 }
 if (complaints.length > 0) process.exitCode = 1
+
+async function* runAll(): AsyncGenerator<TestEvent> {
+  const groups = [
+    { concurrency: AT_ONCE, members: files.filter(file => !ALONE.includes(file)) },
+    { concurrency: 1, members: files.filter(file => ALONE.includes(file)) },
+  ]
+  for (const { concurrency, members } of groups) {
+    if (members.length === 0) continue
+    yield* run({ cwd: root, files: members.map(file => join(root, file)), concurrency, timeout: FILE_DEADLINE_MS })
+  }
+}
 
 async function* observed(source: AsyncIterable<TestEvent>): AsyncGenerator<TestEvent> {
   for await (const event of source) {

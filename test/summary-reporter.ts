@@ -13,6 +13,7 @@ const PROGRESS_EVERY_MS = 2000
 const SLOWEST = 8
 /** Below this nobody wonders where the time went. */
 const SLOW_MS = 500
+const TOTAL = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)$/
 const FAILED_HEADING = 'failed:'
 /** Of each failure in the list at the end. */
 const RECAP_LINES = 12
@@ -24,7 +25,8 @@ export default async function* summaryReporter(source: AsyncIterable<TestEvent>)
   const written = new Map<string, string>()
   const failedFiles = new Set<string>()
   const recap: string[] = []
-  const closing: string[] = []
+  /** Of one run, or of several one after another. */
+  const totals = new Map<string, number>()
   let passed = 0
   let failed = 0
   let coverage = ''
@@ -76,11 +78,9 @@ export default async function* summaryReporter(source: AsyncIterable<TestEvent>)
       }
       case 'test:diagnostic':
         // Node repeats its totals as diagnostics of the whole run; those of single tests are nested deeper.
-        if (
-          event.data.nesting === 0 &&
-          /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) /.test(event.data.message)
-        ) {
-          closing.push(`# ${event.data.message}\n`)
+        if (event.data.nesting === 0) {
+          const [, name, value] = TOTAL.exec(event.data.message) ?? []
+          if (name !== undefined) totals.set(name, (totals.get(name) ?? 0) + Number(value))
         }
         break
       default:
@@ -99,7 +99,7 @@ export default async function* summaryReporter(source: AsyncIterable<TestEvent>)
   yield slowest('slowest files', slowFiles)
   if (recap.length > 0) yield `\n${FAILED_HEADING}\n${recap.join('')}\n`
   yield `\n${coverage}`
-  yield* closing
+  for (const [name, value] of totals) yield `# ${name} ${Number(value.toFixed(3))}\n`
 }
 
 interface Timed {

@@ -182,18 +182,25 @@ function edgesOf(sidecars: readonly SidecarView[]): EdgeView[] {
 
 /**
  * The cause in the words of the service's own sidecars, which know it where its callers only see an answer break off.
- * Undefined where they have seen less than half of it: then it is they who failed, or something before them.
+ * Undefined where they have seen less than half of it, or nothing of late: then it is they who failed, or something before
+ * them.
  */
-function ownCause(sidecars: readonly SidecarView[], { origin, count }: Episode, now: number): string | undefined {
+function ownCause(sidecars: readonly SidecarView[], { origin, count, last }: Episode): string | undefined {
   let most: Episode | undefined
   let seen = 0
   for (const { service, episodes } of sidecars) {
     const own = service === origin ? episodes.find(one => one.origin === origin) : undefined
-    if (own === undefined || now - own.last > EPISODE_GAP_MS) continue
+    if (own === undefined || last - own.last > OF_LATE_MS) continue
     seen += own.count
     if (most === undefined || own.count > most.count) most = own
   }
   return seen * 2 < count ? undefined : most?.cause
+}
+
+/** Of two who see failures of the same service: who has seen some of late, else who has seen more of them. */
+function tellsBetter(one: Episode, other: Episode): Episode {
+  if (Math.abs(one.last - other.last) > OF_LATE_MS) return one.last > other.last ? one : other
+  return one.count >= other.count ? one : other
 }
 
 /** Who goes on failing, as the sidecars together see it. */
@@ -202,10 +209,9 @@ function originsOf(sidecars: readonly SidecarView[], now: number): Map<string, E
   for (const episode of sidecars.flatMap(({ episodes }) => episodes)) {
     if (now - episode.last > EPISODE_GAP_MS) continue
     const known = origins.get(episode.origin)
-    // Several see the same failures: whoever saw most of them tells best.
     if (known === undefined) origins.set(episode.origin, episode)
     else {
-      const { cause, count } = known.count >= episode.count ? known : episode
+      const { cause, count } = tellsBetter(known, episode)
       origins.set(episode.origin, {
         origin: episode.origin,
         cause,
@@ -219,7 +225,7 @@ function originsOf(sidecars: readonly SidecarView[], now: number): Map<string, E
     }
   }
   for (const [origin, episode] of origins) {
-    const cause = ownCause(sidecars, episode, now)
+    const cause = ownCause(sidecars, episode)
     if (cause !== undefined) origins.set(origin, { ...episode, cause })
   }
   // Where somebody fails now, who has stopped a moment ago is not marked, and says nothing about the others.

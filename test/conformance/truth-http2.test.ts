@@ -4,7 +4,6 @@
  */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
 import { assertConserved, assertRight, assertShare, beyondLinks, runCell, table } from './truth/cell.ts'
 import {
   as,
@@ -105,15 +104,6 @@ for (const [name, spoken] of SPOKEN) {
   test(`${name}, the real Envoy in place of a sidecar: the origin is still named, with confidence link`, () =>
     envoyInPlaceOfASidecar(spoken))
 }
-
-test('HTTP/2 and gRPC, d hangs, nothing copied, 50 at a time, timeouts of 15 s; c asleep is the control', async () => {
-  // Nearly all of it is waiting, which four can do at once: a quarter of it after one another, so that no timers meet.
-  const meshes = await Promise.all(
-    [...SPOKEN, ...SPOKEN].map(([, spoken]) => startMesh({ copies: 'nothing', ...spoken })),
-  )
-  const both = [0, 1].map(i => delay(i * 3750).then(() => hangs(meshes[i]!, 15_000, 'a', meshes[i + 2]!)))
-  await Promise.all(both).finally(() => Promise.all(meshes.map(mesh => mesh.close())))
-})
 
 test('gRPC: callers that go away are nobody’s failure', async () => {
   await using mesh = await startMesh({ copies: 'headers', grpc: true })

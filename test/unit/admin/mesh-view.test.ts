@@ -104,6 +104,20 @@ test('the cause is told by the own sidecars of whoever is marked, where they hav
   assert.deepEqual(marked(caller), ['d: partial_body'])
 })
 
+test('the cause is told by who has seen failures of late, not by who saw more that are over', () => {
+  const cause = (...sidecars: SidecarView[]) =>
+    meshView(
+      sidecars.map(one => ({ sidecar: one, entries: [] })),
+      'mesh',
+      NOW,
+    ).services.find(({ name }) => name === 'b')?.origin?.cause
+  const over = episode('b', 20, { cause: 'app_error', last: NOW - 3500 })
+  const now = sidecar('a', { episodes: [episode('b', 14, { cause: 'connect_timeout' })] })
+  assert.equal(cause(now, sidecar('b', { episodes: [over] })), 'connect_timeout', 'its own sidecar has seen others')
+  assert.equal(cause(now, sidecar('e', { episodes: [over] })), 'connect_timeout', 'and so has another caller')
+  assert.equal(cause(sidecar('e', { episodes: [over] }), now), 'connect_timeout', 'in whatever order')
+})
+
 test('who began a few among many is not marked: one that is only likely may be blamed wrongly', () => {
   const view = sidecar('a', { episodes: [episode('d', 95), episode('a', 5), episode('e', 20)] })
   const marked = meshView([{ sidecar: view, entries: [] }], 'sidecar', NOW).services.filter(({ origin }) => origin)
