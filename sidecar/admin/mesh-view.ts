@@ -180,54 +180,47 @@ function edgesOf(sidecars: readonly SidecarView[]): EdgeView[] {
   return [...edges.values()]
 }
 
-/**
- * The cause in the words of the service's own sidecars, which know it where its callers only see an answer break off.
- * Undefined where they have seen less than half of it, or nothing of late: then it is they who failed, or something before
- * them.
- */
-function ownCause(sidecars: readonly SidecarView[], { origin, count, last }: Episode): string | undefined {
-  let most: Episode | undefined
-  let seen = 0
-  for (const { service, episodes } of sidecars) {
-    const own = service === origin ? episodes.find(one => one.origin === origin) : undefined
-    if (own === undefined || last - own.last > OF_LATE_MS) continue
-    seen += own.count
-    if (most === undefined || own.count > most.count) most = own
+/** What one sidecar saw of a service that goes on failing; `by`: of which service it is. */
+type Sight = Episode & { readonly by: string }
+
+/** Failures of one service, of which several sidecars see the same ones. */
+function seenTogether(sights: readonly Sight[]): Episode {
+  const last = Math.max(...sights.map(one => one.last))
+  // Whoever has seen nothing of late knows what was.
+  const ofLate = sights.filter(one => last - one.last <= OF_LATE_MS)
+  const { origin, cause, count } = mostOf(ofLate)
+  return {
+    origin,
+    cause: ownCause(ofLate, count) ?? cause,
+    count,
+    since: Math.min(...sights.map(({ since }) => since)),
+    last,
+    recent: Math.max(...sights.map(({ recent }) => recent)),
+    // Only what all who saw it are sure of: where one is, another may have guessed.
+    sure: Math.min(...sights.map(({ sure }) => sure)),
   }
-  return seen * 2 < count ? undefined : most?.cause
 }
 
-/** Of two who see failures of the same service: who has seen some of late, else who has seen more of them. */
-function tellsBetter(one: Episode, other: Episode): Episode {
-  if (Math.abs(one.last - other.last) > OF_LATE_MS) return one.last > other.last ? one : other
-  return one.count >= other.count ? one : other
+/** Whoever saw most of them tells best. */
+const mostOf = (sights: readonly Sight[]): Sight => sights.reduce((most, one) => (one.count > most.count ? one : most))
+
+/**
+ * The cause in the words of the service's own sidecars, which know it where its callers only see an answer break off.
+ * Undefined where they have seen less than half of the `count`: then it is they who failed, or something before them.
+ */
+function ownCause(sights: readonly Sight[], count: number): string | undefined {
+  const own = sights.filter(({ by, origin }) => by === origin)
+  const seen = own.reduce((sum, one) => sum + one.count, 0)
+  return own.length === 0 || seen * 2 < count ? undefined : mostOf(own).cause
 }
 
 /** Who goes on failing, as the sidecars together see it. */
 function originsOf(sidecars: readonly SidecarView[], now: number): Map<string, Episode> {
+  const sights = sidecars
+    .flatMap(({ service, episodes }) => episodes.map(episode => ({ ...episode, by: service })))
+    .filter(({ last }) => now - last <= EPISODE_GAP_MS)
   const origins = new Map<string, Episode>()
-  for (const episode of sidecars.flatMap(({ episodes }) => episodes)) {
-    if (now - episode.last > EPISODE_GAP_MS) continue
-    const known = origins.get(episode.origin)
-    if (known === undefined) origins.set(episode.origin, episode)
-    else {
-      const { cause, count } = tellsBetter(known, episode)
-      origins.set(episode.origin, {
-        origin: episode.origin,
-        cause,
-        count,
-        since: Math.min(known.since, episode.since),
-        last: Math.max(known.last, episode.last),
-        recent: Math.max(known.recent, episode.recent),
-        // Only what all who saw it are sure of: where one is, another may have guessed.
-        sure: Math.min(known.sure, episode.sure),
-      })
-    }
-  }
-  for (const [origin, episode] of origins) {
-    const cause = ownCause(sidecars, episode)
-    if (cause !== undefined) origins.set(origin, { ...episode, cause })
-  }
+  for (const [origin, some] of Map.groupBy(sights, one => one.origin)) origins.set(origin, seenTogether(some))
   // Where somebody fails now, who has stopped a moment ago is not marked, and says nothing about the others.
   const latest = Math.max(...[...origins.values()].map(({ last }) => last))
   for (const { origin, last } of origins.values()) if (latest - last > OF_LATE_MS) origins.delete(origin)

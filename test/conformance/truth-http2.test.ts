@@ -13,6 +13,7 @@ import {
   hangs,
   LEISURELY_MS,
   lyingHarness,
+  OVER_HTTP2,
   oneAtATime,
   ownErrors,
   patient,
@@ -20,19 +21,14 @@ import {
   twoFaults,
 } from './truth/cells.ts'
 import { FAULTS, fault, type Plan } from './truth/faults.ts'
-import type { MeshOptions } from './truth/mesh.ts'
 
-const SPOKEN: readonly (readonly [name: string, spoken: Partial<MeshOptions>])[] = [
-  ['HTTP/2', { http2: true }],
-  ['gRPC', { grpc: true }],
-]
 const SEEN_BY_APPLICATION = FAULTS.filter(({ kind, seenBy }) => kind !== 'app_timeout' && seenBy !== undefined)
 /** d dies in the middle of what it streams, with a length said before and without; and so does c. */
 const BREAKING = ['d:partial_length', 'd:partial_chunked', 'c:partial_chunked'].map(fault)
 
 after(() => console.log(table.join('\n')))
 
-for (const [name, spoken] of SPOKEN) {
+for (const [name, spoken] of OVER_HTTP2) {
   test(`${name}, headers copied: exact or trace, and right, whatever is done about it`, async () => {
     await using mesh = await startMesh({ copies: 'headers', ...spoken })
     for (const [manner, concurrency] of [

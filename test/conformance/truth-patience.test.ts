@@ -5,15 +5,11 @@
 import { after, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { table } from './truth/cell.ts'
-import { hangs, startMesh } from './truth/cells.ts'
-import type { Mesh, MeshOptions } from './truth/mesh.ts'
+import { hangsBeside, OVER_HTTP2, startMesh } from './truth/cells.ts'
+import type { Mesh } from './truth/mesh.ts'
 
 const BUDGET_MS = 15_000
-const SPOKEN: readonly (readonly [name: string, spoken: Partial<MeshOptions>])[] = [
-  ['HTTP/1.1', {}],
-  ['HTTP/2', { http2: true }],
-  ['gRPC', { grpc: true }],
-]
+const SPOKEN = [['HTTP/1.1', {}] as const, ...OVER_HTTP2]
 
 after(() => console.log(table.join('\n')))
 
@@ -28,7 +24,7 @@ test('d hangs, nothing copied, 50 at a time, timeouts of 15 s, c holding a long 
   const cells = SPOKEN.map(([name], i) =>
     t.test(name, async () => {
       await delay(i * apartMs)
-      await hangs(meshes[i]!, BUDGET_MS, 'a', meshes[i + SPOKEN.length]!)
+      await hangsBeside(meshes[i]!, meshes[i + SPOKEN.length]!, BUDGET_MS)
     }),
   )
   await Promise.all(cells)

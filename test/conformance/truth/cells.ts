@@ -30,6 +30,12 @@ export const as = (faults: readonly Fault[], manner: Manner): Plan[] => faults.m
 /** Where applications take their time, who hangs must not be waited for less than that. */
 export const patient = (plan: Plan): Plan => (plan.fault?.kind === 'app_timeout' ? { ...plan, budgetMs: 3000 } : plan)
 
+/** What sidecars and applications speak besides HTTP/1.1. */
+export const OVER_HTTP2: readonly (readonly [name: string, spoken: Partial<MeshOptions>])[] = [
+  ['HTTP/2', { http2: true }],
+  ['gRPC', { grpc: true }],
+]
+
 /** A mesh that has seen a few requests, and whose rate limits have no token left. */
 export async function startMesh(options: MeshOptions): Promise<Mesh> {
   const mesh = await Mesh.start(options)
@@ -92,19 +98,17 @@ export async function forgedRecords(mesh: Mesh): Promise<void> {
   assert.ok(!ids.has('f00df00df00df00d'))
 }
 
-/**
- * Somebody hangs, c holds a long poll besides, and the control is c itself asleep. Nothing is copied, fifty at a time. With
- * `beside` the control runs there at the same time, half a round later.
- */
-export async function hangs(mesh: Mesh, budgetMs: number, entry: 'a' | 'c' = 'a', beside?: Mesh): Promise<void> {
-  if (beside === undefined) {
-    if (budgetMs === 50 && entry === 'a') await compile(mesh, budgetMs)
-    await hangsAt('d', mesh, budgetMs, entry)
-    await hangsAt('c', mesh, budgetMs, entry)
-    return
-  }
-  const control = delay(budgetMs / 2).then(() => hangsAt('c', beside, budgetMs, entry))
-  await Promise.all([hangsAt('d', mesh, budgetMs, entry), control])
+/** Somebody hangs, c holds a long poll besides, and the control is c itself asleep. Nothing is copied, fifty at a time. */
+export async function hangs(mesh: Mesh, budgetMs: number, entry: 'a' | 'c' = 'a'): Promise<void> {
+  if (budgetMs === 50 && entry === 'a') await compile(mesh, budgetMs)
+  await hangsAt('d', mesh, budgetMs, entry)
+  await hangsAt('c', mesh, budgetMs, entry)
+}
+
+/** The same with the control in a mesh of its own at the same time, half a round later: where nearly all of it is waiting. */
+export async function hangsBeside(mesh: Mesh, control: Mesh, budgetMs: number): Promise<void> {
+  const later = delay(budgetMs / 2).then(() => hangsAt('c', control, budgetMs, 'a'))
+  await Promise.all([hangsAt('d', mesh, budgetMs, 'a'), later])
 }
 
 /**

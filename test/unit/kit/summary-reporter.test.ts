@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { TestEvent } from 'node:test/reporters'
 import { repository } from '../../kit/install-once.ts'
 import { run } from '../../kit/process.ts'
 import { temporaryFile } from '../../kit/proxy-process.ts'
+import summaryReporter from '../../summary-reporter.ts'
 
 const source = `
 import assert from 'node:assert/strict'
@@ -33,4 +35,14 @@ test('the reporter shows failures in full, what their file wrote, and the totals
     stdout,
     /\n# tests 4\n# suites 0\n# pass 1\n# fail 2\n# cancelled 0\n# skipped 1\n# todo 0\n# duration_ms .*\n$/,
   )
+})
+
+test('the totals of several runs one after another are added up', async () => {
+  async function* runs() {
+    for (const message of ['tests 3', 'fail 1', 'duration_ms 0.1', 'tests 4', 'fail 0', 'duration_ms 0.2']) {
+      yield { type: 'test:diagnostic', data: { nesting: 0, message } } as TestEvent
+    }
+  }
+  const text = (await Array.fromAsync(summaryReporter(runs()))).join('')
+  assert.match(text, /\n# tests 7\n# fail 1\n# duration_ms 0\.3\n$/)
 })
