@@ -262,7 +262,7 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
       this.#settle(info, 'origin', { ...this.#make(verdict, info, ''), confidence, likelihood }, aliases)
       return
     }
-    // The caller's timer may fire while this answer is on its way: then it knows the failure by the derived id.
+    // The caller's timer runs as well, and it may be the shorter one: then it knows the failure by the derived id.
     if (tookTime(call.record)) aliases.push(this.#linkId())
     const role = call.isAbandoned ? 'origin' : 'propagated'
     this.#settle(info, role, passedOn(call.record, settings.service, confidence, likelihood), aliases)
@@ -402,9 +402,12 @@ export class InboundFailures extends InboundEntry implements StreamFailures {
   }
 
   #settle(info: StreamInfo, role: 'origin' | 'propagated', record: FailureRecord, aliases: string[]): void {
+    const { clock, metrics } = this.#context
     this.#record = record
-    this.#context.metrics.requestsFailed.inc()
-    info.failure = this.#context.write('inbound', role, record, aliases, info)
+    metrics.requestsFailed.inc()
+    // The answer may still be on its way when the caller gives up, which knows the failure by the derived id then.
+    const known = this.#isLate(clock.now()) ? [...new Set([...aliases, this.#linkId()])] : aliases
+    info.failure = this.#context.write('inbound', role, record, known, info)
   }
 
   #writeHeaders(info: StreamInfo, headers: MutableHeaders): FailureView | undefined {

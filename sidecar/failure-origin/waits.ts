@@ -77,7 +77,11 @@ export class Waits {
    */
   settle(call: EgressCall, order: () => CallOrder | undefined): Wait | undefined {
     const index = this.#indexFor(call, order)
-    if (index < 0) return undefined
+    if (index < 0) {
+      // Or it would go on occupying a call that is over.
+      this.leave(call)
+      return undefined
+    }
     const wait = this.#waits[index]!
     this.#waits.splice(index, 1)
     if (wait.call !== call) {
@@ -124,6 +128,8 @@ export class Waits {
       next !== undefined && steps < MAX_LOOKED_AT;
       next = next.looseNext, steps++
     ) {
+      // Whoever has been answered sends no calls.
+      if (next.startMs > wait.atMs) return
       if (next === call || next.waitedBy !== undefined || next.record !== undefined) continue
       if (next.startSeq < wait.seq || next.target !== call.target) continue
       next.waitedBy = wait
@@ -140,9 +146,10 @@ export class Waits {
       (wait.call === undefined || wait.call.target === call.target)
     const first = waits.findIndex(could)
     if (first < 0) {
-      // Nobody in flight can have sent it, and of the others each has got a call: this one's, and that one is left over.
-      const taken = call.startSeq < this.#ledger.oldestSeq
-      return taken ? waits.findIndex(wait => wait.call?.target === call.target) : -1
+      if (call.startSeq >= this.#ledger.oldestSeq) return -1
+      // Nobody in flight can have sent it, and of the others each has got a call: this one's, and that one is left over, to
+      // somebody who was answered about then. Whoever waits for longer waits for something else, or for nothing at all.
+      return waits.findIndex(wait => wait.call?.target === call.target && call.startMs - wait.atMs < HEARS_WITHIN_MS)
     }
     if (waits.length === 1) return first
     // Which of several was answered first says little where all were within a moment; who occupies the call needs it.

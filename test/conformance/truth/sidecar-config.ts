@@ -37,6 +37,9 @@ const MAX_BODY = 65_536
 export const IMPOSTOR = 'impostor.test'
 
 const type = (name: string) => `type.googleapis.com/envoy.${name}`
+/** Calls that are given up by the hundred would be taken for a rapid reset attack, and cost whoever made them a connection. */
+const MANY = 1_000_000_000
+
 const seconds = (ms: number) => `${ms / 1000}s`
 
 export interface Spoken {
@@ -65,9 +68,8 @@ export function sidecarConfig(
   return stringify({
     node: { id: name, cluster: name },
     admin: { address: address(own.admin) },
-    // Calls that are given up by the hundred would be taken for a rapid reset attack, and cost whoever made them a connection.
     layered_runtime: {
-      layers: [{ name: 'static', static_layer: { 'overload.premature_reset_total_stream_count': 1_000_000_000 } }],
+      layers: [{ name: 'static', static_layer: { 'overload.premature_reset_total_stream_count': MANY } }],
     },
     static_resources: {
       listeners: [ingress(name, own.ingress, door), egress(name, own.egress, next)],
@@ -227,6 +229,7 @@ function connectionManager(prefix: string, hosts: readonly object[], filters: re
               '@type': type('extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'),
               stat_prefix: prefix,
               codec_type: 'AUTO',
+              http2_protocol_options: { stream_reset_burst: MANY, stream_reset_rate: MANY },
               tracing: {
                 // Ids are handed on all the same, and spans of failures leave.
                 random_sampling: { value: 0 },

@@ -606,6 +606,21 @@ test('who fails when its time is all but over, and has no failed call left, wait
   assert.deepEqual(says(500), ['propagated x timeout likely', 'origin c app_error likely'])
 })
 
+test('an answer in the moment in which the caller gives up is known by the id that both derive, whatever it is', () => {
+  const aliases = (afterMs: number) => {
+    const c = new Sidecar()
+    const inbound = c.inbound()
+    inbound.failures.limitTimeout(1000, 0)
+    const call = c.call(inbound)
+    c.clock.advance(afterMs)
+    call.answer(503, withRecord())
+    inbound.answer(500)
+    return c.locator.log.entries().find(({ side }) => side === 'inbound')!.aliases
+  }
+  assert.deepEqual(aliases(985), [derivedId('c', 'request1', 'wire', '/work')])
+  assert.deepEqual(aliases(500), [])
+})
+
 test('a call older than the request never counts as what it waits for', () => {
   const c = new Sidecar()
   c.call(undefined, 'poll')
