@@ -34,6 +34,8 @@ import { Http2Exchange } from './http2-exchange.ts'
 
 const log = logger('http')
 
+const TOO_MANY_RESETS = 'more streams are reset than stream_reset_rate allows'
+
 const GONE: StreamFailure = Object.freeze({
   origin: 'downstream',
   kind: 'terminated',
@@ -125,8 +127,8 @@ export class Http2Connection extends HttpConnection implements Http2ServerEvents
     const { config, clock } = this.manager
     this.#resets ??= new TokenBucket(config.http2.streamResets, clock)
     if (this.#resets.tryTake(count) || this.#state === 'closed') return
-    log.debug({ peer: addressText(this.info.directRemote) }, 'more streams are reset than stream_reset_rate allows')
-    this.#codec.goAway(ErrorCode.InternalError)
+    log.debug({ peer: addressText(this.info.directRemote) }, TOO_MANY_RESETS)
+    this.#codec.goAway(ErrorCode.InternalError, TOO_MANY_RESETS)
     this.#close()
   }
 

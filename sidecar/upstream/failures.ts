@@ -1,5 +1,6 @@
 /** How connections and exchanges with an upstream fail, as the values that routers and failure records read. */
 import type { Http1Error } from '../codec/http1/error.ts'
+import { ErrorCode, errorCodeName } from '../codec/http2/frame/error-code.ts'
 import type { FailureKind, StreamFailure } from '../codec/stream.ts'
 import { ResponseFlag } from '../observability/response-flags.ts'
 import type { CloseReason } from '../transport/connection.ts'
@@ -50,10 +51,26 @@ export function connectionFailure(reason: CloseReason): StreamFailure {
 
 /**
  * Why the streams of a connection that stood are over. An alert may come after the handshake: TLS 1.3 lets a server refuse
- * our certificate then. Envoy says no more than that the connection ended.
+ * our certificate then. Envoy says no more than that the connection ended. `goodbye`: what the upstream said of it
+ * ({@link goodbyeOf}), for failure records; '' for nothing.
  */
-export function endedByUpstream({ tlsCause }: CloseReason): StreamFailure {
-  return tlsCause === undefined ? TERMINATED : { ...TERMINATED, tlsCause }
+export function endedByUpstream(tlsCause: CloseReason['tlsCause'], goodbye: string): StreamFailure {
+  return tlsCause === undefined && goodbye === '' ? TERMINATED : { ...TERMINATED, tlsCause, details: goodbye }
+}
+
+const MAX_GOODBYE = 256
+
+/**
+ * What a GOAWAY says of the error that made the peer end the connection (RFC 9113 §6.8), such as the `too_many_pings` of
+ * gRPC servers; '' for an ordinary end. Its text is whatever the peer likes: of it is kept what can be printed.
+ */
+export function goodbyeOf(code: number, debug: string): string {
+  if (code === ErrorCode.NoError) return ''
+  const text = debug
+    .slice(0, MAX_GOODBYE)
+    .replace(/[^\x20-\x7e]+/g, ' ')
+    .trim()
+  return `GOAWAY ${errorCodeName(code)}${text === '' ? '' : `: ${text}`}`
 }
 
 const parseFailures = new Map<string, StreamFailure>()

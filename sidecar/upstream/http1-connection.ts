@@ -307,7 +307,7 @@ export class Http1Connection extends UpstreamConnection implements Http1Response
       return RESET_IN_BODY
     }
     if (reason.kind === 'remote') return TERMINATED
-    if (reason.kind === 'tls') return endedByUpstream(reason)
+    if (reason.kind === 'tls') return endedByUpstream(reason.tlsCause, '')
     return { origin: 'local', kind: 'local_reset', flag: ResponseFlag.LocalReset, details: reason.details }
   }
 

@@ -26,7 +26,7 @@ import type { Protocol, TlsInfo } from '../observability/stream-info.ts'
 import { type CloseReason, type Connection, type ConnectionHandler, heldWrites } from '../transport/connection.ts'
 import { type Flushable, flushLater } from '../transport/write-batch.ts'
 import type { StreamOptions } from './connection-pool.ts'
-import { connectionFailure, endedByUpstream, TERMINATED } from './failures.ts'
+import { connectionFailure, endedByUpstream, goodbyeOf } from './failures.ts'
 import { Http2KeepAlive, type KeepAliveOwner } from './http2-keepalive.ts'
 import type { ConnectionOwner, LentStream } from './pooled-connection.ts'
 import { requestAsConnect, responseAsUpgrade } from './upgrade-mapping.ts'
@@ -47,6 +47,8 @@ export class Http2Connection
   #activeBefore = 0
   /** The first bytes were an HTTP/1 response: whoever configured HTTP/2 for this upstream wants to know. */
   #answersInHttp1 = false
+  /** The error that the upstream gave as its reason to end the connection; '' for none. */
+  #goodbye = ''
 
   constructor(owner: ConnectionOwner, connect: (handler: ConnectionHandler) => Connection) {
     super(owner)
@@ -112,7 +114,7 @@ export class Http2Connection
     this.chargeDestroy(false, this.#active > 0)
     // First, because those who hear of it ask for another at once.
     this.becomeUnusable()
-    this.#codec?.destroy(TERMINATED)
+    this.#codec?.destroy(endedByUpstream(undefined, this.#goodbye))
     this.close()
   }
 
@@ -152,7 +154,8 @@ export class Http2Connection
     if (this.usable) this.owner.onUsable(this)
   }
 
-  onGoAway(): void {
+  onGoAway(_lastStreamId: number, code: number, debug: string): void {
+    this.#goodbye = goodbyeOf(code, debug)
     this.environment.stats.cxCloseNotify.inc()
     this.drain()
   }
@@ -191,7 +194,7 @@ export class Http2Connection
   /** What a stream is told of the end of its connection: to Envoy, FIN, RST and our own closing are one (measured). */
   #failureOf(reason: CloseReason): StreamFailure {
     if (this.#codec === undefined) return connectionFailure(reason)
-    if (reason.kind !== 'local') return endedByUpstream(reason)
+    if (reason.kind !== 'local') return endedByUpstream(reason.tlsCause, this.#goodbye)
     return { origin: 'local', kind: 'terminated', flag: ResponseFlag.UpstreamConnectionTermination, details: '' }
   }
 }

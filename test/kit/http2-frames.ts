@@ -85,11 +85,11 @@ export function settings(parameters: Readonly<Record<number, number>>): Buffer {
 
 export const SETTINGS_ACK = frame(FrameType.Settings, 1, 0)
 
-export function goAway(lastStreamId: number, code = 0): Buffer {
+export function goAway(lastStreamId: number, code = 0, debug = ''): Buffer {
   const payload = Buffer.alloc(8)
   payload.writeUInt32BE(lastStreamId)
   payload.writeUInt32BE(code, 4)
-  return frame(FrameType.GoAway, 0, 0, payload)
+  return frame(FrameType.GoAway, 0, 0, Buffer.concat([payload, Buffer.from(debug)]))
 }
 
 /** A response of status 200 without a body. */

@@ -119,6 +119,26 @@ test('GOAWAY: what the upstream has taken goes on, what it has not is refused, w
   assert.equal(fixture.counter('cluster.c.upstream_cx_close_notify'), 1)
 })
 
+test('who is cut off by GOAWAY with an error learns what the upstream said of it, of which is kept what can be printed', async () => {
+  for (const [code, debug, details] of [
+    [0xb, 'too_many_pings', 'GOAWAY ENHANCE_YOUR_CALM: too_many_pings'],
+    [0x2, '', 'GOAWAY INTERNAL_ERROR'],
+    [0xd, '\0\x1b[31m\nred\xff', 'GOAWAY HTTP_1_1_REQUIRED: [31m red'],
+    [0x1, 'x'.repeat(10_000), `GOAWAY PROTOCOL_ERROR: ${'x'.repeat(256)}`],
+    [0xabc, 'odd', 'GOAWAY 0xabc: odd'],
+    [0, 'shutting down', ''],
+  ] as const) {
+    await using server = await FrameServer.start()
+    using fixture = new ManagerFixture()
+    const exchange = new Exchange().start(fixture.cluster(http2(), [server.port]))
+    await waitFor(() => server.connections[0]?.opened.length === 1)
+    server.connections[0]!.send(goAway(1, code, debug))
+    server.connections[0]!.socket.end()
+    assert.equal(last(await exchange.finished()), 'reset:terminated')
+    assert.equal(exchange.failure?.details, details)
+  }
+})
+
 test('a stream that is reset ends alone', async () => {
   await using server = await FrameServer.start()
   using fixture = new ManagerFixture()
