@@ -56,8 +56,8 @@ for (const [name, start] of Object.entries({ Envoy: startEnvoy, Hopwise: startHo
     assert.deepEqual(trailers, [['x-sum', '1']])
     // The first piece holds what was saved up before it; a machine that is late makes fewer and larger ones.
     assert.ok(chunkSizes.length >= PIECES / 2 && chunkSizes.length <= PIECES + 1, `${chunkSizes}`)
-    // A look that came late is followed by one that comes sooner, so that single pieces are smaller too.
-    const usual = chunkSizes.toSorted((a, b) => a - b)[chunkSizes.length >> 1]!
-    assert.ok(usual >= PIECE * 0.9, `${chunkSizes}`)
+    // A look that came late is followed by one that comes sooner, so it is on the average that none brings less.
+    const brought = chunkSizes.slice(0, -1).reduce((sum, size) => sum + size, 0)
+    assert.ok(brought >= PIECE * (chunkSizes.length - 1), `${chunkSizes}`)
   })
 }

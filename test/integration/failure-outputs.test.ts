@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createSecureServer } from 'node:http2'
-import { type AddressInfo, createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { FakeUpstream } from '../kit/fake-upstream.ts'
@@ -11,11 +11,12 @@ import { freePorts } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw, TestClient } from '../kit/http-client.ts'
 import { Http2TestClient } from '../kit/http2-client.ts'
-import { FrameReader, FrameType, goAway, SETTINGS_ACK, settings } from '../kit/http2-frames.ts'
+import { goAway } from '../kit/http2-frames.ts'
 import { HTTP2_UPSTREAM, localCluster, type OneListener, oneListener, zipkinProvider } from '../kit/one-listener.ts'
 import { temporaryFolder } from '../kit/proxy-process.ts'
 import { TlsFiles } from '../kit/tls-files.ts'
 import { waitFor } from '../kit/wait-for.ts'
+import { FrameServer } from '../unit/upstream/frame-server.ts'
 
 const ACCESS_LOG = 'type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog'
 const FORMAT = ['ORIGIN', 'CAUSE', 'ROLE', 'PATH', 'CONFIDENCE'].map(part => `%FAILURE(${part})%`).join(' ')
@@ -166,24 +167,13 @@ test('an upstream that wants a certificate says so after the handshake, over HTT
 })
 
 test('what an HTTP/2 upstream says when it cuts a connection off stands in the record, and Envoy’s words stay as they are', async () => {
-  const server = createServer(socket => {
-    const reader = new FrameReader()
-    socket.write(settings({}))
-    socket.on('error', () => {})
-    socket.on('data', (bytes: Buffer) => {
-      for (const { type, flags, streamId } of reader.push(bytes)) {
-        if (type === FrameType.Settings && flags === 0) socket.write(SETTINGS_ACK)
-        if (type === FrameType.Headers) socket.end(goAway(streamId, 0xb, 'too_many_pings'))
-      }
-    })
+  await using server = await FrameServer.start(({ socket }, streamId) => {
+    socket.end(goAway(streamId, 0xb, 'too_many_pings'))
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const d = { ...localCluster('d', (server.address() as AddressInfo).port), ...HTTP2_UPSTREAM }
+  const d = { ...localCluster('d', server.port), ...HTTP2_UPSTREAM }
   const [port] = await freePorts(1)
   await using sidecar = await startHopwise(configOf(port!, 0, { clusters: [d] }))
   const answer = await fetchRaw(port!, {})
-  server.close()
   assert.equal(
     answer.text,
     'upstream connect error or disconnect/reset before headers. reset reason: connection termination',

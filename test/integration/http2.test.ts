@@ -8,7 +8,16 @@ import { freePort } from '../kit/free-port.ts'
 import { startHopwise } from '../kit/hopwise.ts'
 import { fetchRaw } from '../kit/http-client.ts'
 import { Http2TestClient } from '../kit/http2-client.ts'
-import { type Frame, FrameReader, FrameType, getRequest, PREFACE, SETTINGS, settings } from '../kit/http2-frames.ts'
+import {
+  type Frame,
+  FrameReader,
+  FrameType,
+  getRequest,
+  PREFACE,
+  resetStream,
+  SETTINGS,
+  settings,
+} from '../kit/http2-frames.ts'
 import { localCluster, oneListener, upstreamProtocol } from '../kit/one-listener.ts'
 import { type ProxyProcess, withAdmin } from '../kit/proxy-process.ts'
 import { waitFor } from '../kit/wait-for.ts'
@@ -113,6 +122,16 @@ test('codec_type HTTP1 does not take a preface, HTTP2 takes nothing else', async
   await using two = await start([{ status: 200 }], { codec_type: 'HTTP2' })
   await assert.rejects(fetchRaw(two.listen))
   assert.equal(await two.proxy.stat('http.out.downstream_cx_protocol_error'), 1)
+})
+
+test('who resets more streams than stream_reset_rate allows is told so', async () => {
+  await using running = await start([], { http2_protocol_options: { stream_reset_burst: 1, stream_reset_rate: 1 } })
+  using client = new FrameClient(running.listen)
+  const reset = [1, 3].flatMap(streamId => [getRequest(streamId), resetStream(streamId, 8)])
+  client.socket.write(Buffer.concat([PREFACE, SETTINGS, ...reset]))
+  await client.until(FrameType.GoAway)
+  const [{ payload }] = client.of(FrameType.GoAway) as [Frame]
+  assert.equal(payload.toString('utf8', 8), 'more streams are reset than stream_reset_rate allows')
 })
 
 async function reload(proxy: ProxyProcess, yaml: string): Promise<void> {

@@ -35,11 +35,10 @@ const SHORT = '0.15s'
 const MAX_BODY = 65_536
 /** What the impostor's certificate says. */
 export const IMPOSTOR = 'impostor.test'
-
-const type = (name: string) => `type.googleapis.com/envoy.${name}`
 /** Calls that are given up by the hundred would be taken for a rapid reset attack, and cost whoever made them a connection. */
 const MANY = 1_000_000_000
 
+const type = (name: string) => `type.googleapis.com/envoy.${name}`
 const seconds = (ms: number) => `${ms / 1000}s`
 
 export interface Spoken {

@@ -78,14 +78,12 @@ test('a call that is given up is not taken for that of a request whose call is a
   })
   c.clock.advance(1000)
   for (const { inbound } of [first!, second!]) {
-    inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-    inbound.local(504, 'response_timeout')
+    inbound.timedOut()
   }
   // The application hears of both in one moment, and gives up the second call first.
   second!.call.gone()
   first!.call.gone()
-  third!.inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-  third!.inbound.local(504, 'response_timeout')
+  third!.inbound.timedOut()
   third!.call.gone()
   const entries = c.locator.log.entries()
   const told = entries.flatMap(entry => (entry.side === 'inbound' ? [`${entry.origin} ${entry.cause}`] : []))

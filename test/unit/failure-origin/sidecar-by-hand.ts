@@ -139,6 +139,12 @@ export class Stream {
     return this.local(503, 'upstream_reset_before_response_started{remote_connection_failure}')
   }
 
+  /** Its route's timer fires. */
+  timedOut(): Headers {
+    this.failures.attemptFailed({ kind: 'route_timeout', details: '' })
+    return this.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+  }
+
   gone(): void {
     this.info.responseFlags |= ResponseFlag.DownstreamConnectionTermination
     this.end()

@@ -123,9 +123,7 @@ test('a call that a fault filter holds back is on its own sidecar, whoever gives
   const stillHeld = new Sidecar()
   const first = heldBack(stillHeld, 500)
   stillHeld.clock.advance(200)
-  const facts = { kind: 'route_timeout', details: '' } as const
-  first.inbound.failures.attemptFailed(facts)
-  const status = first.inbound.local(504, 'response_timeout').get('proxy-status')!
+  const status = first.inbound.timedOut().get('proxy-status')!
   assert.match(status, /failure-origin=c; failure-cause=fault_injected:?.*delay/)
   first.call.gone()
   assert.deepEqual(stillHeld.roles(), ['origin c fault_injected link', 'cancelled c fault_injected link'])
@@ -141,8 +139,7 @@ test('a call that a fault filter holds back is on its own sidecar, whoever gives
   const third = shortly.call(shortly.inbound())
   third.info.delayedUntilMs = shortly.clock.now() + 100
   shortly.clock.advance(400)
-  third.failures.attemptFailed(facts)
-  third.local(504, 'response_timeout')
+  third.timedOut()
   assert.deepEqual(shortly.roles(), ['origin d timeout link'])
 })
 
@@ -442,8 +439,7 @@ test('a timed-out request names whom it waits for, under the id its callee deriv
   assert.equal(inbound.failures.timeoutFired(c.clock.now()), 10, 'the call may still bring better news')
   c.clock.advance(10)
   assert.equal(inbound.failures.timeoutFired(c.clock.now()), 0)
-  inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-  inbound.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+  inbound.timedOut()
   const [entry] = c.locator.log.entries()
   assert.deepEqual(
     [entry!.origin, entry!.cause, entry!.subCause, entry!.confidence],
@@ -455,8 +451,7 @@ test('a timed-out request names whom it waits for, under the id its callee deriv
   asleep.failures.limitTimeout(15_000, c.clock.now())
   c.clock.advance(980)
   assert.equal(asleep.failures.timeoutFired(c.clock.now()), 0)
-  asleep.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-  asleep.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+  asleep.timedOut()
   assert.equal(c.roles().at(-1), 'origin c app_timeout exact')
 })
 
@@ -466,8 +461,7 @@ test('where a timer is late nobody is sure that no call was sent: it may wait to
     const inbound = c.inbound()
     inbound.failures.limitTimeout(50, c.clock.now())
     c.clock.advance(50 + lateMs)
-    inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-    inbound.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+    inbound.timedOut()
     return c.roles().at(-1)
   }
   assert.equal(says(5), 'origin c app_timeout exact')
@@ -477,8 +471,7 @@ test('where a timer is late nobody is sure that no call was sent: it may wait to
 test('whose call another request was only likely to wait for is not sure that it had none', () => {
   const c = new Sidecar()
   const timeOut = (inbound: Stream) => {
-    inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-    inbound.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+    inbound.timedOut()
     return c.roles().at(-1)
   }
   // Nobody copies ids, and which of the two has sent the call is a judgement.
@@ -497,14 +490,12 @@ test('a call that timed out is what a request timed out over, though its applica
   c.clock.advance(280)
   call.answer(504, withRecord({ ...FROM_D, cause: 'app_timeout' }))
   c.clock.advance(20)
-  inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-  inbound.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+  inbound.timedOut()
   assert.equal(c.roles().at(-1), 'propagated x app_timeout trace')
   const slow = c.inbound()
   c.call(slow).answer(504, withRecord({ ...FROM_D, cause: 'app_timeout' }))
   c.clock.advance(300)
-  slow.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-  slow.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+  slow.timedOut()
   assert.deepEqual(c.roles().slice(-2), ['origin c app_timeout exact', 'masked x app_timeout exact'])
 })
 
@@ -523,8 +514,7 @@ test('under load a call comes later after its request than is usual, and is wait
   c.call(undefined)
   c.clock.advance(940)
   for (const inbound of inbounds) {
-    inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-    inbound.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+    inbound.timedOut()
   }
   assert.deepEqual(c.roles().slice(-2), ['origin d timeout likely', 'origin d timeout likely'])
 })
@@ -538,8 +528,7 @@ test('of two calls that ran out of time the one that took it is the reason, not 
   ] as const) {
     const call = c.call(inbound, to)
     c.clock.advance(ms)
-    call.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-    call.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+    call.timedOut()
   }
   inbound.answer(500)
   assert.ok(c.roles().includes('propagated d timeout link'))
@@ -551,8 +540,7 @@ test('a call for which no time was left is not the reason, but the one that took
   const inbound = c.inbound()
   const slow = c.call(inbound, 'd')
   c.clock.advance(900)
-  slow.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-  slow.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+  slow.timedOut()
   const late = c.call(inbound, 'd')
   const refusal = {
     ...FROM_D,
@@ -574,8 +562,7 @@ test('who gives up a call was answered first: the failure is merged with what th
   const calls = [c.call(undefined), c.call(undefined)]
   c.clock.advance(1000)
   const answer = (i: number) => {
-    inbounds[i]!.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-    inbounds[i]!.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
+    inbounds[i]!.timedOut()
   }
   answer(0)
   // Nobody can know beforehand that the second call is the first request's.
@@ -629,8 +616,7 @@ test('a call older than the request never counts as what it waits for', () => {
   inbound.failures.limitTimeout(0, c.clock.now())
   c.clock.advance(90)
   assert.equal(inbound.failures.timeoutFired(c.clock.now()), 0)
-  inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-  inbound.local(504, 'response_timeout')
+  inbound.timedOut()
   assert.equal(c.roles().at(-1), 'origin c app_timeout exact')
 })
 
@@ -796,10 +782,7 @@ test('a call that ran out of time and was put right is not what its request wait
     c.call(inbound).answer(200)
     c.clock.advance(100)
     if (end === 'gone') inbound.gone()
-    else {
-      inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-      inbound.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
-    }
+    else inbound.timedOut()
     const { origin, cause } = c.locator.log.entries().find(({ side }) => side === 'inbound')!
     assert.deepEqual([origin, cause], ['c', 'app_timeout'], end)
   }

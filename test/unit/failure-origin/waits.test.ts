@@ -1,13 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ResponseFlag } from '../../../sidecar/observability/response-flags.ts'
-import { Sidecar, type Stream, withRecord } from './sidecar-by-hand.ts'
-
-/** Its route's timer fires. */
-function timeOut(inbound: Stream): void {
-  inbound.failures.attemptFailed({ kind: 'route_timeout', details: '' })
-  inbound.local(504, 'response_timeout', ResponseFlag.UpstreamRequestTimeout)
-}
+import { Sidecar, withRecord } from './sidecar-by-hand.ts'
 
 /** A call that fails, and nobody in flight who could have sent it: of which request is that, by its id? */
 function ofNobodyInFlight(c: Sidecar): string | undefined {
@@ -25,7 +18,7 @@ test('a request that was answered before a call was sent has that call only if a
     const [waiting, other] = [c.inbound({ ids: false }), c.inbound({ ids: false })]
     c.call(undefined)
     c.clock.advance(100)
-    timeOut(waiting)
+    waiting.timedOut()
     const { id } = c.locator.log.entries()[0]!
     other.answer(200)
     c.clock.advance(agoMs)
@@ -41,12 +34,32 @@ test('who waited for a call that proved to be of somebody else does not occupy o
   const [waiting] = [c.inbound({ ids: false }), c.inbound({ ids: false })]
   const call = c.call(undefined)
   c.clock.advance(100)
-  timeOut(waiting)
+  waiting.timedOut()
   const late = c.inbound({ ids: false })
   c.clock.advance(1)
   c.call(undefined)
   call.answer(503, withRecord())
   c.clock.advance(100)
-  timeOut(late)
+  late.timedOut()
   assert.equal(c.roles().at(-1), 'origin d timeout likely')
+})
+
+test('who was given, in exchange, a call that succeeds after all is free for the one that is his own', () => {
+  const c = new Sidecar()
+  const first = c.inbound({ ids: false })
+  c.inbound({ ids: false })
+  const older = c.call(undefined)
+  const second = c.inbound({ ids: false })
+  const newer = c.call(undefined)
+  const own = c.call(undefined, 'e')
+  c.clock.advance(100)
+  first.timedOut()
+  c.clock.advance(50)
+  second.timedOut()
+  const { id } = c.locator.log.entries().findLast(({ side }) => side === 'inbound')!
+  // The first to be answered gets the first call to be given up, which the second occupied.
+  newer.gone()
+  older.answer(200)
+  own.gone()
+  assert.deepEqual(c.locator.log.entries().findLast(({ side }) => side === 'outbound')!.aliases, [id])
 })
