@@ -23,6 +23,7 @@ import { LastSucceeded } from './last-succeeded.ts'
 import type { EgressCall, InboundEntry, Ledger } from './ledger.ts'
 import { type Confidence, lowerConfidence } from './record.ts'
 import { TakenByTimers } from './taken-by-timers.ts'
+import { UsualLag } from './usual-lag.ts'
 import { mostWait, type Wait, Waits } from './waits.ts'
 
 export interface Claim {
@@ -84,8 +85,7 @@ export class Claims {
   #matchedByIds = 0
   readonly #waits: Waits
   readonly #succeeded = new LastSucceeded()
-  #lags = 0
-  #meanLag = 0
+  readonly #lag = new UsualLag()
   overflowed = 0
   /** Tells other worker threads, which {@link countUnexplained} as well. */
   onUnexplained: ((own: boolean, nowMs: number, cut: boolean) => void) | undefined = undefined
@@ -206,15 +206,17 @@ export class Claims {
 
   /** Whom a request that timed out waits for; undefined for nobody. A call older than the request never counts. */
   waitingFor(entry: InboundEntry, nowMs: number): Claim {
+    const leastAge = (nowMs - entry.startMs) * WAITING_SHARE
     for (let call = entry.openHead; call !== undefined; call = call.openNext) {
       if (call.startMs < entry.startMs || call.record !== undefined || !this.#ledger.isMatched(call)) continue
+      // That nobody else can have sent it says little of a job's call, which is open in this moment by chance.
+      if (nowMs - call.startMs < leastAge && this.#isHardlyOf(entry, call, nowMs)) continue
       return { call, confidence: lowerConfidence(call.confidence, 'link'), likelihood: 1 }
     }
     if (entry.copiesIds) return OWN
-    const leastAge = (nowMs - entry.startMs) * WAITING_SHARE
     // What is usual was perhaps learned while there was less to do; but where calls are far fewer than requests, not all wait.
     const lateMs = mostWait(this.#ledger, nowMs - leastAge) ? (nowMs - entry.startMs) * LATE_SHARE : 0
-    const longestLag = Math.max(this.#longestLag, lateMs)
+    const longestLag = Math.max(this.#lag.longestMs, lateMs)
     let first: EgressCall | undefined
     let candidates = 0
     let steps = 0
@@ -222,7 +224,7 @@ export class Claims {
     let doubtful = this.#waitedSeq >= entry.seq
     for (let call = this.#ledger.looseHead; call !== undefined && steps < MAX_WAITING; call = call.looseNext, steps++) {
       if (call.startSeq < entry.seq || call.waitedBy !== undefined || call.record !== undefined) continue
-      if (this.#copiesElsewhere(call)) continue
+      if (this.#copiesElsewhere(call) || this.#ledger.isMatched(call)) continue
       // Later calls come later still: none of them is this request's, though on a busy machine nobody can be sure.
       if (nowMs - call.startMs < leastAge) {
         doubtful = true
@@ -367,7 +369,7 @@ export class Claims {
       reason = this.spentByItself(entry, nowMs) ?? reason
     }
     reason.claimed = true
-    this.#learnLag(entry, reason)
+    this.#lag.add(reason.startMs - entry.startMs)
     if (doubtful) return { call: reason, confidence: 'likely', likelihood: 1 - leastOwn }
     return { call: reason, confidence: reason.confidence, likelihood: 1 }
   }
@@ -421,7 +423,7 @@ export class Claims {
     }
     claimed.claimed = true
     if (!claimed.isAbandoned) this.#claimedSeq = Math.max(this.#claimedSeq, claimed.startSeq)
-    this.#learnLag(entry, claimed)
+    this.#lag.add(claimed.startMs - entry.startMs)
     const confidence = claimed.isAbandoned ? lowerConfidence('likely', 'link') : 'likely'
     return { call: claimed, confidence, likelihood: 1 / Math.max(1, claimed.candidates) }
   }
@@ -437,6 +439,11 @@ export class Claims {
     const background = this.#backgroundShare(call, nowMs)
     if (background > SURELY_BACKGROUND) return 0
     return (1 - background) * (this.#copiesElsewhere(call) ? COPIES_ELSEWHERE : 1)
+  }
+
+  /** Matched by nothing but that one request was in flight, which is rather the wrong reason for this call. */
+  #isHardlyOf(entry: InboundEntry, call: EgressCall, nowMs: number): boolean {
+    return call.confidence === 'unique' && (entry.copiesIds || this.#factorOf(call, nowMs) < 0.5)
   }
 
   /** `claimed`, or in its place a call to the same callee that nobody else can have sent, if `claimed` can be another's. */
@@ -473,18 +480,6 @@ export class Claims {
     const { target } = call
     if (target === undefined || this.#factorOf(call, nowMs) < 0.5) return false
     return call.record === undefined || call.isAbandoned || target.reaction.share >= PASSED_ON_SHARE
-  }
-
-  /** How long after a request's arrival the application sends the call it then fails over. */
-  #learnLag(entry: InboundEntry, call: EgressCall): void {
-    const lag = call.startMs - entry.startMs
-    const weight = 1 / Math.min(32, ++this.#lags)
-    this.#meanLag += (lag - this.#meanLag) * weight
-  }
-
-  /** A call sent so much later than is usual is hardly the one a request has been waiting for. */
-  get #longestLag(): number {
-    return this.#lags < 4 ? Number.POSITIVE_INFINITY : 6 * this.#meanLag + 5
   }
 
   /**

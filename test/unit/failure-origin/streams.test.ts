@@ -620,6 +620,49 @@ test('a call older than the request never counts as what it waits for', () => {
   assert.equal(c.roles().at(-1), 'origin c app_timeout exact')
 })
 
+test('a job’s call that is open by chance when a request runs out of time is not what it waited for', () => {
+  const job = (c: Sidecar, times: number) => {
+    for (let i = 0; i < times; i++) {
+      c.call(undefined, 'archive', { requestId: 'of a job' }).refused()
+      c.clock.advance(9)
+    }
+  }
+  /** Of a request alone that hangs: what is said of it while a call to the archive is open, sent `agoMs` before. */
+  const says = (before: (c: Sidecar) => void, agoMs: number) => {
+    const c = new Sidecar()
+    before(c)
+    const inbound = c.inbound()
+    inbound.failures.limitTimeout(1000, c.clock.now())
+    job(c, (1000 - agoMs) / 10)
+    const call = c.call(undefined, 'archive', { requestId: 'open' })
+    c.clock.advance(agoMs)
+    inbound.timedOut()
+    call.refused()
+    const { origin, cause, confidence } = c.locator.log.entries().findLast(({ side }) => side === 'inbound')!
+    return `${origin} ${cause} ${confidence}`
+  }
+  const runsAlways = (c: Sidecar) => {
+    c.inbound().answer(200)
+    job(c, 100)
+  }
+  const copiesElsewhere = (c: Sidecar) => {
+    for (let i = 0; i < 10; i++) {
+      const inbound = c.inbound()
+      c.call(inbound).answer(200)
+      inbound.answer(200)
+    }
+  }
+  assert.equal(says(runsAlways, 0), 'c app_timeout exact')
+  assert.equal(says(copiesElsewhere, 0), 'c app_timeout exact')
+  // Of an application that makes many calls the last one is as good as any.
+  assert.equal(
+    says(() => {}, 0),
+    'archive timeout link',
+  )
+  // A call that has been open for long is no chance, though ids are not copied to whom it goes.
+  assert.equal(says(copiesElsewhere, 500), 'archive timeout link')
+})
+
 test('a caller that goes away leaves a cancelled entry on both sides, under derived ids', () => {
   const c = new Sidecar()
   const inbound = c.inbound()
