@@ -53,12 +53,25 @@ function isChunked(headers: RawMessage['headers']): boolean {
  * the connection's end call `finish`, which gives what had begun as a `close` or `cut` message.
  */
 export class MessageReader {
-  #bytes: Buffer = Buffer.alloc(0)
+  /** What was read and is not taken, with room behind it: many megabytes in small pieces are not copied with each of them. */
+  #buffer: Buffer = Buffer.alloc(0)
+  #start = 0
+  #end = 0
   /** The head of a message whose body is still coming, for tests that act in the middle of one. */
   #head: { startLine: string; head: string; headers: [string, string][]; length: number } | undefined
 
   push(bytes: Buffer): void {
-    this.#bytes = this.#bytes.length === 0 ? Buffer.from(bytes) : Buffer.concat([this.#bytes, bytes])
+    if (this.#buffer.length - this.#end < bytes.length) {
+      const unread = this.#bytes
+      this.#buffer = Buffer.alloc(2 * (unread.length + bytes.length))
+      this.#start = 0
+      this.#end = unread.copy(this.#buffer)
+    }
+    this.#end += bytes.copy(this.#buffer, this.#end)
+  }
+
+  get #bytes(): Buffer {
+    return this.#buffer.subarray(this.#start, this.#end)
   }
 
   /** Bytes that belong to no message read so far. */
@@ -69,7 +82,7 @@ export class MessageReader {
   /** Takes what is left over, e.g. after an upgrade. */
   takeRest(): Buffer {
     const rest = this.#bytes
-    this.#bytes = Buffer.alloc(0)
+    this.#start = this.#end
     return rest
   }
 
@@ -146,7 +159,7 @@ export class MessageReader {
   ): RawMessage {
     const { startLine, head, headers } = this.#head!
     const message: RawMessage = { startLine, head, headers, body: Buffer.from(body), chunkSizes, trailers, framing }
-    this.#bytes = this.#bytes.subarray(length)
+    this.#start += length
     this.#head = undefined
     return message
   }

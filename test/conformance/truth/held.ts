@@ -30,3 +30,13 @@ export function holders({ entry, reached }: Run): TruthOf {
     return { origins: CHAIN.slice(first, last + 1), causes: fault.causes }
   }
 }
+
+/** Share of the requests that had come to who was to hang on them when their time was over. */
+export function heldAsPlanned(run: Run): number {
+  const truthOf = holders(run)
+  const held = run.seen.filter(one => {
+    const { origins = [] } = truthOf(one) ?? {}
+    return origins.length === 1 && origins[0] === one.plan.fault?.origin
+  })
+  return held.length / run.seen.length
+}
