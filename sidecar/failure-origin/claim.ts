@@ -441,7 +441,7 @@ export class Claims {
     return (1 - background) * (this.#copiesElsewhere(call) ? COPIES_ELSEWHERE : 1)
   }
 
-  /** Matched by nothing but that one request was in flight, which is rather the wrong reason for this call. */
+  /** Matched only because no other request was in flight, while more speaks for a job's call. */
   #isHardlyOf(entry: InboundEntry, call: EgressCall, nowMs: number): boolean {
     return call.confidence === 'unique' && (entry.copiesIds || this.#factorOf(call, nowMs) < 0.5)
   }
