@@ -27,7 +27,7 @@ export interface Named {
   readonly outcome: Outcome
   /** Failures, merged by id, that this names. */
   readonly count: number
-  /** Of all failures of the time, how many say the same origin; 0 to 1. */
+  /** Of all failures of the time but those that were put right, how many say the same origin; 0 to 1. */
   readonly share: number
   /** The same of those that are not just `likely`. */
   readonly sureShare: number
@@ -122,6 +122,10 @@ function nameOrigin(blamed: readonly LocatedFailure[]): Named {
   const seen = outcomes.find(([outcome]) => outcome === 'visible')?.[1] ?? 0
   // Of a dozen calls that fail for one request, one is its reason and the others are masked.
   const outcome = seen > LEAST_VISIBLE * ofCause.length ? 'visible' : outcomes[0]![0]
+  // A processor that is busy for a moment makes a call fail now and then. What a retry put right contradicts nobody.
+  const others = blamed.filter(
+    ({ merged, outcome: one }) => merged.origin !== origin && (one !== 'retried' || outcome === 'retried'),
+  )
   // One that was seen makes the better example: its path and its trace are whole.
   const alike = ofCause.filter(located => located.outcome === outcome)
   const example = alike.reduce((best, next) => (next.path.length > best.path.length ? next : best))
@@ -135,8 +139,8 @@ function nameOrigin(blamed: readonly LocatedFailure[]): Named {
     subCause: example.merged.subCause,
     outcome,
     count: ofOrigin.length,
-    share: ofOrigin.length / blamed.length,
-    sureShare: sure(blamed) === 0 ? 1 : sure(ofOrigin) / sure(blamed),
+    share: ofOrigin.length / (ofOrigin.length + others.length),
+    sureShare: sure(others) === 0 ? 1 : sure(ofOrigin) / (sure(ofOrigin) + sure(others)),
     confidences,
     path: example.path,
     details:
@@ -144,10 +148,7 @@ function nameOrigin(blamed: readonly LocatedFailure[]): Named {
     failureId: example.merged.id,
     traceId: example.traceId,
     causes,
-    others: mostOf(
-      blamed.filter(({ merged }) => merged.origin !== origin),
-      ({ merged, confidence }) => `${merged.origin}: ${merged.cause}, ${confidence}`,
-    ),
+    others: mostOf(others, ({ merged, confidence }) => `${merged.origin}: ${merged.cause}, ${confidence}`),
     attempts: Math.max(...alike.map(({ attempts }) => attempts)),
   }
 }

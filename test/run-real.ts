@@ -21,9 +21,14 @@ const FILE_DEADLINE_MS = 25 * 60_000
 /** Of the files that do not want the machine for themselves: most of what they do is to wait for the programs they start. */
 const AT_ONCE = 2
 /** What tells requests apart by their times, or keeps every core busy by itself. */
-const ALONE = ['conformance/truth', 'conformance/truth-http2', 'real/compose', 'real/node-and-npm', 'real/systemd'].map(
-  name => `test/${name}.test.ts`,
-)
+const ALONE = [
+  'conformance/truth',
+  'conformance/truth-http2',
+  'real/compose',
+  'real/demo-mtls',
+  'real/node-and-npm',
+  'real/systemd',
+].map(name => `test/${name}.test.ts`)
 
 const { values: options } = parseArgs({
   options: { 'allow-missing': { type: 'string', multiple: true, default: [] }, only: { type: 'string', default: '' } },

@@ -73,6 +73,15 @@ test('a few failures blamed on others are borne where the sidecars are not sure,
   )
 })
 
+test('what a retry put right is no contradiction to what was seen, and what nobody repaired is', () => {
+  const right = ['f1', 'f2', 'f3'].flatMap(id => seenFailure(id))
+  const beside = (role: 'retried' | 'masked') =>
+    (['origin', role] as const).map(each => entry({ id: 'o', origin: 'outside', cause: 'per_try_timeout', role: each }))
+  const verdict = (entries: FailureEntry[]) => judge(nameCulprit(evidence(entries)), dDown, evidence(entries))
+  assert.equal(verdict([...right, ...beside('retried')]).right, true)
+  assert.match(verdict([...right, ...beside('masked')]).why, /others are blamed as well/)
+})
+
 test('metrics that blame somebody else, or somebody without a name, make the verdict wrong', () => {
   const entries = seenFailure('f1')
   const verdict = (counts: [string, number][]) => {
