@@ -27,9 +27,9 @@ export interface Named {
   readonly outcome: Outcome
   /** Failures, merged by id, that this names. */
   readonly count: number
-  /** Of all failures of the time but those that were put right, how many say the same origin; 0 to 1. */
+  /** Of all failures of the time, how many say the same origin; 0 to 1. */
   readonly share: number
-  /** The same of those that are not just `likely`. */
+  /** The same of those that are not just `likely`, without those of others that a retry put right. */
   readonly sureShare: number
   /** Share of each confidence, best first; the lowest on the way to whoever saw it. */
   readonly confidences: readonly (readonly [Confidence, number])[]
@@ -122,10 +122,9 @@ function nameOrigin(blamed: readonly LocatedFailure[]): Named {
   const seen = outcomes.find(([outcome]) => outcome === 'visible')?.[1] ?? 0
   // Of a dozen calls that fail for one request, one is its reason and the others are masked.
   const outcome = seen > LEAST_VISIBLE * ofCause.length ? 'visible' : outcomes[0]![0]
+  const others = blamed.filter(({ merged }) => merged.origin !== origin)
   // A processor that is busy for a moment makes a call fail now and then. What a retry put right contradicts nobody.
-  const others = blamed.filter(
-    ({ merged, outcome: one }) => merged.origin !== origin && (one !== 'retried' || outcome === 'retried'),
-  )
+  const contradicting = outcome === 'retried' ? others : others.filter(located => located.outcome !== 'retried')
   // One that was seen makes the better example: its path and its trace are whole.
   const alike = ofCause.filter(located => located.outcome === outcome)
   const example = alike.reduce((best, next) => (next.path.length > best.path.length ? next : best))
@@ -139,8 +138,8 @@ function nameOrigin(blamed: readonly LocatedFailure[]): Named {
     subCause: example.merged.subCause,
     outcome,
     count: ofOrigin.length,
-    share: ofOrigin.length / (ofOrigin.length + others.length),
-    sureShare: sure(others) === 0 ? 1 : sure(ofOrigin) / (sure(ofOrigin) + sure(others)),
+    share: ofOrigin.length / blamed.length,
+    sureShare: sure(contradicting) === 0 ? 1 : sure(ofOrigin) / (sure(ofOrigin) + sure(contradicting)),
     confidences,
     path: example.path,
     details:

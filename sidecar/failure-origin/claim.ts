@@ -441,9 +441,13 @@ export class Claims {
     return (1 - background) * (this.#copiesElsewhere(call) ? COPIES_ELSEWHERE : 1)
   }
 
+  #isRatherAJobs(call: EgressCall, nowMs: number): boolean {
+    return this.#factorOf(call, nowMs) < 0.5
+  }
+
   /** Matched only because no other request was in flight, while more speaks for a job's call. */
   #isHardlyOf(entry: InboundEntry, call: EgressCall, nowMs: number): boolean {
-    return call.confidence === 'unique' && (entry.copiesIds || this.#factorOf(call, nowMs) < 0.5)
+    return call.confidence === 'unique' && (entry.copiesIds || this.#isRatherAJobs(call, nowMs))
   }
 
   /** `claimed`, or in its place a call to the same callee that nobody else can have sent, if `claimed` can be another's. */
@@ -478,7 +482,7 @@ export class Claims {
   /** Some request in flight waits for this call, or will fail over it. */
   #isWaitedFor(call: EgressCall, nowMs: number): boolean {
     const { target } = call
-    if (target === undefined || this.#factorOf(call, nowMs) < 0.5) return false
+    if (target === undefined || this.#isRatherAJobs(call, nowMs)) return false
     return call.record === undefined || call.isAbandoned || target.reaction.share >= PASSED_ON_SHARE
   }
 

@@ -561,13 +561,10 @@ test('who gives up a call was answered first: the failure is merged with what th
   c.clock.advance(1)
   const calls = [c.call(undefined), c.call(undefined)]
   c.clock.advance(1000)
-  const answer = (i: number) => {
-    inbounds[i]!.timedOut()
-  }
-  answer(0)
+  inbounds[0]!.timedOut()
   // Nobody can know beforehand that the second call is the first request's.
   calls[1]!.gone()
-  answer(1)
+  inbounds[1]!.timedOut()
   calls[0]!.gone()
   const entries = c.locator.log.entries({ limit: 100 }).sort((x, y) => x.seq - y.seq)
   const [first, second] = entries.filter(({ side }) => side === 'inbound')
