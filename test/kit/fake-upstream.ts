@@ -25,8 +25,11 @@ export interface Answer {
   informational?: readonly { status: number; headers?: Readonly<Record<string, string>> }[]
   /** Waits before the answer. */
   delayMs?: number
-  /** Answers as soon as the request's head is here; by default its body is awaited. */
-  early?: boolean
+  /**
+   * Answers as soon as the request's head is here (with a number: and so many bytes behind it); by default all of the body
+   * is awaited.
+   */
+  early?: true | number
   /** HTTP/2: the stream is reset with this code, at once or where `end` says. */
   http2Reset?: number
   /** Bytes sent instead of all the above. */
@@ -179,7 +182,8 @@ export class FakeUpstream {
       }
       const index = this.requests.length
       const early = Array.isArray(this.script) ? this.#answerAt(index) : undefined
-      if (early?.early === true) {
+      if (early?.early !== undefined) {
+        while (!ended && reader.rest.length < head.head.length + Number(early.early)) await more()
         // Recorded with the head alone now, and once more with the body when that has come.
         const request = recorded(
           { ...head, body: Buffer.alloc(0), chunkSizes: undefined, trailers: [], framing: 'cut' },
@@ -198,7 +202,7 @@ export class FakeUpstream {
       message ??= reader.finish(requestBodyRule)
       if (message === undefined) break
       const request = recorded(message, connection)
-      if (early?.early === true) {
+      if (early?.early !== undefined) {
         this.requests[index] = request
         continue
       }

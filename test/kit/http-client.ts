@@ -31,6 +31,8 @@ export interface RequestOptions {
   /** Sent chunked, one chunk each; wins over `body`. */
   chunks?: readonly (string | Buffer)[]
   trailers?: readonly (readonly [string, string])[]
+  /** The request stops behind its chunks: what ends it is never sent. */
+  unfinished?: boolean
 }
 
 const DEADLINE_MS = 10_000
@@ -188,7 +190,7 @@ export async function fetchRaw(port: number, request: string | RequestOptions = 
 
 /** The bytes of a request from its parts. */
 export function requestBytes(options: RequestOptions): Buffer {
-  const { method = 'GET', path = '/', host = 'test.local', headers = [], body, chunks, trailers } = options
+  const { method = 'GET', path = '/', host = 'test.local', headers = [], body, chunks, trailers, unfinished } = options
   const lines = [`${method} ${path} HTTP/1.1`, `host: ${host}`]
   for (const [name, value] of Array.isArray(headers) ? headers : Object.entries(headers))
     lines.push(`${name}: ${value}`)
@@ -199,7 +201,8 @@ export function requestBytes(options: RequestOptions): Buffer {
       const bytes = Buffer.from(chunk as string)
       parts.push(Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n'))
     }
-    parts.push(Buffer.from(`0\r\n${(trailers ?? []).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`))
+    if (unfinished !== true)
+      parts.push(Buffer.from(`0\r\n${(trailers ?? []).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`))
   } else if (body !== undefined) {
     const bytes = Buffer.from(body as string)
     lines.push(`content-length: ${bytes.length}`)

@@ -96,7 +96,8 @@ export class Http2TestClient {
       await new Promise<void>(resolve => stream.write(part, () => resolve()))
     }
     // The end goes with the last bytes: in a frame of its own it would race with the answer to them.
-    if (hasBody && !stream.destroyed) stream.end(body.at(-1))
+    if (options.unfinished === true) stream.write(body.at(-1))
+    else if (hasBody && !stream.destroyed) stream.end(body.at(-1))
     return await response
   }
 

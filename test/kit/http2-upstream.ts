@@ -75,14 +75,23 @@ export class Http2Half {
       for (let i = 0; i < list.length; i += 2) trailers.push([list[i]!, list[i + 1]!])
     })
     const parts: Buffer[] = []
-    stream.on('data', (part: Buffer) => parts.push(part))
+    let received = 0
+    let wake = () => {}
+    stream.on('data', (part: Buffer) => {
+      received += part.length
+      parts.push(part)
+      wake()
+    })
     const ended = new Promise<boolean>(resolve => {
       stream.on('end', () => resolve(true))
       stream.on('close', () => resolve(false))
     })
     const early = this.#handler.early()
     const tunnel = pseudo(':method') === 'CONNECT'
-    if (early?.early === true || tunnel) {
+    if (early?.early !== undefined || tunnel) {
+      while (typeof early?.early === 'number' && received < early.early && !stream.destroyed) {
+        await Promise.race([ended, new Promise<void>(resolve => (wake = resolve))])
+      }
       const begun = message(Buffer.alloc(0), [], 'none')
       const answer = await this.#handler.onRequest(begun, connection)
       if (tunnel && (answer.status ?? 200) === 200) {
