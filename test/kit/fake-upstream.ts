@@ -25,11 +25,8 @@ export interface Answer {
   informational?: readonly { status: number; headers?: Readonly<Record<string, string>> }[]
   /** Waits before the answer. */
   delayMs?: number
-  /**
-   * Answers as soon as the request's head is here (with a number: and so many bytes behind it); by default all of the body
-   * is awaited.
-   */
-  early?: true | number
+  /** Answers as soon as the request's head and so many bytes behind it are here; by default all of the body is awaited. */
+  early?: number
   /** HTTP/2: the stream is reset with this code, at once or where `end` says. */
   http2Reset?: number
   /** Bytes sent instead of all the above. */
@@ -183,7 +180,7 @@ export class FakeUpstream {
       const index = this.requests.length
       const early = Array.isArray(this.script) ? this.#answerAt(index) : undefined
       if (early?.early !== undefined) {
-        while (!ended && reader.rest.length < head.head.length + Number(early.early)) await more()
+        while (!ended && reader.rest.length < head.head.length + early.early) await more()
         // Recorded with the head alone now, and once more with the body when that has come.
         const request = recorded(
           { ...head, body: Buffer.alloc(0), chunkSizes: undefined, trailers: [], framing: 'cut' },

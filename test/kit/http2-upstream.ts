@@ -75,13 +75,7 @@ export class Http2Half {
       for (let i = 0; i < list.length; i += 2) trailers.push([list[i]!, list[i + 1]!])
     })
     const parts: Buffer[] = []
-    let received = 0
-    let wake = () => {}
-    stream.on('data', (part: Buffer) => {
-      received += part.length
-      parts.push(part)
-      wake()
-    })
+    stream.on('data', (part: Buffer) => parts.push(part))
     const ended = new Promise<boolean>(resolve => {
       stream.on('end', () => resolve(true))
       stream.on('close', () => resolve(false))
@@ -89,9 +83,7 @@ export class Http2Half {
     const early = this.#handler.early()
     const tunnel = pseudo(':method') === 'CONNECT'
     if (early?.early !== undefined || tunnel) {
-      while (typeof early?.early === 'number' && received < early.early && !stream.destroyed) {
-        await Promise.race([ended, new Promise<void>(resolve => (wake = resolve))])
-      }
+      await Promise.race([bytesOf(stream, early?.early ?? 0), ended])
       const begun = message(Buffer.alloc(0), [], 'none')
       const answer = await this.#handler.onRequest(begun, connection)
       if (tunnel && (answer.status ?? 200) === 200) {
@@ -114,6 +106,18 @@ export class Http2Half {
     )
     if (!stream.destroyed) await answerStream(stream, answer, pseudo(':method'))
   }
+}
+
+/** Resolves when so many bytes of the body are here. */
+function bytesOf(stream: ServerHttp2Stream, atLeast: number): Promise<void> {
+  let missing = atLeast
+  return new Promise(resolve => {
+    if (missing <= 0) resolve()
+    stream.on('data', (part: Buffer) => {
+      missing -= part.length
+      if (missing <= 0) resolve()
+    })
+  })
 }
 
 async function answerStream(stream: ServerHttp2Stream, answer: Answer, method: string): Promise<void> {

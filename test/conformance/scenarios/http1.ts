@@ -251,7 +251,7 @@ export const http1Scenarios: readonly ExchangeScenario[] = [
   },
   {
     name: 'a response while the body is still being uploaded',
-    upstreams: { app: [{ status: 400, body: 'enough', early: true }] },
+    upstreams: { app: [{ status: 400, body: 'enough', early: 0 }] },
     steps: [
       {
         raw: 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nabc',

@@ -109,7 +109,7 @@ export const retryScenarios: readonly ExchangeScenario[] = [
   {
     name: 'a response that comes before the body is retried',
     route: retry('5xx'),
-    upstreams: { app: [{ status: 500, early: true }, OK] },
+    upstreams: { app: [{ status: 500, early: 0 }, OK] },
     steps: [
       { raw: 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\nabc', later: [{ waitMs: 120, write: 'def' }] },
     ],
