@@ -91,13 +91,12 @@ export class Http2TestClient {
     const response = readStream(stream, deadlineMs)
     response.catch(() => {})
     if (resetAfterMs !== undefined) setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), resetAfterMs)
-    for (const part of body.slice(0, -1)) {
+    for (const part of options.unfinished === true ? body : body.slice(0, -1)) {
       if (stream.destroyed) break
       await new Promise<void>(resolve => stream.write(part, () => resolve()))
     }
     // The end goes with the last bytes: in a frame of its own it would race with the answer to them.
-    if (options.unfinished === true) stream.write(body.at(-1))
-    else if (hasBody && !stream.destroyed) stream.end(body.at(-1))
+    if (hasBody && options.unfinished !== true && !stream.destroyed) stream.end(body.at(-1))
     return await response
   }
 
