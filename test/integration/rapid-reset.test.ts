@@ -35,8 +35,9 @@ const configuration = (listen: number, upstream: number) =>
     route: { retry_policy: { retry_on: 'refused-stream,reset', num_retries: 3 } },
   })
 
-/** Streams after which everything is compiled and every buffer as large as it gets. */
+/** Streams after which everything is compiled and every buffer as large as it gets: the least, and as a share of what follows. */
 const WARM = 8000
+const WARM_SHARE = 0.5
 
 /** So many premature ends cut a connection off, half of `overload.premature_reset_total_stream_count`. */
 const GUARD = 250
@@ -150,9 +151,10 @@ for (const { who, attack, counter, total, cutOff } of ATTACKS) {
     }
     const serving = others()
     serving.catch(() => {})
-    await attackUntil(Math.max(WARM, total / 5))
+    const warm = Math.max(WARM, total * WARM_SHARE)
+    await attackUntil(warm)
     const before = await residentBytes(proxy)
-    await attackUntil(total)
+    await attackUntil(warm + total)
     const after = await residentBytes(proxy)
     running = false
     await serving
